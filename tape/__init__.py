@@ -1,0 +1,38 @@
+"""A layered tape: the stack that reverse-mode automatic differentiation runs on."""
+
+from importlib.metadata import version as _version
+
+from tape.core import Mark, Tape
+from tape.errors import (
+    TapeBusyError,
+    TapeClosedError,
+    TapeEmptyError,
+    TapeError,
+    TapeIndexError,
+    TapeMarkError,
+    TapeMemoryError,
+    TapeTypeError,
+    TapeValueError,
+)
+from tape.slab import SlabPool, default_pool
+from tape.stats import PoolStats, TapeStats
+
+__all__ = [
+    "Mark",
+    "PoolStats",
+    "SlabPool",
+    "Tape",
+    "TapeBusyError",
+    "TapeClosedError",
+    "TapeEmptyError",
+    "TapeError",
+    "TapeIndexError",
+    "TapeMarkError",
+    "TapeMemoryError",
+    "TapeStats",
+    "TapeTypeError",
+    "TapeValueError",
+    "default_pool",
+]
+
+__version__ = _version("layered-tape")

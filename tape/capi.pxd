@@ -1,0 +1,23 @@
+"""Plain functions on an opaque handle: the surface that stays when the struct changes.
+
+For compiled code that is not built against this version of the tape: Cython through cimport, C, ctypes and Numba
+through the addresses in `tape.capi.SYMBOLS`.  A handle is ``Tape.handle``, or what `lt_new` returned.  No function
+needs the GIL, none raises; an int result is a status (0 is good, see tape.stack).  Sizes and positions in bytes.
+"""
+
+cdef void *lt_new(size_t itemsize) noexcept nogil
+cdef void lt_free(void *tape) noexcept nogil
+cdef int lt_enter(void *tape) noexcept nogil
+cdef void lt_leave(void *tape) noexcept nogil
+cdef int lt_push(void *tape, const void *item, size_t bytes) noexcept nogil
+cdef int lt_pop(void *tape, void *item, size_t bytes) noexcept nogil
+cdef int lt_grow(void *tape, size_t bytes) noexcept nogil
+cdef int lt_unwind(void *tape) noexcept nogil
+cdef void *lt_record(void *tape, size_t bytes) noexcept nogil
+cdef void *lt_reserve(void *tape, size_t bytes) noexcept nogil
+cdef int lt_extend(void *tape, const void *src, size_t bytes) noexcept nogil
+cdef int lt_read(void *tape, size_t pos, size_t bytes, void *out) noexcept nogil
+cdef void *lt_top(void *tape, size_t bytes) noexcept nogil
+cdef size_t lt_length(const void *tape) noexcept nogil
+cdef int lt_truncate(void *tape, size_t pos) noexcept nogil
+cdef int lt_failed(const void *tape) noexcept nogil

@@ -1,0 +1,97 @@
+"""Plain functions on an opaque handle (see capi.pxd)."""
+
+from libc.stdlib cimport free, malloc
+
+from tape.stack cimport *
+
+
+cdef void *lt_new(size_t itemsize) noexcept nogil:
+    """A tape of items of `itemsize` bytes on the shared pool; NULL for no memory or a size of 0."""
+    cdef tape_s *t
+    if itemsize == 0:
+        return NULL
+    t = <tape_s *>malloc(sizeof(tape_s))
+    if t != NULL:
+        tape_init(t, itemsize, 0, NULL)
+    return t
+
+
+cdef void lt_free(void *tape) noexcept nogil:
+    """The end of a tape from `lt_new`."""
+    if tape != NULL:
+        tape_free(<tape_s *>tape)
+        free(tape)
+
+
+cdef int lt_enter(void *tape) noexcept nogil:
+    return tape_enter(<tape_s *>tape)
+
+
+cdef void lt_leave(void *tape) noexcept nogil:
+    tape_leave(<tape_s *>tape)
+
+
+cdef int lt_push(void *tape, const void *item, size_t bytes) noexcept nogil:
+    return tape_push_bytes(<tape_s *>tape, item, bytes)
+
+
+cdef int lt_pop(void *tape, void *item, size_t bytes) noexcept nogil:
+    return tape_pop_bytes(<tape_s *>tape, item, bytes)
+
+
+cdef int lt_grow(void *tape, size_t bytes) noexcept nogil:
+    return tape_grow(<tape_s *>tape, bytes)
+
+
+cdef int lt_unwind(void *tape) noexcept nogil:
+    return tape_unwind(<tape_s *>tape)
+
+
+cdef void *lt_record(void *tape, size_t bytes) noexcept nogil:
+    return tape_record(<tape_s *>tape, bytes)
+
+
+cdef void *lt_reserve(void *tape, size_t bytes) noexcept nogil:
+    return tape_reserve(<tape_s *>tape, bytes)
+
+
+cdef int lt_extend(void *tape, const void *src, size_t bytes) noexcept nogil:
+    return tape_extend(<tape_s *>tape, src, bytes)
+
+
+cdef int lt_read(void *tape, size_t pos, size_t bytes, void *out) noexcept nogil:
+    return tape_read(<tape_s *>tape, pos, bytes, out)
+
+
+cdef void *lt_top(void *tape, size_t bytes) noexcept nogil:
+    return tape_top(<tape_s *>tape, bytes)
+
+
+cdef size_t lt_length(const void *tape) noexcept nogil:
+    return tape_length(<const tape_s *>tape)
+
+
+cdef int lt_truncate(void *tape, size_t pos) noexcept nogil:
+    return tape_truncate(<tape_s *>tape, pos)
+
+
+cdef int lt_failed(const void *tape) noexcept nogil:
+    return (<const tape_s *>tape).failed
+
+
+# The layout of the cursor: three pointers (cur, begin, end) at the start of what a handle points to.
+ABI = TAPE_ABI
+
+STATUS = {
+    "OK": TAPE_OK, "EMPTY": TAPE_EMPTY, "NOMEM": TAPE_NOMEM,
+    "BUSY": TAPE_BUSY, "CLOSED": TAPE_CLOSED, "STALE": TAPE_STALE,
+}
+
+# Addresses by plain name.  Numba knows them as f"lt{ABI}_{name}": a cache built for another layout must miss.
+SYMBOLS = {
+    "new": <size_t>&lt_new, "free": <size_t>&lt_free, "enter": <size_t>&lt_enter, "leave": <size_t>&lt_leave,
+    "push": <size_t>&lt_push, "pop": <size_t>&lt_pop, "grow": <size_t>&lt_grow, "unwind": <size_t>&lt_unwind,
+    "record": <size_t>&lt_record, "reserve": <size_t>&lt_reserve, "extend": <size_t>&lt_extend,
+    "read": <size_t>&lt_read, "top": <size_t>&lt_top, "length": <size_t>&lt_length,
+    "truncate": <size_t>&lt_truncate, "failed": <size_t>&lt_failed,
+}

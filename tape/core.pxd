@@ -1,0 +1,54 @@
+"""`Tape` for other Cython modules: ``from tape cimport Tape``.
+
+Claim the tape once, work on the C struct without the GIL, and hand it back::
+
+    cdef tape_s *t = tape.claim("f8")       # raises if closed, busy or of another dtype
+    try:
+        with nogil:
+            status = tape_push_f8(t, x)     # inline: a compare, a store and an add
+        ...
+    finally:
+        tape_leave(t)
+    tape.check(status)                      # raises what the status says
+
+Between claim and leave every other use of the tape, from Python or a compiled loop, raises TapeBusyError.
+"""
+
+from tape.slab cimport SlabPool
+from tape.stack cimport guard_s, tape_s
+
+cdef struct owned_guard_s:
+    # A guard whose Python owner may die while a compiled loop has the tape: it then waits in a chain.
+    guard_s guard
+    owned_guard_s *next
+
+cdef class Tape:
+    cdef tape_s s
+    cdef readonly object dtype
+    cdef readonly SlabPool pool
+    cdef int kind
+    cdef owned_guard_s *orphans
+    cdef object __weakref__
+
+    cdef tape_s *claim(self, str dtype) except NULL
+    cdef int check(self, int status) except -1
+    cdef int edge(self) except -1
+    cdef int push_other(self, x) except -1
+    cdef object item(self, char *address)
+    cdef object scalar(self, cell)
+    cdef size_t bytes_of(self, n, str name) except? -1
+    cdef int check_open(self) except -1
+    cdef object view(self, char *address, size_t bytes, bint writable)
+    cdef void orphan(self, owned_guard_s *guard) noexcept
+    cdef void drop_orphans(self) noexcept
+
+cdef class Mark:
+    cdef readonly Tape tape
+    cdef owned_guard_s *guard
+
+cdef class Block:
+    cdef Tape tape
+    cdef owned_guard_s *guard
+    cdef char *address
+    cdef Py_ssize_t nbytes
+    cdef bint writable

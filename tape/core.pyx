@@ -1,0 +1,594 @@
+"""`Tape`, the stack as Python sees it: a thin, checked skin over the C struct of tape.stack."""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
+from cpython.long cimport PyLong_CheckExact
+from libc.stdint cimport SIZE_MAX
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from tape.slab cimport SlabPool
+from tape.stack cimport *
+
+import operator
+
+import numpy as np
+
+from tape.convert import as_array, as_item, fixed_dtype
+from tape.errors import (
+    TapeBusyError,
+    TapeClosedError,
+    TapeEmptyError,
+    TapeIndexError,
+    TapeMarkError,
+    TapeMemoryError,
+    TapeTypeError,
+    TapeValueError,
+)
+from tape.slab import default_pool
+from tape.sizes import parse_bytes
+from tape.stats import TapeStats
+
+cdef enum:
+    KIND_OTHER = 0
+    KIND_F8 = 1
+    KIND_F4 = 2
+    KIND_I8 = 3
+
+cdef dict KINDS = {np.dtype("f8"): KIND_F8, np.dtype("f4"): KIND_F4, np.dtype("i8"): KIND_I8}
+
+cdef extern from "Python.h":
+    long long PyLong_AsLongLongAndOverflow(object x, int *overflow) except? -1
+
+
+cdef owned_guard_s *new_guard() except NULL:
+    cdef owned_guard_s *guard = <owned_guard_s *>malloc(sizeof(owned_guard_s))
+    if guard == NULL:
+        raise TapeMemoryError("no memory for a mark or view of the tape")
+    guard.guard.kind = GUARD_DEAD
+    return guard
+
+
+cdef Py_ssize_t as_count(n, str name) except -1:
+    """A number of items, checked."""
+    cdef Py_ssize_t count
+    try:
+        count = operator.index(n)
+    except TypeError:
+        raise TapeTypeError(f"{name}: a number of items, not {type(n).__name__}") from None
+    except OverflowError:
+        raise TapeMemoryError(f"{name}: {n} items are more than any machine holds") from None
+    if count < 0:
+        raise TapeValueError(f"{name}: {count} items; a number of items is not negative")
+    return count
+
+
+@cython.final
+@cython.no_gc_clear   # __dealloc__ needs the attributes; none of them can close a cycle
+cdef class Tape:
+    """A stack of items of one dtype, over linked slabs that never move.
+
+    The first items lie in the object itself; when they are full, slabs from a pool are linked on.  Nothing is
+    ever reallocated or copied, so the address of an item stays valid until the item is popped.
+
+    Parameters
+    ----------
+    dtype : dtype-like
+        Any NumPy dtype of fixed size without Python objects: ``"f8"``, ``"f4"``, ``"i8"``, ``bool``, complex, structured.
+    slab_bytes : int, str or None
+        The size that slabs grow to.  ``None`` for the default of 1 MiB.
+    pool : SlabPool or None
+        Where slabs come from; ``None`` for the pool that all tapes share.
+
+    Notes
+    -----
+    A tape is for one thread at a time.  While a compiled loop has it (a Numba function, a Cython extension that
+    claimed it) every other use raises `TapeBusyError`.  Arrays that `reserve` and `peek` return are views into the
+    tape: as long as one lives, popping or closing past it raises `TapeBusyError` too.
+
+    Items come back as Python scalars (float, int, bool, complex), structured items as ``numpy.void``.
+    """
+
+    def __cinit__(self, dtype="f8", *, slab_bytes=None, pool=None):
+        cdef size_t slab = 0
+        self.dtype = fixed_dtype(dtype)
+        if slab_bytes is not None:
+            slab = parse_bytes(slab_bytes, "slab_bytes")
+            if slab < <size_t>self.dtype.itemsize or slab < 64:
+                raise TapeValueError(
+                    f"slab_bytes: {slab} bytes; a slab holds at least one item ({self.dtype.itemsize} bytes) and 64 bytes"
+                )
+        if pool is None:
+            pool = default_pool()
+        elif not isinstance(pool, SlabPool):
+            raise TapeTypeError(f"pool: a SlabPool or None, not {type(pool).__name__}")
+        self.pool = pool
+        self.kind = KINDS.get(self.dtype, KIND_OTHER)
+        self.orphans = NULL
+        tape_init(&self.s, self.dtype.itemsize, slab, self.pool.pool)
+
+    def __dealloc__(self):
+        # Views and marks hold a reference to the tape, so none is alive here.
+        if self.s.itemsize:
+            tape_free(&self.s)
+        self.drop_orphans()
+
+    # ------------------------------------------------------------------------------------------- edges
+
+    cdef int check(self, int status) except -1:
+        """Raise what `status` says, or nothing."""
+        if status == TAPE_OK:
+            return 0
+        if status == TAPE_EMPTY:
+            raise TapeEmptyError(f"not enough items: the tape holds {len(self)}")
+        if status == TAPE_NOMEM:
+            limit = self.pool.limit
+            raise TapeMemoryError(
+                "no memory for another slab; the tape is as it was"
+                + (f" (its pool has a limit of {limit} bytes)" if limit is not None else "")
+            )
+        if status == TAPE_CLOSED:
+            raise TapeClosedError("the tape is closed")
+        if status == TAPE_STALE:
+            raise TapeMarkError("the tape was popped past this mark, or the mark is another tape's")
+        if self.s.in_use:
+            raise TapeBusyError("the tape is in use by a compiled loop or another thread")
+        raise TapeBusyError("a live view pins these items; delete the array first")
+
+    cdef int edge(self) except -1:
+        """What every call from Python begins with."""
+        if self.s.in_use:
+            self.check(TAPE_BUSY)
+        if self.orphans != NULL:
+            self.drop_orphans()
+        return 0
+
+    cdef void orphan(self, owned_guard_s *guard) noexcept:
+        """Drop a guard whose owner died; later, if a compiled loop has the tape."""
+        if guard == NULL:
+            return
+        guard.next = self.orphans
+        self.orphans = guard
+        if not self.s.in_use:
+            self.drop_orphans()
+
+    cdef void drop_orphans(self) noexcept:
+        cdef owned_guard_s *guard
+        while self.orphans != NULL:
+            guard = self.orphans
+            self.orphans = guard.next
+            tape_drop(&self.s, &guard.guard)
+            free(guard)
+
+    cdef tape_s *claim(self, str dtype) except NULL:
+        """The C struct, for a loop that works on it until `tape_leave`; `dtype` is what the loop pushes, or None."""
+        self.edge()
+        if dtype is not None and self.dtype != dtype:
+            raise TapeTypeError(f"a {self.dtype} tape where compiled code works on {dtype} items")
+        self.check(tape_enter(&self.s))
+        return &self.s
+
+    def _claim(self):
+        """Claim the tape for compiled code and return its handle (see tape.numba)."""
+        return <size_t>self.claim(None)
+
+    def raise_failed(self):
+        """Raise the error that generated code left on the tape, and forget it; nothing if there is none."""
+        cdef int status = self.s.failed
+        self.s.failed = TAPE_OK
+        self.check(status)
+
+    # ------------------------------------------------------------------------------------- one by one
+
+    @cython.binding(False)
+    def push(self, x):
+        """Push one item.
+
+        Raises
+        ------
+        TapeTypeError
+            If `x` does not convert to the dtype without loss of kind (a float on an integer tape, an array).
+        TapeValueError
+            If an integer does not fit the dtype, beyond 2**53 on a float64 tape included.
+        TapeMemoryError
+            If there is no memory for another slab; the tape is then as it was.
+        """
+        cdef int overflow
+        cdef long long word
+        self.edge()
+        if self.kind == KIND_F8 and PyFloat_CheckExact(x):
+            self.check(tape_push_f8(&self.s, PyFloat_AS_DOUBLE(x)))
+        elif self.kind == KIND_F4 and PyFloat_CheckExact(x):
+            self.check(tape_push_f4(&self.s, <float>PyFloat_AS_DOUBLE(x)))
+        elif self.kind == KIND_I8 and PyLong_CheckExact(x):
+            word = PyLong_AsLongLongAndOverflow(x, &overflow)
+            if overflow:
+                raise TapeValueError(f"{x} does not fit a {self.dtype} tape")
+            self.check(tape_push_i8(&self.s, word))
+        else:
+            self.push_other(x)
+
+    cdef int push_other(self, x) except -1:
+        cdef Py_buffer view
+        cdef object cell = np.empty(1, self.dtype)
+        as_item(x, cell.reshape(()))
+        PyObject_GetBuffer(cell.view("u1"), &view, PyBUF_SIMPLE)
+        try:
+            # as_item runs Python code of the value's type, which may have closed or claimed the tape.
+            self.edge()
+            self.check(tape_push_bytes(&self.s, view.buf, self.s.itemsize))
+        finally:
+            PyBuffer_Release(&view)
+        return 0
+
+    cdef object item(self, char *address):
+        """The item at `address` as a Python object of its own."""
+        cdef Py_buffer view
+        if self.kind == KIND_F8:
+            return (<double *>address)[0]
+        if self.kind == KIND_F4:
+            return <double>(<float *>address)[0]
+        if self.kind == KIND_I8:
+            return (<long long *>address)[0]
+        cell = np.empty(1, self.dtype)
+        PyObject_GetBuffer(cell.view("u1"), &view, PyBUF_SIMPLE)
+        memcpy(view.buf, address, self.s.itemsize)
+        PyBuffer_Release(&view)
+        return self.scalar(cell)
+
+    cdef object scalar(self, cell):
+        return cell[0] if self.dtype.kind == "V" else cell.item()
+
+    @cython.binding(False)
+    def pop(self):
+        """Take the newest item off and return it.  Raises `TapeEmptyError` if there is none."""
+        cdef double x = 0
+        cdef long long word = 0
+        cdef Py_buffer view
+        self.edge()
+        if self.kind == KIND_F8:
+            self.check(tape_pop_f8(&self.s, &x))
+            return x
+        if self.kind == KIND_I8:
+            self.check(tape_pop_i8(&self.s, &word))
+            return word
+        cell = np.empty(1, self.dtype)
+        PyObject_GetBuffer(cell.view("u1"), &view, PyBUF_SIMPLE)
+        try:
+            self.check(tape_pop_bytes(&self.s, view.buf, self.s.itemsize))
+        finally:
+            PyBuffer_Release(&view)
+        return self.scalar(cell)
+
+    def peek(self, n=None):
+        """The newest item; or, given a number, the newest `n` items as a read-only view.
+
+        The view (shape ``(n,)``, oldest first) pins its items: popping past it raises `TapeBusyError` until it is
+        deleted.  Items on both sides of a slab border have no common view: `TapeValueError`; take a copy,
+        ``t[-n:]``, there.  Raises `TapeEmptyError` if the tape holds less.
+        """
+        cdef char *address
+        self.edge()
+        self.check_open()
+        if n is None:
+            address = tape_top(&self.s, self.s.itemsize)
+            if address == NULL:
+                self.check(TAPE_EMPTY)
+            return self.item(address)
+        cdef size_t bytes = self.bytes_of(n, "n")
+        if bytes > tape_length(&self.s):
+            self.check(TAPE_EMPTY)
+        address = tape_top(&self.s, bytes)
+        if address == NULL and bytes > 0:
+            raise TapeValueError(f"the newest {n} items lie on both sides of a slab border; t[-{n}:] copies them")
+        return self.view(address, bytes, False)
+
+    # ------------------------------------------------------------------------------------------ blocks
+
+    def extend(self, items):
+        """Push all of `items`, first one first, at the speed of a copy.
+
+        Parameters
+        ----------
+        items : ndarray or sequence
+            One-dimensional.  An array must be contiguous and have the tape's dtype; other sequences are converted.
+
+        Raises
+        ------
+        TapeTypeError
+            For another dtype.  `TapeValueError` for another shape or a strided array.
+        TapeMemoryError
+            If there is no memory; the tape is then as it was.
+        """
+        cdef Py_buffer view
+        array = as_array(items, self.dtype)
+        self.edge()
+        PyObject_GetBuffer(array.view("u1"), &view, PyBUF_SIMPLE)
+        try:
+            self.check(tape_extend(&self.s, view.buf, view.len))
+        finally:
+            PyBuffer_Release(&view)
+
+    def popn(self, n, out=None):
+        """Take the newest `n` items off: an array of shape ``(n,)``, in the order in which they were pushed.
+
+        Parameters
+        ----------
+        n : int
+        out : ndarray, optional
+            Contiguous and writable, of shape ``(n,)`` and the tape's dtype; it is filled and returned.
+
+        Raises
+        ------
+        TapeEmptyError
+            If the tape holds fewer; nothing is popped.
+        """
+        cdef Py_buffer view
+        cdef size_t bytes = self.bytes_of(n, "n")
+        self.edge()
+        self.check_open()
+        if bytes > tape_length(&self.s):
+            self.check(TAPE_EMPTY)
+        if out is None:
+            out = np.empty(bytes // self.s.itemsize, self.dtype)
+        else:
+            if not isinstance(out, np.ndarray):
+                raise TapeTypeError(f"out: an array, not {type(out).__name__}")
+            as_array(out, self.dtype, "out")
+            if out.shape[0] * self.s.itemsize != bytes:
+                raise TapeValueError(f"out: {out.shape[0]} items where {n} are popped")
+            if not out.flags.writeable:
+                raise TapeValueError("out: the array is read-only")
+        PyObject_GetBuffer(out.view("u1"), &view, PyBUF_SIMPLE)
+        try:
+            self.check(tape_take(&self.s, bytes, view.buf))
+        finally:
+            PyBuffer_Release(&view)
+        return out
+
+    def reserve(self, n):
+        """Push `n` items to be filled in: a writable view of shape ``(n,)``, contiguous, not initialised.
+
+        The view pins the block: popping it raises `TapeBusyError` until the array is deleted.  Raises
+        `TapeMemoryError` if there is no memory.
+        """
+        cdef size_t bytes = self.bytes_of(n, "n")
+        self.edge()
+        self.check_open()
+        cdef char *address = tape_reserve(&self.s, bytes)
+        if address == NULL:
+            self.check(TAPE_NOMEM)
+        try:
+            return self.view(address, bytes, True)
+        except BaseException:
+            tape_truncate(&self.s, tape_length(&self.s) - bytes)
+            raise
+
+    cdef size_t bytes_of(self, n, str name) except? -1:
+        cdef size_t count = as_count(n, name)
+        if count > (SIZE_MAX // 4) // self.s.itemsize:
+            raise TapeMemoryError(f"{name}: {n} items are more than any machine holds")
+        return count * self.s.itemsize
+
+    cdef int check_open(self) except -1:
+        if self.s.end == NULL:
+            self.check(TAPE_CLOSED)
+        return 0
+
+    cdef object view(self, char *address, size_t bytes, bint writable):
+        """An array over the newest `bytes`, which it pins."""
+        cdef Block block
+        if bytes == 0:
+            return np.empty(0, self.dtype)
+        block = Block.__new__(Block)
+        block.tape = self
+        block.guard = new_guard()
+        block.address = address
+        block.nbytes = bytes
+        block.writable = writable
+        self.check(tape_pin(&self.s, &block.guard.guard, tape_length(&self.s)))
+        return np.asarray(block).view(self.dtype)
+
+    # -------------------------------------------------------------------------------- looking without taking
+
+    def __len__(self):
+        return tape_length(&self.s) // self.s.itemsize
+
+    def __getitem__(self, index):
+        cdef Py_ssize_t length, i, start, stop, step
+        cdef size_t run
+        cdef Py_buffer view
+        if isinstance(index, slice):
+            self.edge()
+            self.check_open()
+            start, stop, step = index.indices(len(self))
+            if step < 0:
+                return self[stop + 1:start + 1][::step] if start > stop else np.empty(0, self.dtype)
+            out = np.empty(max(stop - start, 0), self.dtype)
+            PyObject_GetBuffer(out.view("u1"), &view, PyBUF_SIMPLE)
+            try:
+                self.check(tape_read(&self.s, start * self.s.itemsize, view.len, view.buf))
+            finally:
+                PyBuffer_Release(&view)
+            return out if step == 1 else out[::step].copy()
+        try:
+            i = operator.index(index)
+        except TypeError:
+            raise TapeTypeError(f"tape indices are integers or slices, not {type(index).__name__}") from None
+        except OverflowError:
+            raise TapeIndexError(f"index {index} is out of range of {len(self)} items") from None
+        self.edge()
+        self.check_open()
+        length = tape_length(&self.s) // self.s.itemsize
+        if i < 0:
+            i += length
+        if not 0 <= i < length:
+            raise TapeIndexError(f"index {index} is out of range of {length} items")
+        return self.item(tape_at(&self.s, i * self.s.itemsize, &run))
+
+    def __iter__(self):
+        """The items from the oldest to the newest; pushes and pops on the way are seen, as with a list."""
+        i = 0
+        while i < len(self):
+            yield self[i]
+            i += 1
+
+    def __reversed__(self):
+        """The items from the newest to the oldest."""
+        i = len(self)
+        while i > 0:
+            i -= 1
+            if i < len(self):
+                yield self[i]
+
+    # ------------------------------------------------------------------------------------------- marks
+
+    def mark(self):
+        """A `Mark` of the present length, to `rewind` to.  Marks nest.  Popping past a mark ends it."""
+        cdef Mark mark
+        self.edge()
+        mark = Mark.__new__(Mark)
+        mark.tape = self
+        mark.guard = new_guard()
+        self.check(tape_mark(&self.s, &mark.guard.guard))
+        return mark
+
+    def rewind(self, Mark mark not None):
+        """Drop all that was pushed since `mark`, later marks included.  The mark stays good.
+
+        Raises
+        ------
+        TapeMarkError
+            If the tape was popped past the mark, or the mark is another tape's.
+        TapeBusyError
+            If a live view lies above the mark.
+        """
+        self.edge()
+        self.check_open()
+        self.check(TAPE_STALE if mark.tape is not self else tape_rewind(&self.s, &mark.guard.guard))
+
+    # ------------------------------------------------------------------------------------- end of life
+
+    def clear(self):
+        """Drop all items.  The slabs stay with the tape for its next growth."""
+        self.edge()
+        self.check(tape_truncate(&self.s, 0))
+
+    def release(self):
+        """Give the slabs that hold no items back to the pool."""
+        self.edge()
+        self.check(tape_release(&self.s))
+
+    def close(self):
+        """Drop all items, give all slabs back, and refuse all further use.  A second close does nothing."""
+        self.edge()
+        self.check(tape_close(&self.s))
+
+    def __enter__(self):
+        self.edge()
+        self.check_open()
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        try:
+            self.close()
+        except TapeBusyError:
+            # The frames of an exception under way keep its views alive: do not hide it behind them.
+            if kind is None:
+                raise
+
+    def __reduce__(self):
+        raise TapeTypeError("a tape is memory of this process and cannot be pickled or copied; use t[:] for its items")
+
+    # ------------------------------------------------------------------------------------- observation
+
+    @property
+    def itemsize(self):
+        """Bytes of one item."""
+        return self.s.itemsize
+
+    @property
+    def nbytes(self):
+        """Bytes of the items on the tape."""
+        return tape_length(&self.s)
+
+    @property
+    def closed(self):
+        return self.s.end == NULL
+
+    @property
+    def handle(self):
+        """Address of the tape's C struct, for compiled code (tape.numba, tape.capi)."""
+        return <size_t>&self.s
+
+    def stats(self):
+        """A `TapeStats` snapshot.  Works on a busy or closed tape too."""
+        cdef guard_s *guard = self.s.guards if not self.s.in_use else NULL
+        cdef Py_ssize_t marks = 0, pins = 0
+        cdef bint is_open = self.s.end != NULL
+        while guard != NULL:
+            if guard.kind == GUARD_PIN:
+                pins += 1
+            else:
+                marks += 1
+            guard = guard.below
+        return TapeStats(
+            items=len(self), bytes=self.nbytes,
+            layer="closed" if not is_open else "inline" if self.s.seg.depth == 0 else "slabs",
+            slabs=self.s.seg.depth if is_open else 0, slab_bytes=self.s.seg.held if is_open else 0,
+            spare_slabs=self.s.spare_slabs, spare_bytes=self.s.spare_bytes,
+            high_bytes=self.s.high_bytes, allocations=self.s.allocations,
+            marks=marks, pins=pins, pool=self.pool.stats(),
+        )
+
+    def __repr__(self):
+        if self.s.end == NULL:
+            return f"<Tape {self.dtype}: closed>"
+        where = "inline" if self.s.seg.depth == 0 else f"in {self.s.seg.depth} slabs"
+        return f"<Tape {self.dtype}: {len(self)} items ({self.nbytes} bytes) {where}>"
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class Mark:
+    """A position on a tape to rewind to (see `Tape.mark`)."""
+
+    def __init__(self):
+        raise TapeTypeError("marks come from Tape.mark()")
+
+    def __dealloc__(self):
+        if self.tape is not None:
+            self.tape.orphan(self.guard)
+
+    def __reduce__(self):
+        raise TapeTypeError("a mark belongs to its tape and cannot be pickled or copied")
+
+    @property
+    def live(self):
+        """False once the tape was popped past the mark or closed."""
+        return self.guard.guard.kind == GUARD_MARK
+
+    @property
+    def position(self):
+        """Items on the tape when the mark was taken."""
+        return self.guard.guard.pos // self.tape.s.itemsize
+
+    def __repr__(self):
+        return f"<Mark at {self.position}{'' if self.live else ', dead'} of {self.tape!r}>"
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class Block:
+    """The memory behind a view into a tape: pinned as long as this object lives."""
+
+    def __dealloc__(self):
+        if self.tape is not None:
+            self.tape.orphan(self.guard)
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.address, self.nbytes, not self.writable, flags)
+
+    def __releasebuffer__(self, Py_buffer *buffer):
+        pass

@@ -1,0 +1,441 @@
+"""The tape in Numba's compiled code.
+
+A `Tape` is an argument of ``@njit`` functions: ``t.push(x)``, ``t.pop()``, ``t.peek()``, ``t[i]``, ``t.reserve(n)``,
+``t.extend(a)``, ``t.popn(n)``, ``len(t)``, without the GIL where the function is ``nogil``.  A push is a compare, a store
+and an add in the caller's loop.  Numba finds this module through its entry point, so ``import tape`` does not import Numba.
+
+Code generators use `push`, `pop`, `pop_int` and `failed` on an integer handle (``Tape.handle``): dispatching on a
+tape argument costs microseconds, on an integer next to nothing.
+
+Errors are raised in the frame of the caller (the methods are inlined there), whose arrays Numba then frees.  An
+exception that passes through *further* compiled frames leaks the arrays of those; this is Numba's.
+"""
+
+import operator
+
+import numpy as np
+from numba import carray
+from numba.core import cgutils, types
+from numba.core.errors import NumbaTypeError
+from numba.extending import (
+    NativeValue,
+    intrinsic,
+    models,
+    overload,
+    overload_method,
+    register_jitable,
+    register_model,
+    typeof_impl,
+    unbox,
+)
+from numba.np import numpy_support
+
+from tape import cursor
+from tape.capi import STATUS
+from tape.core import Tape
+from tape.errors import TapeBusyError, TapeEmptyError, TapeIndexError, TapeMemoryError, TapeValueError
+
+__all__ = ["TapeType", "failed", "pop", "pop_int", "push"]
+
+_NOMEM = STATUS["NOMEM"]
+_BUSY = STATUS["BUSY"]
+_WORD = 8
+
+
+class TapeType(types.Type):
+    """Numba's type of a `Tape`; the ABI number in its name keeps caches of other layouts out."""
+
+    def __init__(self, dtype: types.Type, itemsize: int) -> None:
+        self.dtype = dtype
+        self.itemsize = itemsize
+        super().__init__(name=f"Tape({dtype}, abi={cursor.ABI})")
+
+
+@register_model(TapeType)
+class _TapeModel(models.OpaqueModel):
+    pass
+
+
+@typeof_impl.register(Tape)
+def _typeof_tape(tape, _context):
+    dtype = tape.dtype
+    if dtype.kind not in "biufc" or not dtype.isnative or dtype.itemsize > 16:
+        raise NumbaTypeError(f"a tape of {dtype} cannot go into compiled code; numbers and bools can")
+    return TapeType(numpy_support.from_dtype(dtype), dtype.itemsize)
+
+
+@unbox(TapeType)
+def _unbox_tape(_type, obj, c):
+    claim = c.pyapi.object_getattr_string(obj, "_claim")
+    handle = c.pyapi.call_function_objargs(claim, ())
+    c.pyapi.decref(claim)
+    failed = cgutils.is_null(c.builder, handle)
+    result = cgutils.alloca_once_value(c.builder, cgutils.get_null_value(cgutils.voidptr_t))
+    with c.builder.if_then(c.builder.not_(failed), likely=True):
+        c.builder.store(c.pyapi.long_as_voidptr(handle), result)
+        c.pyapi.decref(handle)
+    tape = c.builder.load(result)
+    return NativeValue(tape, is_error=failed, cleanup=lambda: cursor.call(c.builder, "leave", [tape]))
+
+
+# ----------------------------------------------------------------------------- methods: the compiled part
+
+
+def _item_type(context, tape):
+    return context.get_data_type(tape.dtype)
+
+
+@intrinsic
+def _push(_context, tape, item):
+    def codegen(context, builder, signature, args):
+        value = context.get_value_as_data(builder, tape.dtype, args[1])
+        return cursor.try_push(builder, args[0], value, tape.itemsize)
+
+    return types.int32(tape, tape.dtype), codegen
+
+
+@intrinsic
+def _pop(_context, tape):
+    result = types.Tuple((types.int32, tape.dtype))
+
+    def codegen(context, builder, signature, args):
+        status, data = cursor.try_pop(builder, args[0], _item_type(context, tape), tape.itemsize)
+        return context.make_tuple(builder, result, (status, _from_data(context, builder, tape.dtype, data)))
+
+    return result(tape), codegen
+
+
+def _from_data(context, builder, dtype, data):
+    slot = cgutils.alloca_once_value(builder, data)
+    return context.unpack_value(builder, dtype, slot)
+
+
+def _address(name):
+    """An intrinsic ``(tape, bytes) -> pointer to items`` over a function of tape.capi."""
+
+    @intrinsic
+    def address(_context, tape, nbytes):
+        def codegen(context, builder, signature, args):
+            found = cursor.call(builder, name, args)
+            return builder.bitcast(found, _item_type(context, tape).as_pointer())
+
+        return types.CPointer(tape.dtype)(tape, types.uint64), codegen
+
+    return address
+
+
+_reserve = _address("reserve")
+_top = _address("top")
+
+
+def _copy(name):
+    """An intrinsic ``(tape, array) -> status`` that moves all of a contiguous array by a function of tape.capi."""
+
+    @intrinsic
+    def copy(_context, tape, array):
+        def codegen(context, builder, signature, args):
+            native = context.make_array(array)(context, builder, args[1])
+            size = builder.mul(native.nitems, context.get_constant(types.intp, tape.itemsize))
+            data = builder.bitcast(native.data, cgutils.voidptr_t)
+            return cursor.call(builder, name, [args[0], data, size])
+
+        return types.int32(tape, array), codegen
+
+    return copy
+
+
+_extend = _copy("extend")
+_take = _copy("pop")
+
+
+@intrinsic
+def _read(_context, tape, position):
+    """The item at a byte position that was checked to be on the tape."""
+
+    def codegen(context, builder, signature, args):
+        slot = cgutils.alloca_once(builder, _item_type(context, tape))
+        size = context.get_constant(types.uint64, tape.itemsize)
+        cursor.call(builder, "read", [args[0], args[1], size, builder.bitcast(slot, cgutils.voidptr_t)])
+        return context.unpack_value(builder, tape.dtype, slot)
+
+    return tape.dtype(tape, types.uint64), codegen
+
+
+@intrinsic
+def _length(_context, tape):
+    def codegen(context, builder, signature, args):
+        length = cursor.call(builder, "length", args)
+        return builder.udiv(length, context.get_constant(types.uint64, tape.itemsize))
+
+    return types.intp(tape), codegen
+
+
+@intrinsic
+def _is_null(_context, pointer):
+    def codegen(context, builder, signature, args):
+        return cgutils.is_null(builder, args[0])
+
+    return types.boolean(pointer), codegen
+
+
+@intrinsic
+def _load(_context, pointer):
+    def codegen(context, builder, signature, args):
+        return context.unpack_value(builder, pointer.dtype, args[0])
+
+    return pointer.dtype(pointer), codegen
+
+
+# -------------------------------------------------------------------------- methods: the checked, inlined part
+
+
+def _converter(dtype, item):
+    """How an item of Numba type `item` becomes one of `dtype`: None, "cast", or the largest exact integer."""
+    if isinstance(item, types.Boolean):
+        fits = isinstance(dtype, types.Boolean | types.Integer | types.Float | types.Complex)
+        return "cast" if fits else None
+    if isinstance(item, types.Integer):
+        if isinstance(dtype, types.Integer):
+            return "same value"
+        if isinstance(dtype, types.Float | types.Complex):
+            return 2 ** (np.finfo(numpy_support.as_dtype(dtype)).nmant + 1)
+    if isinstance(item, types.Float) and isinstance(dtype, types.Float | types.Complex):
+        return "cast"
+    if isinstance(item, types.Complex) and isinstance(dtype, types.Complex):
+        return "cast"
+    return None
+
+
+@overload_method(TapeType, "push", inline="always")
+def _tape_push(tape, x):
+    dtype = tape.dtype
+    how = _converter(dtype, types.unliteral(x))
+    if how is None:
+        raise NumbaTypeError(f"push: {x} does not go on a {dtype} tape")
+    if how == "cast":
+
+        def push_item(tape, x):
+            if _push(tape, dtype(x)):
+                raise TapeMemoryError("push: no memory for another slab; the tape is as it was")
+
+        return push_item
+    if how == "same value":
+
+        def push_whole(tape, x):
+            item = dtype(x)
+            if item != x or (item < 0) != (x < 0):
+                raise TapeValueError("push: the integer does not fit the tape's dtype")
+            if _push(tape, item):
+                raise TapeMemoryError("push: no memory for another slab; the tape is as it was")
+
+        return push_whole
+
+    limit = how
+
+    def push_exact(tape, x):
+        if x > limit or x < -limit:
+            raise TapeValueError("push: the integer is not exact as a float; push float(x) to round it")
+        if _push(tape, dtype(x)):
+            raise TapeMemoryError("push: no memory for another slab; the tape is as it was")
+
+    return push_exact
+
+
+@overload_method(TapeType, "pop", inline="always")
+def _tape_pop(tape):
+    def pop_item(tape):
+        status, item = _pop(tape)
+        if status:
+            if status == _BUSY:
+                raise TapeBusyError("pop: a live view pins these items; delete the array first")
+            raise TapeEmptyError("pop: the tape is empty")
+        return item
+
+    return pop_item
+
+
+@overload_method(TapeType, "peek", inline="always")
+def _tape_peek(tape):
+    itemsize = tape.itemsize
+
+    def peek_item(tape):
+        address = _top(tape, itemsize)
+        if _is_null(address):
+            raise TapeEmptyError("peek: the tape is empty")
+        return _load(address)
+
+    return peek_item
+
+
+@register_jitable
+def _from_the_end(i, length):
+    """The position of index `i`, or -1.  A function of its own: a branch in an inlined body confuses Numba's SSA."""
+    position = i + length if i < 0 else i
+    return position if position < length else -1
+
+
+@overload(operator.getitem, inline="always")
+def _tape_getitem(tape, i):
+    if not isinstance(tape, TapeType) or not isinstance(i, types.Integer):
+        return None
+    itemsize = tape.itemsize
+
+    def getitem(tape, i):
+        position = _from_the_end(i, _length(tape))
+        if position < 0:
+            raise TapeIndexError("the index is out of range of the tape")
+        return _read(tape, position * itemsize)
+
+    return getitem
+
+
+@overload_method(TapeType, "reserve", inline="always")
+def _tape_reserve(tape, n):
+    if not isinstance(n, types.Integer):
+        raise NumbaTypeError(f"reserve: a number of items, not {n}")
+    itemsize = tape.itemsize
+
+    def reserve_block(tape, n):
+        if n < 0 or n > 2**59:
+            raise TapeValueError("reserve: a number of items is neither negative nor beyond memory")
+        block = _reserve(tape, n * itemsize)
+        if _is_null(block):
+            raise TapeMemoryError("reserve: no memory for another slab; the tape is as it was")
+        return carray(block, (n,))
+
+    return reserve_block
+
+
+@overload_method(TapeType, "extend", inline="always")
+def _tape_extend(tape, items):
+    _require_row(tape, items, "extend")
+
+    def extend_tape(tape, items):
+        if _extend(tape, items):
+            raise TapeMemoryError("extend: no memory for another slab; the tape is as it was")
+
+    return extend_tape
+
+
+@overload_method(TapeType, "popn", inline="always")
+def _tape_popn(tape, n, out=None):
+    if not isinstance(n, types.Integer):
+        raise NumbaTypeError(f"popn: a number of items, not {n}")
+    dtype = tape.dtype
+    if out is None or isinstance(out, types.NoneType | types.Omitted):
+
+        def popn_new(tape, n, out=None):
+            if n < 0:
+                raise TapeValueError("popn: a number of items is not negative")
+            if n > _length(tape):
+                raise TapeEmptyError("popn: the tape holds fewer items")
+            items = np.empty(n, dtype)
+            if _take(tape, items):
+                raise TapeBusyError("popn: a live view pins these items; delete the array first")
+            return items
+
+        return popn_new
+    _require_row(tape, out, "popn")
+
+    def popn_out(tape, n, out=None):
+        if n != out.size:
+            raise TapeValueError("popn: out has another size than the number of items")
+        if n > _length(tape):
+            raise TapeEmptyError("popn: the tape holds fewer items")
+        if _take(tape, out):
+            raise TapeBusyError("popn: a live view pins these items; delete the array first")
+        return out
+
+    return popn_out
+
+
+def _require_row(tape, array, what):
+    if not isinstance(array, types.Array) or array.ndim != 1 or array.layout not in "CF":
+        raise NumbaTypeError(f"{what}: a contiguous one-dimensional array, not {array}")
+    if array.dtype != tape.dtype:
+        raise NumbaTypeError(f"{what}: an array of {array.dtype} for a {tape.dtype} tape")
+    if what == "popn" and not array.mutable:
+        raise NumbaTypeError("popn: out is read-only")
+
+
+@overload(len, inline="always")
+def _tape_len(tape):
+    if not isinstance(tape, TapeType):
+        return None
+
+    def length(tape):
+        return _length(tape)
+
+    return length
+
+
+# ------------------------------------------------------------------ functions on a handle, for generated code
+
+
+def _to_word(builder, context, number, value):
+    """A number as the 8-byte word that stands for it on the tape."""
+    if isinstance(number, types.Float):
+        return context.cast(builder, value, number, types.float64)
+    return context.cast(builder, value, number, types.int64)
+
+
+def _pointer(builder, handle):
+    return builder.inttoptr(handle, cgutils.voidptr_t)
+
+
+@intrinsic
+def push(_context, handle, *values):
+    """``push(handle, a, b, ...)``: record numbers as one block of 8-byte words, with one compare.
+
+    Floats go on as float64, integers and bools as int64.  `pop` and `pop_int` take the block off again.
+    If there is no memory the block and all later ones are dropped and `failed` says so.
+    """
+    if not values or not all(isinstance(v, types.Number | types.Boolean) for v in values):
+        raise NumbaTypeError(f"push: real numbers, not {values}")
+    if any(isinstance(v, types.Complex) for v in values):
+        raise NumbaTypeError(f"push: real numbers, not {values}")
+
+    def codegen(context, builder, signature, args):
+        numbers = cgutils.unpack_tuple(builder, args[1])
+        words = [_to_word(builder, context, v, a) for v, a in zip(values, numbers, strict=True)]
+        cursor.push_block(builder, _pointer(builder, args[0]), words, _WORD)
+        return context.get_dummy_value()
+
+    return types.none(types.uint64, types.StarArgTuple(values)), codegen
+
+
+def _popper(word, name, doc):
+    def popper(_context, handle, count=None):
+        if count is not None and not (isinstance(count, types.IntegerLiteral) and count.literal_value > 0):
+            raise NumbaTypeError(f"{name}: the number of words must be a positive literal, not {count}")
+        n = 1 if count is None else count.literal_value
+        result = word if count is None else types.UniTuple(word, n)
+
+        def codegen(context, builder, signature, args):
+            pointer = _pointer(builder, args[0])
+            items = cursor.pop_block(builder, pointer, context.get_data_type(word), _WORD, n)
+            return items[0] if count is None else context.make_tuple(builder, result, items)
+
+        return result(types.uint64, types.Omitted(None) if count is None else count), codegen
+
+    popper.__name__ = name
+    popper.__doc__ = doc
+    return intrinsic(prefer_literal=True)(popper)
+
+
+pop = _popper(types.float64, "pop", "``pop(handle)`` or ``pop(handle, n)``: the newest word, or block of n, as float64.")
+pop_int = _popper(types.int64, "pop_int", "``pop_int(handle)`` or ``pop_int(handle, n)``: the same as int64.")
+
+
+@intrinsic
+def failed(_context, handle):
+    """``failed(handle)``: 0, or the status of the first `push` that found no memory (see `Tape.raise_failed`)."""
+
+    def codegen(context, builder, signature, args):
+        return cursor.call(builder, "failed", [_pointer(builder, args[0])])
+
+    return types.int32(types.uint64), codegen
+
+
+def _init_extension() -> None:
+    """Entry point of Numba: importing this module registers all."""

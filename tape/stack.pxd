@@ -1,0 +1,189 @@
+"""The tape as a C struct: a stack of bytes over linked slabs, whose first segment lies in the struct itself.
+
+Every function needs no GIL, allocates nothing from Python and returns a status code.  One thread at a time may use a
+`tape_s`.  The struct must not move once it is initialised: it points into itself.
+
+The cursor `cur, begin, end` is all that a push or pop looks at.  The rest is for the slow path, which is entered
+when a push meets `end` or a pop meets `begin`; `begin` is the start of the segment, or higher if a mark or a
+pin forbids what lies below to go unnoticed.  A closed tape has all three equal, so it needs no test of its own.
+"""
+
+from libc.string cimport memcpy
+
+from tape.slab cimport pool_s, slab_s
+
+cdef extern from *:
+    bint unlikely(bint condition) noexcept nogil
+
+cdef enum:
+    # Changes when `tape_s` or the meaning of a symbol in tape.capi changes: compiled code of another
+    # layout must miss, never run.
+    TAPE_ABI = 1
+
+cdef enum:
+    TAPE_OK = 0
+    TAPE_EMPTY = 1      # fewer items than asked for
+    TAPE_NOMEM = 2      # no slab to be had
+    TAPE_BUSY = 3       # pinned, or in use elsewhere
+    TAPE_CLOSED = 4
+    TAPE_STALE = 5      # a mark that was popped past, or of another tape
+
+cdef enum:
+    INLINE_BYTES = 512          # 64 items of 8 bytes
+    INLINE_ROOM = 528           # ... and what it takes to align them to 16 for every dtype
+    FIRST_SLAB_BYTES = 4096     # slabs grow by four from here ...
+    SLAB_BYTES = 1 << 20        # ... to here (both by measurement: benchmarks/slab_size.py)
+
+cdef enum guard_kind:
+    GUARD_DEAD = 0
+    GUARD_MARK = 1
+    GUARD_PIN = 2
+
+cdef struct guard_s:
+    # A mark, or the pin of a live view: a position below which the tape must not sink unnoticed.
+    # The owner supplies the memory, so taking a mark cannot fail; it stays put until dead or dropped.
+    guard_s *below
+    guard_s *above
+    size_t pos          # bytes of items below the guard
+    guard_kind kind
+
+cdef struct tape_s:
+    char *cur
+    char *begin
+    char *end
+    slab_s *seg             # the segment that the cursor is in
+    size_t itemsize
+    size_t slab_bytes       # size that slabs grow to
+    size_t high_bytes       # most bytes of slabs that held items at once
+    size_t spare_slabs      # slabs above `seg`, kept for the next growth
+    size_t spare_bytes
+    size_t allocations      # slabs taken from the pool so far
+    pool_s *pool
+    guard_s *guards         # marks and pins, highest position first
+    int failed              # first status of a `tape_record` that found no room; it drops what follows
+    int in_use              # a compiled loop has the tape (an atomic flag, set at the edges of such loops)
+    slab_s first            # node of the inline segment
+    char inline_buffer[INLINE_ROOM]     # not initialised
+
+# Life.  `slab_bytes` 0 and `pool` NULL stand for the defaults.
+cdef void tape_init(tape_s *t, size_t itemsize, size_t slab_bytes, pool_s *pool) noexcept nogil
+cdef int tape_close(tape_s *t) noexcept nogil
+cdef void tape_free(tape_s *t) noexcept nogil
+
+# Slow paths of the inline functions below.
+cdef int tape_grow(tape_s *t, size_t need) noexcept nogil
+cdef int tape_unwind(tape_s *t) noexcept nogil
+cdef char *tape_record(tape_s *t, size_t bytes) noexcept nogil
+
+# Blocks, positions and guards; sizes and positions in bytes.
+cdef size_t tape_length(const tape_s *t) noexcept nogil
+cdef int tape_extend(tape_s *t, const void *src, size_t bytes) noexcept nogil
+cdef int tape_read(tape_s *t, size_t pos, size_t bytes, void *out) noexcept nogil
+cdef int tape_take(tape_s *t, size_t bytes, void *out) noexcept nogil
+cdef int tape_truncate(tape_s *t, size_t pos) noexcept nogil
+cdef char *tape_at(tape_s *t, size_t pos, size_t *run) noexcept nogil
+cdef char *tape_top(tape_s *t, size_t bytes) noexcept nogil
+cdef int tape_release(tape_s *t) noexcept nogil
+cdef int tape_mark(tape_s *t, guard_s *mark) noexcept nogil
+cdef int tape_pin(tape_s *t, guard_s *pin, size_t pos) noexcept nogil
+cdef void tape_drop(tape_s *t, guard_s *guard) noexcept nogil
+cdef int tape_rewind(tape_s *t, guard_s *mark) noexcept nogil
+cdef int tape_enter(tape_s *t) noexcept nogil
+cdef void tape_leave(tape_s *t) noexcept nogil
+
+
+cdef inline char *tape_reserve(tape_s *t, size_t bytes) noexcept nogil:
+    """A contiguous block of `bytes` (a multiple of the item size) on top of the tape, or NULL."""
+    cdef char *block
+    if unlikely(<size_t>(t.end - t.cur) < bytes) and tape_grow(t, bytes) != TAPE_OK:
+        return NULL
+    block = t.cur
+    t.cur = block + bytes
+    return block
+
+
+cdef inline int tape_push_f8(tape_s *t, double x) noexcept nogil:
+    cdef int status
+    if unlikely(t.cur == t.end):
+        status = tape_grow(t, sizeof(double))
+        if status != TAPE_OK:
+            return status
+    (<double *>t.cur)[0] = x
+    t.cur += sizeof(double)
+    return TAPE_OK
+
+
+cdef inline int tape_pop_f8(tape_s *t, double *x) noexcept nogil:
+    cdef int status
+    if unlikely(t.cur == t.begin):
+        status = tape_unwind(t)
+        if status != TAPE_OK:
+            return status
+    t.cur -= sizeof(double)
+    x[0] = (<double *>t.cur)[0]
+    return TAPE_OK
+
+
+cdef inline int tape_push_f4(tape_s *t, float x) noexcept nogil:
+    cdef int status
+    if unlikely(t.cur == t.end):
+        status = tape_grow(t, sizeof(float))
+        if status != TAPE_OK:
+            return status
+    (<float *>t.cur)[0] = x
+    t.cur += sizeof(float)
+    return TAPE_OK
+
+
+cdef inline int tape_pop_f4(tape_s *t, float *x) noexcept nogil:
+    cdef int status
+    if unlikely(t.cur == t.begin):
+        status = tape_unwind(t)
+        if status != TAPE_OK:
+            return status
+    t.cur -= sizeof(float)
+    x[0] = (<float *>t.cur)[0]
+    return TAPE_OK
+
+
+cdef inline int tape_push_i8(tape_s *t, long long x) noexcept nogil:
+    cdef int status
+    if unlikely(t.cur == t.end):
+        status = tape_grow(t, sizeof(long long))
+        if status != TAPE_OK:
+            return status
+    (<long long *>t.cur)[0] = x
+    t.cur += sizeof(long long)
+    return TAPE_OK
+
+
+cdef inline int tape_pop_i8(tape_s *t, long long *x) noexcept nogil:
+    cdef int status
+    if unlikely(t.cur == t.begin):
+        status = tape_unwind(t)
+        if status != TAPE_OK:
+            return status
+    t.cur -= sizeof(long long)
+    x[0] = (<long long *>t.cur)[0]
+    return TAPE_OK
+
+
+cdef inline int tape_push_bytes(tape_s *t, const void *item, size_t bytes) noexcept nogil:
+    """Push `bytes` (a multiple of the item size) as one contiguous block."""
+    cdef int status
+    if unlikely(<size_t>(t.end - t.cur) < bytes):
+        status = tape_grow(t, bytes)
+        if status != TAPE_OK:
+            return status
+    memcpy(t.cur, item, bytes)
+    t.cur += bytes
+    return TAPE_OK
+
+
+cdef inline int tape_pop_bytes(tape_s *t, void *item, size_t bytes) noexcept nogil:
+    """Pop the newest `bytes` (a multiple of the item size), oldest first; they need not be contiguous."""
+    if unlikely(<size_t>(t.cur - t.begin) < bytes):
+        return tape_take(t, bytes, item)
+    t.cur -= bytes
+    memcpy(item, t.cur, bytes)
+    return TAPE_OK

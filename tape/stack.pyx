@@ -1,0 +1,414 @@
+"""The tape as a C struct (see stack.pxd for the contract)."""
+
+from libc.stdint cimport SIZE_MAX
+from libc.stdlib cimport abort
+from libc.string cimport memcpy
+
+from tape.slab cimport pool_default, pool_give, pool_s, pool_take, slab_s
+from tape.spin cimport lt_atomic_store, lt_atomic_swap, lt_atomic_t
+
+cdef extern from *:
+    """
+    /* Internal assertions of a checked build (LAYERED_TAPE_CHECKED=1); nothing otherwise. */
+    #if defined(LT_CHECKED)
+    #include <stdio.h>
+    #define LT_ASSERT(c) \\
+        ((c) ? (void)0 : (fprintf(stderr, "tape: broken invariant %s (line %d)\\n", #c, __LINE__), abort()))
+    #else
+    #define LT_ASSERT(c) ((void)0)
+    #endif
+    """
+    void LT_ASSERT(bint condition) noexcept nogil
+
+
+cdef inline size_t usable(const tape_s *t, const slab_s *seg) noexcept nogil:
+    return seg.bytes - seg.bytes % t.itemsize
+
+
+cdef inline char *top_of(const tape_s *t, slab_s *seg) noexcept nogil:
+    """End of the items in `seg`."""
+    return t.cur if seg == t.seg else seg.fill
+
+
+cdef inline void settle(tape_s *t) noexcept nogil:
+    """Set `begin` after a change of segment or guards."""
+    t.begin = t.seg.data
+    if t.guards != NULL and t.guards.pos > t.seg.base:
+        t.begin += t.guards.pos - t.seg.base
+    LT_ASSERT(t.begin <= t.cur and t.cur <= t.end)
+
+
+cdef inline void enter_segment(tape_s *t, slab_s *seg, char *cur) noexcept nogil:
+    t.seg = seg
+    t.cur = cur
+    t.end = seg.data + usable(t, seg)
+    settle(t)
+
+
+cdef void tape_init(tape_s *t, size_t itemsize, size_t slab_bytes, pool_s *pool) noexcept nogil:
+    t.itemsize = itemsize
+    t.slab_bytes = slab_bytes if slab_bytes != 0 else SLAB_BYTES
+    if t.slab_bytes < itemsize:
+        t.slab_bytes = itemsize
+    t.high_bytes = 0
+    t.spare_slabs = 0
+    t.spare_bytes = 0
+    t.allocations = 0
+    t.pool = pool if pool != NULL else pool_default()
+    t.guards = NULL
+    t.failed = TAPE_OK
+    t.in_use = 0
+    t.first.data = <char *>((<size_t>&t.inline_buffer[0] + 15) & ~<size_t>15)
+    t.first.bytes = INLINE_BYTES
+    t.first.fill = t.first.data
+    t.first.base = 0
+    t.first.depth = 0
+    t.first.held = 0
+    t.first.prev = NULL
+    t.first.next = NULL
+    t.first.jump = &t.first
+    enter_segment(t, &t.first, t.first.data)
+
+
+cdef inline bint closed(const tape_s *t) noexcept nogil:
+    return t.end == NULL
+
+
+cdef size_t tape_length(const tape_s *t) noexcept nogil:
+    """Bytes of items on the tape."""
+    if closed(t):
+        return 0
+    return t.seg.base + <size_t>(t.cur - t.seg.data)
+
+
+# ---------------------------------------------------------------------------------------------- growing
+
+cdef slab_s *add_slab(tape_s *t, size_t need, size_t hint) noexcept nogil:
+    """Link a new slab for at least `need` bytes above the current segment; NULL if there is none to be had."""
+    cdef slab_s *seg = t.seg
+    cdef slab_s *slab
+    cdef size_t bytes = FIRST_SLAB_BYTES if seg == &t.first else seg.bytes * 4
+    while bytes < hint and bytes < t.slab_bytes:
+        bytes *= 4
+    if bytes > t.slab_bytes:
+        bytes = t.slab_bytes
+    if bytes < need:
+        bytes = need
+    slab = pool_take(t.pool, bytes)
+    if slab == NULL:
+        return NULL
+    slab.prev = seg
+    slab.next = seg.next
+    if seg.next != NULL:
+        seg.next.prev = slab
+    seg.next = slab
+    t.spare_slabs += 1
+    t.spare_bytes += slab.bytes
+    t.allocations += 1
+    return slab
+
+
+cdef int grow(tape_s *t, size_t need, size_t hint) noexcept nogil:
+    cdef slab_s *seg = t.seg
+    cdef slab_s *above
+    if closed(t):
+        return TAPE_CLOSED
+    if <size_t>(t.end - t.cur) >= need:
+        return TAPE_OK
+    above = seg.next
+    if above == NULL or usable(t, above) < need:
+        # Round up, so that `need` fits below the last whole item of the slab.
+        if need > SIZE_MAX // 4:
+            return TAPE_NOMEM
+        above = add_slab(t, need + (t.itemsize - need % t.itemsize) % t.itemsize, hint)
+        if above == NULL:
+            return TAPE_NOMEM
+    seg.fill = t.cur
+    above.base = seg.base + <size_t>(t.cur - seg.data)
+    above.depth = seg.depth + 1
+    above.held = seg.held + above.bytes
+    # Skew-binary jumps (Myers 1983): any slab is found in O(log slabs) steps down, with one pointer a slab.
+    if seg.depth - seg.jump.depth == seg.jump.depth - seg.jump.jump.depth:
+        above.jump = seg.jump.jump
+    else:
+        above.jump = seg
+    t.spare_slabs -= 1
+    t.spare_bytes -= above.bytes
+    if above.held > t.high_bytes:
+        t.high_bytes = above.held
+    enter_segment(t, above, above.data)
+    return TAPE_OK
+
+
+cdef int tape_grow(tape_s *t, size_t need) noexcept nogil:
+    """Make `need` contiguous bytes free at `cur`, moving to the next slab if the segment has less.
+
+    TAPE_NOMEM leaves the tape as it was.
+    """
+    return grow(t, need, 0)
+
+
+cdef char *tape_record(tape_s *t, size_t bytes) noexcept nogil:
+    """The slow path of a push in generated code: room for `bytes` at `cur`, which is left in place, or NULL.
+
+    The first failure sticks in `failed` and everything after it is dropped, so that the code needs no branch at
+    each push: it looks once, when its forward sweep is over.
+    """
+    if t.failed == TAPE_OK:
+        t.failed = grow(t, bytes, 0)
+    return t.cur if t.failed == TAPE_OK else NULL
+
+
+cdef int tape_extend(tape_s *t, const void *src, size_t bytes) noexcept nogil:
+    """Push `bytes` from `src`, across slab borders.  On failure the tape is as it was."""
+    cdef size_t start = tape_length(t)
+    cdef size_t chunk
+    cdef const char *source = <const char *>src
+    cdef int status
+    if closed(t):
+        return TAPE_CLOSED
+    while bytes > 0:
+        if t.cur == t.end:
+            status = grow(t, t.itemsize, bytes)
+            if status != TAPE_OK:
+                tape_truncate(t, start)
+                return status
+        chunk = <size_t>(t.end - t.cur)
+        if chunk > bytes:
+            chunk = bytes
+        memcpy(t.cur, source, chunk)
+        t.cur += chunk
+        source += chunk
+        bytes -= chunk
+    return TAPE_OK
+
+
+# -------------------------------------------------------------------------------------------- shrinking
+
+cdef inline void unlink_guard(tape_s *t, guard_s *guard) noexcept nogil:
+    if guard.above != NULL:
+        guard.above.below = guard.below
+    else:
+        t.guards = guard.below
+    if guard.below != NULL:
+        guard.below.above = guard.above
+    guard.kind = GUARD_DEAD
+
+
+cdef slab_s *find(tape_s *t, size_t pos) noexcept nogil:
+    """The highest segment whose items begin at or below `pos`."""
+    cdef slab_s *seg = t.seg
+    while seg.base > pos:
+        seg = seg.jump if seg.jump.base > pos else seg.prev
+    return seg
+
+
+cdef int tape_truncate(tape_s *t, size_t pos) noexcept nogil:
+    """Drop all above `pos`; marks above it die, a pin above it refuses (TAPE_BUSY) and nothing changes."""
+    cdef guard_s *guard = t.guards
+    cdef slab_s *seg
+    if closed(t):
+        return TAPE_CLOSED
+    if pos > tape_length(t):
+        return TAPE_EMPTY
+    while guard != NULL and guard.pos > pos:
+        if guard.kind == GUARD_PIN:
+            return TAPE_BUSY
+        guard = guard.below
+    while t.guards != guard:
+        unlink_guard(t, t.guards)
+    seg = find(t, pos)
+    t.spare_slabs += t.seg.depth - seg.depth
+    t.spare_bytes += t.seg.held - seg.held
+    enter_segment(t, seg, seg.data + (pos - seg.base))
+    return TAPE_OK
+
+
+cdef int tape_unwind(tape_s *t) noexcept nogil:
+    """Called with `cur == begin`: makes the newest item lie between them, or says why there is none to pop."""
+    cdef size_t length = tape_length(t)
+    cdef guard_s *guard = t.guards
+    cdef slab_s *seg
+    if closed(t):
+        return TAPE_CLOSED
+    if length == 0:
+        return TAPE_EMPTY
+    while guard != NULL and guard.pos == length:
+        if guard.kind == GUARD_PIN:
+            return TAPE_BUSY
+        guard = guard.below
+    while t.guards != guard:
+        unlink_guard(t, t.guards)
+    settle(t)
+    while t.cur == t.begin:
+        seg = t.seg.prev
+        t.spare_slabs += 1
+        t.spare_bytes += t.seg.bytes
+        enter_segment(t, seg, seg.fill)
+    return TAPE_OK
+
+
+cdef int tape_read(tape_s *t, size_t pos, size_t bytes, void *out) noexcept nogil:
+    """Copy `bytes` from position `pos` up."""
+    cdef slab_s *seg
+    cdef size_t chunk, end
+    if closed(t):
+        return TAPE_CLOSED
+    if bytes > tape_length(t) or pos > tape_length(t) - bytes:
+        return TAPE_EMPTY
+    if bytes == 0:
+        return TAPE_OK
+    seg = find(t, pos + bytes - 1)
+    while bytes > 0:
+        end = pos + bytes
+        chunk = end - (seg.base if seg.base > pos else pos)
+        memcpy(<char *>out + (bytes - chunk), seg.data + (end - seg.base - chunk), chunk)
+        bytes -= chunk
+        seg = seg.prev
+    return TAPE_OK
+
+
+cdef int tape_take(tape_s *t, size_t bytes, void *out) noexcept nogil:
+    """Pop `bytes` into `out`, oldest first, across slab borders; all of them or none."""
+    cdef size_t length = tape_length(t)
+    cdef guard_s *guard = t.guards
+    cdef int status
+    if closed(t):
+        return TAPE_CLOSED
+    if bytes > length:
+        return TAPE_EMPTY
+    while guard != NULL and guard.pos > length - bytes:
+        if guard.kind == GUARD_PIN:
+            return TAPE_BUSY
+        guard = guard.below
+    status = tape_read(t, length - bytes, bytes, out)
+    return status if status != TAPE_OK else tape_truncate(t, length - bytes)
+
+
+cdef char *tape_at(tape_s *t, size_t pos, size_t *run) noexcept nogil:
+    """Address of the item at `pos`; `run` gets the bytes of items that follow it without a gap.  NULL past the end."""
+    cdef slab_s *seg
+    cdef char *item
+    if pos >= tape_length(t):
+        return NULL
+    seg = find(t, pos)
+    item = seg.data + (pos - seg.base)
+    run[0] = <size_t>(top_of(t, seg) - item)
+    return item
+
+
+cdef char *tape_top(tape_s *t, size_t bytes) noexcept nogil:
+    """Address of the newest `bytes`, or NULL where they are not there or not contiguous."""
+    cdef size_t length = tape_length(t)
+    cdef size_t run = 0
+    cdef char *item
+    if bytes == 0 or bytes > length:
+        return NULL
+    item = tape_at(t, length - bytes, &run)
+    return item if run >= bytes else NULL
+
+
+# ----------------------------------------------------------------------------------------------- guards
+
+cdef int tape_mark(tape_s *t, guard_s *mark) noexcept nogil:
+    """Make `mark` a live mark of the present length."""
+    cdef int status = tape_pin(t, mark, tape_length(t))
+    if status == TAPE_OK:
+        mark.kind = GUARD_MARK
+    return status
+
+
+cdef int tape_pin(tape_s *t, guard_s *pin, size_t pos) noexcept nogil:
+    """Refuse every shrinking below `pos` until `pin` is dropped."""
+    cdef guard_s *above = NULL
+    cdef guard_s *below = t.guards
+    if closed(t):
+        return TAPE_CLOSED
+    while below != NULL and below.pos > pos:
+        above = below
+        below = below.below
+    pin.pos = pos
+    pin.kind = GUARD_PIN
+    pin.above = above
+    pin.below = below
+    if below != NULL:
+        below.above = pin
+    if above != NULL:
+        above.below = pin
+    else:
+        t.guards = pin
+    settle(t)
+    return TAPE_OK
+
+
+cdef void tape_drop(tape_s *t, guard_s *guard) noexcept nogil:
+    """Forget a mark or a pin; nothing happens to a dead one."""
+    if guard.kind == GUARD_DEAD:
+        return
+    unlink_guard(t, guard)
+    settle(t)
+
+
+cdef int tape_rewind(tape_s *t, guard_s *mark) noexcept nogil:
+    """Drop all that was pushed since `mark`, which stays live."""
+    if closed(t):
+        return TAPE_CLOSED
+    if mark.kind != GUARD_MARK:
+        return TAPE_STALE
+    return tape_truncate(t, mark.pos)
+
+
+# ------------------------------------------------------------------------------------------ end of life
+
+cdef int tape_release(tape_s *t) noexcept nogil:
+    """Give the spare slabs back to the pool."""
+    cdef slab_s *slab
+    cdef slab_s *above
+    if closed(t):
+        return TAPE_CLOSED
+    slab = t.seg.next
+    t.seg.next = NULL
+    while slab != NULL:
+        above = slab.next
+        pool_give(t.pool, slab)
+        slab = above
+    t.spare_slabs = 0
+    t.spare_bytes = 0
+    return TAPE_OK
+
+
+cdef int tape_close(tape_s *t) noexcept nogil:
+    """Give everything back and refuse all further use; TAPE_BUSY, and nothing changed, if a pin is live."""
+    cdef int status
+    if closed(t):
+        return TAPE_OK
+    status = tape_truncate(t, 0)
+    if status != TAPE_OK:
+        return status
+    while t.guards != NULL:     # marks of the empty tape
+        if t.guards.kind == GUARD_PIN:
+            return TAPE_BUSY
+        unlink_guard(t, t.guards)
+    # Zero-size segments at the bottom may hold position 0.
+    enter_segment(t, &t.first, t.first.data)
+    tape_release(t)
+    t.cur = t.begin = t.end = NULL
+    return TAPE_OK
+
+
+cdef void tape_free(tape_s *t) noexcept nogil:
+    """The end of a tape: its slabs go back to the pool whatever still points into them."""
+    while t.guards != NULL:
+        unlink_guard(t, t.guards)
+    tape_close(t)
+
+
+cdef int tape_enter(tape_s *t) noexcept nogil:
+    """Claim the tape for a compiled loop: TAPE_BUSY if it is claimed already."""
+    if closed(t):
+        return TAPE_CLOSED
+    return TAPE_BUSY if lt_atomic_swap(<lt_atomic_t *>&t.in_use, 1) else TAPE_OK
+
+
+cdef void tape_leave(tape_s *t) noexcept nogil:
+    lt_atomic_store(<lt_atomic_t *>&t.in_use, 0)

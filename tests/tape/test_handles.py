@@ -1,0 +1,146 @@
+"""push, pop, pop_int and failed on an integer handle: what generated code uses."""
+
+import ctypes
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numba import njit
+from numba.core.errors import TypingError
+from tape import SlabPool, Tape, TapeMemoryError, capi
+from tape.numba import failed, pop, pop_int, push
+
+
+@njit(nogil=True)
+def record(handle, n):
+    for i in range(n):
+        x = i * 0.5
+        push(handle, x)
+        push(handle, x, 2 * x, 3 * x)
+        push(handle, i, i % 2 == 0, -i)
+
+
+@njit(nogil=True)
+def replay(handle, n):
+    for i in range(n - 1, -1, -1):
+        a, even, c = pop_int(handle, 3)
+        if a != i or even != (i % 2 == 0) or c != -i:
+            return i
+        x, y, z = pop(handle, 3)
+        if (x, y, z) != (i * 0.5, i * 1.0, i * 1.5):
+            return i
+        if pop(handle) != i * 0.5:
+            return i
+    return -1
+
+
+@pytest.mark.parametrize("n", [1, 9, 10, 83, 600, 20_000])
+@pytest.mark.parametrize("slab", [64, 72, None])
+def test_blocks_come_back(n, slab):
+    tape = Tape("f8", slab_bytes=slab)
+    for _ in range(2):
+        record(tape.handle, n)
+        assert len(tape) == 7 * n
+        assert replay(tape.handle, n) == -1
+        assert len(tape) == 0
+
+
+@njit
+def pop3(handle):
+    return pop(handle, 3)
+
+
+@given(st.integers(0, 600), st.integers(0, 200))
+def test_blocks_of_other_pushes_are_gathered(singles, block):
+    # The words that a block pop takes may have been pushed one by one, and lie on both sides of a border.
+    tape = Tape("f8", slab_bytes=64)
+    items = np.arange(float(singles + block))
+    tape.extend(items[:singles])
+    for x in items[singles:]:
+        tape.push(x)
+    left = len(items)
+    while left >= 3:
+        assert pop3(tape.handle) == tuple(items[left - 3 : left])
+        left -= 3
+    assert pop3(tape.handle) == (0, 0, 0)  # not there: zeros, and nothing popped
+    assert len(tape) == left
+
+
+def test_a_full_pool_sticks_and_drops():
+    tape = Tape("f8", pool=SlabPool(limit=8192))
+    status = njit(lambda h: failed(h))
+    record(tape.handle, 10)
+    assert status(tape.handle) == 0
+    record(tape.handle, 10_000)
+    assert status(tape.handle) == capi.STATUS["NOMEM"]
+    held = len(tape)
+    assert held <= 64 + 1024
+    record(tape.handle, 3)
+    assert len(tape) == held
+    with pytest.raises(TapeMemoryError, match="limit of 8192"):
+        tape.raise_failed()
+    tape.raise_failed()  # forgotten
+    assert status(tape.handle) == 0
+    tape.clear()
+    record(tape.handle, 10)
+    assert replay(tape.handle, 10) == -1
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda h, n: pop(h, n),
+        lambda h, n: pop(h, 0),
+        lambda h, n: push(h),
+        lambda h, n: push(h, 1j),
+        lambda h, n: push(h, "x"),
+    ],
+)
+def test_misuse_does_not_compile(bad):
+    with pytest.raises(TypingError):
+        njit(bad)(Tape("f8").handle, 3)
+
+
+def test_the_plain_c_surface():
+    """All of tape.capi through ctypes, as a C program would call it."""
+    size, handle, status = ctypes.c_size_t, ctypes.c_void_p, ctypes.c_int
+
+    def function(name, result, *arguments):
+        return ctypes.CFUNCTYPE(result, *arguments)(capi.SYMBOLS[name])
+
+    tape = function("new", handle, size)(8)
+    assert tape
+    assert function("new", handle, size)(0) is None
+    doubles = (ctypes.c_double * 3)(1, 2, 3)
+    out = (ctypes.c_double * 3)()
+    push_bytes = function("push", status, handle, handle, size)
+    take = function("pop", status, handle, handle, size)
+    length = function("length", size, handle)
+    assert push_bytes(tape, doubles, 24) == 0
+    assert length(tape) == 24
+    assert function("read", status, handle, size, size, handle)(tape, 8, 8, out) == 0
+    assert out[0] == 2
+    top = function("top", handle, handle, size)(tape, 8)
+    assert ctypes.c_double.from_address(top).value == 3
+    assert take(tape, out, 24) == 0
+    assert list(out) == [1, 2, 3]
+    assert take(tape, out, 8) == capi.STATUS["EMPTY"]
+    many = (ctypes.c_double * 1000)(*range(1000))
+    assert function("extend", status, handle, handle, size)(tape, many, 8000) == 0
+    block = function("reserve", handle, handle, size)(tape, 80_000)
+    ctypes.memset(block, 0, 80_000)
+    assert length(tape) == 88_000
+    assert function("truncate", status, handle, size)(tape, 8000) == 0
+    assert function("grow", status, handle, size)(tape, 1 << 21) == 0
+    assert function("unwind", status, handle)(tape) == 0
+    room = function("record", handle, handle, size)(tape, 8)
+    assert room
+    assert function("failed", status, handle)(tape) == 0
+    assert function("enter", status, handle)(tape) == 0
+    assert function("enter", status, handle)(tape) == capi.STATUS["BUSY"]
+    function("leave", None, handle)(tape)
+    assert function("enter", status, handle)(tape) == 0
+    function("free", None, handle)(tape)
+    function("free", None, handle)(None)
+    assert len({*capi.SYMBOLS.values()}) == len(capi.SYMBOLS)
