@@ -66,10 +66,7 @@ def _as_void(x: Any, cell: npt.NDArray[Any]) -> None:
 
 def as_array(items: Any, dtype: np.dtype[Any], name: str = "items") -> npt.NDArray[Any]:
     """`items` as a one-dimensional contiguous array of `dtype`; arrays are passed through or refused, not converted."""
-    if isinstance(items, np.ndarray):
-        array = items
-    else:
-        array = _from_sequence(items, dtype, name)
+    array = items if isinstance(items, np.ndarray) else _from_sequence(items, dtype, name)
     if array.dtype != dtype:
         raise TapeTypeError(f"{name}: an array of dtype {array.dtype} for a {dtype} tape; convert it with astype()")
     if array.ndim != 1:

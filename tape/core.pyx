@@ -474,6 +474,7 @@ cdef class Tape:
         """Drop all items.  The slabs stay with the tape for its next growth."""
         self.edge()
         self.check(tape_truncate(&self.s, 0))
+        self.s.failed = TAPE_OK
 
     def release(self):
         """Give the slabs that hold no items back to the pool."""

@@ -179,14 +179,11 @@ def push_block(builder: ir.IRBuilder, tape: ir.Value, items: Sequence[ir.Value],
     builder.position_at_end(done)
 
 
-def pop_block(
-    builder: ir.IRBuilder, tape: ir.Value, item_type: ir.Type, size: int, count: int
-) -> list[ir.Value]:
+def pop_block(builder: ir.IRBuilder, tape: ir.Value, item_type: ir.Type, size: int, count: int) -> list[ir.Value]:
     """Pop a block that `push_block` pushed, in the order of its items; zeros where the tape does not hold them."""
     nbytes = size * count
     block_type = ir.ArrayType(item_type, count)
     spill = cgutils.alloca_once(builder, block_type)
-    fast = builder.basic_block
     cur = _load(builder, tape, _CUR)
     slow = builder.append_basic_block("pop.slow")
     load = builder.append_basic_block("pop.load")

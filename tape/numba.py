@@ -1,8 +1,9 @@
 """The tape in Numba's compiled code.
 
 A `Tape` is an argument of ``@njit`` functions: ``t.push(x)``, ``t.pop()``, ``t.peek()``, ``t[i]``, ``t.reserve(n)``,
-``t.extend(a)``, ``t.popn(n)``, ``len(t)``, without the GIL where the function is ``nogil``.  A push is a compare, a store
-and an add in the caller's loop.  Numba finds this module through its entry point, so ``import tape`` does not import Numba.
+``t.extend(a)``, ``t.popn(n)``, ``len(t)``, without the GIL where the function is ``nogil``.  A push is a compare, a
+store and an add in the caller's loop.  Numba finds this module through its entry point, so ``import tape`` does not
+import Numba.
 
 Code generators use `push`, `pop`, `pop_int` and `failed` on an integer handle (``Tape.handle``): dispatching on a
 tape argument costs microseconds, on an integer next to nothing.
@@ -423,7 +424,9 @@ def _popper(word, name, doc):
     return intrinsic(prefer_literal=True)(popper)
 
 
-pop = _popper(types.float64, "pop", "``pop(handle)`` or ``pop(handle, n)``: the newest word, or block of n, as float64.")
+pop = _popper(
+    types.float64, "pop", "``pop(handle)`` or ``pop(handle, n)``: the newest word, or block of n, as float64."
+)
 pop_int = _popper(types.int64, "pop_int", "``pop_int(handle)`` or ``pop_int(handle, n)``: the same as int64.")
 
 

@@ -43,11 +43,9 @@ def parse_bytes(size: int | str, name: str = "size") -> int:
 
 def format_bytes(number: int) -> str:
     """Bytes for a reader: ``"640 B"``, ``"1.5 MiB"``."""
-    value = float(number)
-    for unit in ("B", "KiB", "MiB", "GiB"):
+    value, unit = float(number), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
         if value < 1024:
             break
-        value /= 1024
-    else:
-        unit = "TiB"
+        value, unit = value / 1024, larger
     return f"{value:.0f} {unit}" if value == int(value) else f"{value:.1f} {unit}"

@@ -32,7 +32,7 @@ cdef struct pool_s:
     slab_s *free[SIZE_CLASSES]
 
 cdef pool_s *pool_default() noexcept nogil
-cdef slab_s *pool_take(pool_s *pool, size_t bytes) noexcept nogil
+cdef slab_s *pool_take(pool_s *pool, size_t bytes, bint populate) noexcept nogil
 cdef void pool_give(pool_s *pool, slab_s *slab) noexcept nogil
 cdef void pool_trim(pool_s *pool, size_t keep) noexcept nogil
 

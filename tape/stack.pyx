@@ -94,7 +94,8 @@ cdef slab_s *add_slab(tape_s *t, size_t need, size_t hint) noexcept nogil:
         bytes = t.slab_bytes
     if bytes < need:
         bytes = need
-    slab = pool_take(t.pool, bytes)
+    # A tape that filled eight times as much will most likely fill this one too.
+    slab = pool_take(t.pool, bytes, seg.held >= 8 * bytes)
     if slab == NULL:
         return NULL
     slab.prev = seg
@@ -218,6 +219,8 @@ cdef int tape_truncate(tape_s *t, size_t pos) noexcept nogil:
     while t.guards != guard:
         unlink_guard(t, t.guards)
     seg = find(t, pos)
+    while seg.base == pos and seg.prev != NULL:     # the lowest place, so that no slab is held for no items
+        seg = seg.prev
     t.spare_slabs += t.seg.depth - seg.depth
     t.spare_bytes += t.seg.held - seg.held
     enter_segment(t, seg, seg.data + (pos - seg.base))
@@ -389,8 +392,6 @@ cdef int tape_close(tape_s *t) noexcept nogil:
         if t.guards.kind == GUARD_PIN:
             return TAPE_BUSY
         unlink_guard(t, t.guards)
-    # Zero-size segments at the bottom may hold position 0.
-    enter_segment(t, &t.first, t.first.data)
     tape_release(t)
     t.cur = t.begin = t.end = NULL
     return TAPE_OK

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 from numba.core.errors import TypingError
+
 from tape import SlabPool, Tape, TapeMemoryError, capi
 from tape.numba import failed, pop, pop_int, push
 
@@ -82,7 +83,9 @@ def test_a_full_pool_sticks_and_drops():
         tape.raise_failed()
     tape.raise_failed()  # forgotten
     assert status(tape.handle) == 0
-    tape.clear()
+    record(tape.handle, 10_000)
+    tape.clear()  # forgets too
+    assert status(tape.handle) == 0
     record(tape.handle, 10)
     assert replay(tape.handle, 10) == -1
 

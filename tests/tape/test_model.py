@@ -5,7 +5,17 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tape import SlabPool, Tape, TapeBusyError, TapeEmptyError, TapeIndexError, TapeMarkError, TapeMemoryError, TapeValueError
+
+from tape import (
+    SlabPool,
+    Tape,
+    TapeBusyError,
+    TapeEmptyError,
+    TapeIndexError,
+    TapeMarkError,
+    TapeMemoryError,
+    TapeValueError,
+)
 
 VALUES = st.integers(-(2**31), 2**31)
 COUNTS = st.one_of(st.integers(0, 10), st.integers(0, 400))
@@ -201,7 +211,7 @@ class TapeMachine(RuleBasedStateMachine):
 class RecordMachine(TapeMachine):
     """The same with items of 24 bytes, which fill neither the inline buffer nor a slab exactly."""
 
-    dtype = [("a", "i8"), ("b", "f8"), ("c", "i4"), ("d", "i4")]
+    dtype = np.dtype([("a", "i8"), ("b", "f8"), ("c", "i4"), ("d", "i4")])
 
     def item(self, k):
         return np.array((k, k / 2, k % 1000, 7), dtype=self.dtype)[()]

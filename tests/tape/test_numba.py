@@ -7,12 +7,13 @@ import sys
 import textwrap
 import threading
 
-import numpy as np
 import numba
+import numpy as np
 import psutil
 import pytest
 from numba import njit
 from numba.core.errors import TypingError
+
 from tape import (
     SlabPool,
     Tape,
@@ -169,9 +170,7 @@ def test_integers_that_do_not_fit():
         assert len(tape) == 0
 
 
-@pytest.mark.parametrize(
-    ("dtype", "x"), [("i8", 1.0), ("f8", 1j), ("?", 1), ("f8", "x"), ("f8", None)], ids=str
-)
+@pytest.mark.parametrize(("dtype", "x"), [("i8", 1.0), ("f8", 1j), ("?", 1), ("f8", "x"), ("f8", None)], ids=str)
 def test_kinds_that_do_not_fit_do_not_compile(dtype, x):
     with pytest.raises(TypingError, match="push"):
         njit(lambda t, x: t.push(x))(Tape(dtype), x)
@@ -282,7 +281,7 @@ def test_use_during_a_compiled_loop_is_refused():
                 use()
         tape.stats()
         repr(tape)
-        del mark  # dies now, is taken off the tape later
+        mark = None  # dies now, is taken off the tape later
     finally:
         flags[1] = 1
         thread.join()
@@ -333,7 +332,6 @@ SCRIPT = textwrap.dedent(
     print("hits", sum(stats.cache_hits.values()), "misses", sum(stats.cache_misses.values()))
     """
 )
-
 
 
 def run(path, before, cache):

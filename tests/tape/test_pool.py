@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
+
 from tape import SlabPool, Tape, TapeMemoryError, TapeTypeError, TapeValueError, default_pool
 from tape.sizes import format_bytes, parse_bytes
 
@@ -97,7 +98,13 @@ def test_sizes_as_people_write_them():
     assert parse_bytes("1.5 GB") == 1_500_000_000
     assert parse_bytes(" 7 ") == parse_bytes("7b") == parse_bytes(np.int64(7)) == 7
     assert parse_bytes("4611686018427387904") == 2**62
-    assert [format_bytes(n) for n in (0, 1023, 1536, 2**30, 5 * 2**40)] == ["0 B", "1023 B", "1.5 KiB", "1 GiB", "5 TiB"]
+    assert [format_bytes(n) for n in (0, 1023, 1536, 2**30, 5 * 2**40)] == [
+        "0 B",
+        "1023 B",
+        "1.5 KiB",
+        "1 GiB",
+        "5 TiB",
+    ]
 
 
 @given(st.integers(0, 2**62))

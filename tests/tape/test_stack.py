@@ -7,6 +7,7 @@ import weakref
 
 import numpy as np
 import pytest
+
 from tape import (
     SlabPool,
     Tape,
@@ -141,7 +142,13 @@ def test_addresses_stay_until_popped():
 
 
 def test_python_scalars_come_back():
-    for dtype, x, kind in [("f8", 1.5, float), ("f4", 1.5, float), ("i8", -3, int), ("?", True, bool), ("c16", 1j, complex)]:
+    for dtype, x, kind in [
+        ("f8", 1.5, float),
+        ("f4", 1.5, float),
+        ("i8", -3, int),
+        ("?", True, bool),
+        ("c16", 1j, complex),
+    ]:
         tape = Tape(dtype)
         tape.push(x)
         assert type(tape.peek()) is kind
@@ -212,7 +219,8 @@ def test_extend_refuses(bad, error, word):
 
 @pytest.mark.parametrize("method", ["popn", "reserve", "peek"])
 @pytest.mark.parametrize(
-    ("n", "error"), [(-1, TapeValueError), (1.5, TapeTypeError), ("3", TapeTypeError), (2**70, MemoryError), (2**61, MemoryError)]
+    ("n", "error"),
+    [(-1, TapeValueError), (1.5, TapeTypeError), ("3", TapeTypeError), (2**70, MemoryError), (2**61, MemoryError)],
 )
 def test_counts_are_checked(method, n, error):
     tape = Tape("f8")
@@ -343,6 +351,18 @@ def test_clear_keeps_slabs_release_gives_them_back():
     tape.extend(np.ones(500_000))
     assert pool.stats().allocations == before.allocations
     assert pool.stats().recycled > 0
+
+
+@pytest.mark.parametrize("dtype", ["f8", "V600"])
+def test_release_after_clear_keeps_nothing(dtype):
+    pool = SlabPool()
+    tape = Tape(dtype, pool=pool)
+    tape.reserve(100)
+    tape.clear()
+    tape.release()
+    assert pool.stats().used_slabs == 0
+    tape.extend(sample(dtype, 1000))
+    assert same(tape[:], sample(dtype, 1000))
 
 
 def test_close_is_final_and_idempotent():

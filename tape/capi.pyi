@@ -1,0 +1,3 @@
+ABI: int
+STATUS: dict[str, int]
+SYMBOLS: dict[str, int]

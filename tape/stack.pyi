@@ -1,0 +1,1 @@
+"""The C struct; nothing of it is visible from Python."""
