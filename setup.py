@@ -7,45 +7,41 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 # LAYERED_TAPE_CHECKED=1: bounds checks and internal assertions.  LAYERED_TAPE_SANITIZE=address|thread: sanitizers.
+# LAYERED_TAPE_ANNOTATE=1: Cython's annotated HTML beside the C.
 CHECKED = os.environ.get("LAYERED_TAPE_CHECKED", "0") == "1"
 SANITIZE = os.environ.get("LAYERED_TAPE_SANITIZE", "")
+ANNOTATE = os.environ.get("LAYERED_TAPE_ANNOTATE", "0") == "1"
 
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": CHECKED,
-    "wraparound": CHECKED,
-    "initializedcheck": CHECKED,
+    "wraparound": False,
     "nonecheck": CHECKED,
+    "initializedcheck": CHECKED,
     "cdivision": True,
-    "embedsignature": True,
 }
 
-compile_args, link_args, macros = [], [], []
+compile_args, link_args = [], []
 if sys.platform != "win32":
-    compile_args += ["-O3", "-fno-semantic-interposition"]
-if CHECKED:
-    macros += [("LT_CHECKED", "1")]
+    compile_args.append("-O3")
 if SANITIZE:
-    flags = [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g"]
-    compile_args += flags
-    link_args += flags
-
-MODULES = ["tape.slab", "tape.stack", "tape.core", "tape.capi"]
+    link_args = [f"-fsanitize={SANITIZE}"]
+    compile_args += [*link_args, "-fno-omit-frame-pointer", "-g"]
 
 setup(
     ext_modules=cythonize(
         [
             Extension(
-                name,
-                [name.replace(".", "/") + ".pyx"],
+                f"tape.{name}",
+                [f"tape/{name}.pyx"],
+                define_macros=[("LT_CHECKED", "1")] if CHECKED else [],
                 extra_compile_args=compile_args,
                 extra_link_args=link_args,
-                define_macros=macros,
             )
-            for name in MODULES
+            for name in ("slab", "stack", "core", "capi")
         ],
+        build_dir="build/cython-checked" if CHECKED else "build/cython",
         compiler_directives=DIRECTIVES,
-        annotate=os.environ.get("LAYERED_TAPE_ANNOTATE", "0") == "1",
-        build_dir="build/cython",
+        annotate=ANNOTATE,
     )
 )

@@ -13,6 +13,7 @@ exception that passes through *further* compiled frames leaks the arrays of thos
 """
 
 import operator
+from functools import cache
 
 import numpy as np
 from numba import carray
@@ -59,7 +60,11 @@ class _TapeModel(models.OpaqueModel):
 
 @typeof_impl.register(Tape)
 def _typeof_tape(tape, _context):
-    dtype = tape.dtype
+    return _tape_type(tape.dtype)
+
+
+@cache  # a microsecond off every call with a tape argument
+def _tape_type(dtype):
     if dtype.kind not in "biufc" or not dtype.isnative or dtype.itemsize > 16:
         raise NumbaTypeError(f"a tape of {dtype} cannot go into compiled code; numbers and bools can")
     return TapeType(numpy_support.from_dtype(dtype), dtype.itemsize)

@@ -12,12 +12,15 @@ cdef extern from *:
     /* Internal assertions of a checked build (LAYERED_TAPE_CHECKED=1); nothing otherwise. */
     #if defined(LT_CHECKED)
     #include <stdio.h>
+    #define LT_IS_CHECKED 1
     #define LT_ASSERT(c) \\
         ((c) ? (void)0 : (fprintf(stderr, "tape: broken invariant %s (line %d)\\n", #c, __LINE__), abort()))
     #else
+    #define LT_IS_CHECKED 0
     #define LT_ASSERT(c) ((void)0)
     #endif
     """
+    bint LT_IS_CHECKED
     void LT_ASSERT(bint condition) noexcept nogil
 
 
@@ -36,6 +39,32 @@ cdef inline void settle(tape_s *t) noexcept nogil:
     if t.guards != NULL and t.guards.pos > t.seg.base:
         t.begin += t.guards.pos - t.seg.base
     LT_ASSERT(t.begin <= t.cur and t.cur <= t.end)
+
+
+cdef void validate(tape_s *t) noexcept nogil:
+    """In a checked build: what must hold whenever a slow path is done."""
+    cdef guard_s *guard = t.guards
+    cdef slab_s *seg = t.seg
+    cdef size_t slabs = 0, bytes = 0
+    if not LT_IS_CHECKED:
+        return
+    LT_ASSERT(guard == NULL or (guard.above == NULL and guard.pos <= tape_length(t)))
+    while guard != NULL and guard.below != NULL:
+        LT_ASSERT(guard.below.pos <= guard.pos and guard.below.above == guard)
+        guard = guard.below
+    while seg.next != NULL:
+        LT_ASSERT(seg.next.prev == seg)
+        seg = seg.next
+        slabs += 1
+        bytes += seg.bytes
+    LT_ASSERT(slabs == t.spare_slabs and bytes == t.spare_bytes)
+    seg = t.seg
+    while seg.prev != NULL:
+        LT_ASSERT(seg.base == seg.prev.base + <size_t>(seg.prev.fill - seg.prev.data))
+        LT_ASSERT(seg.depth == seg.prev.depth + 1 and seg.held == seg.prev.held + seg.bytes)
+        LT_ASSERT(seg.jump.depth < seg.depth)
+        seg = seg.prev
+    LT_ASSERT(seg == &t.first and seg.base == 0 and seg.depth == 0 and seg.held == 0)
 
 
 cdef inline void enter_segment(tape_s *t, slab_s *seg, char *cur) noexcept nogil:
@@ -138,6 +167,7 @@ cdef int grow(tape_s *t, size_t need, size_t hint) noexcept nogil:
     if above.held > t.high_bytes:
         t.high_bytes = above.held
     enter_segment(t, above, above.data)
+    validate(t)
     return TAPE_OK
 
 
@@ -224,6 +254,7 @@ cdef int tape_truncate(tape_s *t, size_t pos) noexcept nogil:
     t.spare_slabs += t.seg.depth - seg.depth
     t.spare_bytes += t.seg.held - seg.held
     enter_segment(t, seg, seg.data + (pos - seg.base))
+    validate(t)
     return TAPE_OK
 
 
@@ -248,6 +279,7 @@ cdef int tape_unwind(tape_s *t) noexcept nogil:
         t.spare_slabs += 1
         t.spare_bytes += t.seg.bytes
         enter_segment(t, seg, seg.fill)
+    validate(t)
     return TAPE_OK
 
 
@@ -341,6 +373,7 @@ cdef int tape_pin(tape_s *t, guard_s *pin, size_t pos) noexcept nogil:
     else:
         t.guards = pin
     settle(t)
+    validate(t)
     return TAPE_OK
 
 

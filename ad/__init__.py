@@ -1,0 +1,22 @@
+"""Reverse-mode automatic differentiation of numerical Python, by transforming source.
+
+`grad` reads the source of a function, generates its adjoint as readable Python and compiles it with Numba; what the reverse
+sweep needs of the forward sweep goes on a `tape`.
+"""
+
+from ad.errors import ADError, ADTypeError, ADValueError, UnsupportedSyntax
+from ad.rules import defvjp
+from ad.testing import check_grads
+from ad.transforms import Gradient, grad, value_and_grad
+
+__all__ = [
+    "ADError",
+    "ADTypeError",
+    "ADValueError",
+    "Gradient",
+    "UnsupportedSyntax",
+    "check_grads",
+    "defvjp",
+    "grad",
+    "value_and_grad",
+]

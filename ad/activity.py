@@ -1,0 +1,166 @@
+"""Which variables vary with the inputs, and which are useful for the result: adjoint work only where both hold.
+
+Flow-sensitive over the structured IR: the sets are those before and after every statement, with a fixpoint for loops.
+A name stands for a float variable or a float array.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from ad.function import Function, kind_of
+from ad.ir import (
+    Assign,
+    Binary,
+    Block,
+    Call,
+    Cast,
+    Expr,
+    For,
+    If,
+    Index,
+    Kind,
+    Select,
+    Stmt,
+    Unary,
+    Var,
+    While,
+)
+from ad.primitive import Primitive
+from ad.rules import OPERATORS
+
+__all__ = ["Activity", "differentiable", "influences"]
+
+
+def differentiable(e: Expr, kinds: dict[str, Kind]) -> set[str]:
+    """The variables and arrays that a value depends on in a differentiable way."""
+    match e:
+        case Var(name):
+            return {name} if kinds[name] in (Kind.FLOAT, Kind.FLOATS) else set()
+        case Index(array, _):
+            return {array} if kinds[array] is Kind.FLOATS else set()
+        case Unary(op, operand):
+            return set() if op == "not" else differentiable(operand, kinds)
+        case Binary(op, left, right):
+            return _through(OPERATORS[op, 2], (left, right), kinds)
+        case Select(_, then, orelse):
+            return differentiable(then, kinds) | differentiable(orelse, kinds)
+        case Cast(Kind.FLOAT, operand):
+            return differentiable(operand, kinds)
+        case Call(Primitive() as callee, args):
+            return _through(callee, args, kinds)
+        case Call(Function() as callee, args):
+            used = [a for a, matters in zip(args, influences(callee), strict=True) if matters]
+            return set().union(*(differentiable(a, kinds) for a in used))
+    return set()
+
+
+def _through(p: Primitive, args: tuple[Expr, ...], kinds: dict[str, Kind]) -> set[str]:
+    if p.result != "float" and (p.result != "same" or all(kind_of(a, kinds) is not Kind.FLOAT for a in args)):
+        return set()
+    vjps = p.vjps or (None,) * len(args)
+    return set().union(*(differentiable(a, kinds) for a, v in zip(args, vjps, strict=True) if v is not None))
+
+
+_influences: WeakKeyDictionary[Function, tuple[bool, ...]] = WeakKeyDictionary()
+
+
+def influences(f: Function) -> tuple[bool, ...]:
+    """For each parameter, whether the result depends on it in a differentiable way."""
+    if f not in _influences:
+        floats = {p for p, k in zip(f.params, f.param_kinds, strict=True) if k in (Kind.FLOAT, Kind.FLOATS)}
+        useful = Activity(f.body, f.kinds, floats, {f.result}).useful_at_entry
+        _influences[f] = tuple(p in useful and p in floats for p in f.params)
+    return _influences[f]
+
+
+@dataclass
+class _Sets:
+    before: dict[Stmt, set[str]] = field(default_factory=dict)
+    after: dict[Stmt, set[str]] = field(default_factory=dict)
+
+    def add(self, s: Stmt, before: Iterable[str], after: Iterable[str]) -> None:
+        self.before.setdefault(s, set()).update(before)
+        self.after.setdefault(s, set()).update(after)
+
+
+class Activity:
+    """The activity of a block, given what varies before it and what is useful after it."""
+
+    def __init__(self, body: Block, kinds: dict[str, Kind], varied: set[str], useful: set[str]) -> None:
+        self.kinds = kinds
+        self._varied = _Sets()
+        self._useful = _Sets()
+        self._forward(body, set(varied))
+        self.useful_at_entry = self._backward(body, {u for u in useful if kinds[u] is Kind.FLOAT})
+
+    def before(self, s: Stmt) -> set[str]:
+        """The names that have an adjoint before a statement."""
+        return self._varied.before[s] & self._useful.before[s]
+
+    def after(self, s: Stmt) -> set[str]:
+        return self._varied.after[s] & self._useful.after[s]
+
+    def varied_before(self, s: Stmt) -> set[str]:
+        return self._varied.before[s]
+
+    def is_active(self, e: Expr, s: Stmt) -> bool:
+        """Whether a subexpression of a statement varies differentiably."""
+        return bool(differentiable(e, self.kinds) & self._varied.before[s])
+
+    def has_adjoint(self, s: Stmt) -> bool:
+        """Whether the reverse sweep has something to do for a statement."""
+        match s:
+            case Assign(target, _):
+                return target in self._useful.after[s] and (
+                    target in self._varied.before[s] or target in self._varied.after[s]
+                )
+            case For(body=body) | While(body=body):
+                return any(self.has_adjoint(part) for part in body)
+            case If(then=then, orelse=orelse):
+                return any(self.has_adjoint(part) for part in (*then, *orelse))
+        return False
+
+    def _forward(self, block: Block, varied: set[str]) -> set[str]:
+        for s in block:
+            before = set(varied)
+            varied = self._vary(s, varied)
+            self._varied.add(s, before, varied)
+        return varied
+
+    def _vary(self, s: Stmt, varied: set[str]) -> set[str]:
+        match s:
+            case Assign(target, value):
+                depends = self.kinds[target] is Kind.FLOAT and differentiable(value, self.kinds) & varied
+                return varied | {target} if depends else varied - {target}
+            case For(body=body) | While(body=body):
+                while True:
+                    more = varied | self._forward(body, varied)
+                    if more == varied:
+                        return varied
+                    varied = more
+            case If(_, then, orelse):
+                return self._forward(then, varied) | self._forward(orelse, varied)
+        return varied
+
+    def _backward(self, block: Block, useful: set[str]) -> set[str]:
+        for s in reversed(block):
+            after = set(useful)
+            useful = self._use(s, useful)
+            self._useful.add(s, useful, after)
+        return useful
+
+    def _use(self, s: Stmt, useful: set[str]) -> set[str]:
+        match s:
+            case Assign(target, value):
+                if target in useful:
+                    return (useful - {target}) | differentiable(value, self.kinds)
+            case For(body=body) | While(body=body):
+                while True:
+                    more = useful | self._backward(body, useful)
+                    if more == useful:
+                        return useful
+                    useful = more
+            case If(_, then, orelse):
+                return self._backward(then, useful) | self._backward(orelse, useful)
+        return useful

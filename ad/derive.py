@@ -1,0 +1,143 @@
+"""The derivative of one expression: what it adds to the adjoints of the variables and elements that it reads."""
+
+from collections.abc import Callable
+
+from ad.activity import differentiable
+from ad.errors import ADTypeError
+from ad.function import kind_of
+from ad.ir import Binary, Call, Cast, Const, Expr, Index, Kind, Select, Unary, Var, children, substitute, walk
+from ad.primitive import Primitive
+from ad.rules import OPERATORS
+from ad.symbolic import add, lift, mul, unlift
+
+__all__ = ["Contributions", "contributions", "share"]
+
+Contributions = dict[Var | Index, Expr]
+
+
+def contributions(e: Expr, seed: Expr, kinds: dict[str, Kind], varied: set[str]) -> Contributions:
+    """Map every varied variable or array element that `e` reads to its share of the adjoint `seed`.
+
+    The values are expressions over `seed` and the values that the forward sweep had.  Active conditional expressions
+    and active calls of user functions do not occur: lower.py has made statements of them.
+    """
+    terms: dict[Var | Index, list[Expr]] = {}
+    _Deriver(kinds, varied, terms).derive(e, seed)
+    return {target: _sum(parts) for target, parts in terms.items()}
+
+
+def _sum(parts: list[Expr]) -> Expr:
+    distinct: dict[Expr, int] = {}
+    for part in parts:
+        distinct[part] = distinct.get(part, 0) + 1
+    terms = [_times(n, part) if n > 1 else part for part, n in distinct.items()]
+    total = terms[0]
+    for term in terms[1:]:
+        total = add(total, term)
+    return total
+
+
+def _times(n: int, e: Expr) -> Expr:
+    factor = Const(float(n))
+    return mul(mul(factor, e.left), e.right) if isinstance(e, Binary) and e.op == "*" else mul(factor, e)
+
+
+class _Deriver:
+    def __init__(self, kinds: dict[str, Kind], varied: set[str], terms: dict[Var | Index, list[Expr]]) -> None:
+        self.kinds = kinds
+        self.varied = varied
+        self.terms = terms
+
+    def active(self, e: Expr) -> bool:
+        return bool(differentiable(e, self.kinds) & self.varied)
+
+    def derive(self, e: Expr, seed: Expr) -> None:
+        if not self.active(e):
+            return
+        match e:
+            case Var():
+                self.terms.setdefault(Var(e.name), []).append(seed)
+            case Index():
+                self.terms.setdefault(e, []).append(seed)
+            case Cast(_, operand):
+                self.derive(operand, seed)
+            case Unary(op, operand):
+                self.chain(OPERATORS[op, 1], e, (operand,), seed)
+            case Binary(op, left, right):
+                self.chain(OPERATORS[op, 2], e, (left, right), seed)
+            case Call(Primitive() as callee, args):
+                self.chain(callee, e, args, seed)
+            case _:
+                raise AssertionError(f"not lowered: {e!r}")
+
+    def chain(self, rule: Primitive, e: Expr, args: tuple[Expr, ...], seed: Expr) -> None:
+        for arg, vjp in zip(args, rule.vjps, strict=True):
+            if vjp is None or not self.active(arg):
+                continue
+            try:
+                part = unlift(vjp(lift(seed), lift(e), *(lift(a) for a in args)))
+            except TypeError as error:
+                raise ADTypeError(f"the rule of {rule.name}() failed: {error}") from error
+            if not (isinstance(part, Const) and part.value == 0):
+                self.derive(arg, part)
+
+
+# ----------------------------------------------------------------------------- naming what occurs twice
+
+
+def share(
+    exprs: list[Expr], kinds: dict[str, Kind], fresh: Callable[[], str]
+) -> tuple[list[tuple[str, Expr]], list[Expr]]:
+    """Name the subexpressions that occur more than once, so that each is computed once.
+
+    `fresh` gives the names.  Returns the definitions in the order to compute them, and the rewritten expressions.
+    What is computed only under a condition does not make a definition, but uses one.
+    """
+    defined: dict[str, Expr] = {}
+    while True:
+        counts: dict[Expr, int] = {}
+        for e in (*exprs, *defined.values()):
+            _count(e, counts)
+        repeated = [e for e, n in counts.items() if n > 1 and _worth(e, kinds)]
+        if not repeated:
+            return _ordered(defined), exprs
+        best = max(repeated, key=lambda e: sum(1 for _ in walk(e)))
+        name = fresh()
+        kinds[name] = Kind.FLOAT
+
+        def swap(e: Expr, best: Expr = best, name: str = name) -> Expr | None:
+            return Var(name) if e == best else None
+
+        exprs = [substitute(e, swap) for e in exprs]
+        defined = {n: substitute(e, swap) for n, e in defined.items()}
+        defined[name] = best
+
+
+def _count(e: Expr, counts: dict[Expr, int]) -> None:
+    if isinstance(e, Binary | Call):
+        counts[e] = counts.get(e, 0) + 1
+    parts = children(e)[:1] if isinstance(e, Select) else children(e)
+    for part in parts:
+        _count(part, counts)
+
+
+def _worth(e: Expr, kinds: dict[str, Kind]) -> bool:
+    return kind_of(e, kinds) is Kind.FLOAT
+
+
+def _ordered(defined: dict[str, Expr]) -> list[tuple[str, Expr]]:
+    out: list[tuple[str, Expr]] = []
+    done: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name in done:
+            return
+        done.add(name)
+        for part in walk(defined[name]):
+            if isinstance(part, Var) and part.name in defined:
+                visit(part.name)
+        out.append((name, defined[name]))
+
+    for name in defined:
+        visit(name)
+    return out

@@ -1,0 +1,382 @@
+"""IR -> readable Python.  The only place that makes text."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ad.function import Options
+from ad.ir import (
+    AddTo,
+    Assign,
+    Binary,
+    BoolOp,
+    Call,
+    Cast,
+    Comment,
+    Compare,
+    Const,
+    Expr,
+    For,
+    If,
+    Index,
+    Kind,
+    Len,
+    MultiAssign,
+    Pop,
+    Push,
+    Return,
+    Select,
+    Stmt,
+    Unary,
+    Var,
+    While,
+    walk,
+    walk_stmts,
+)
+from ad.names import Namer
+from ad.primitive import Primitive
+from ad.unit import Unit, effects
+from tape.numba import pop, pop_int, push
+
+__all__ = ["Emitted", "emit"]
+
+_INDENT = "    "
+
+# Precedence, loosest first; a number for each production of the grammar.
+_SELECT, _OR, _AND, _NOT, _COMPARE, _ARITH, _TERM, _FACTOR, _POWER, _ATOM = range(10)
+_BINARY = {
+    "+": _ARITH,
+    "-": _ARITH,
+    "*": _TERM,
+    "/": _TERM,
+    "//": _TERM,
+    "%": _TERM,
+    "**": _POWER,
+}
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """The text of a module, the name of its main function, and objects that it needs but cannot import."""
+
+    text: str
+    main: str
+    injected: dict[str, Any]
+
+
+def emit(main: Unit) -> Emitted:
+    """The module with `main` and all generated functions that it calls."""
+    return _Module(main).emit()
+
+
+@dataclass
+class _Module:
+    main: Unit
+    units: list[Unit] = field(default_factory=list)
+    names: dict[Any, str] = field(default_factory=dict)  # of units, functions, constants
+    imports: dict[str, set[str]] = field(default_factory=dict)
+    modules: dict[str, str] = field(default_factory=dict)
+    constants: dict[str, Const] = field(default_factory=dict)
+    injected: dict[str, Any] = field(default_factory=dict)
+
+    def emit(self) -> Emitted:
+        self.collect(self.main)
+        taken: set[str] = set()
+        for unit in self.units:
+            found = effects(unit.body)
+            taken |= found.reads | found.writes | set(unit.params)
+        self.namer = Namer(taken)
+        self.njit = self.imported("numba", "njit")
+        for unit in reversed(self.units):  # the main one gets the name it wants
+            self.names[unit] = ""
+        for unit in sorted(self.units, key=lambda u: u is not self.main):
+            self.names[unit] = self.namer.fresh(unit.name)
+        functions = [_Printer(self, unit).text() for unit in self.units]
+        return Emitted(self.head() + "\n\n\n".join(functions), self.names[self.main], self.injected)
+
+    def collect(self, unit: Unit) -> None:
+        """The unit and what it calls, callees first."""
+        if unit in self.units:
+            return
+        for s in walk_stmts(unit.body):
+            for e in _expressions(s):
+                for part in walk(e):
+                    if isinstance(part, Call) and isinstance(part.callee, Unit):
+                        self.collect(part.callee)
+        self.units.append(unit)
+
+    def head(self) -> str:
+        lines: list[str] = []
+        standard = [m for m in ("math",) if m in self.modules]
+        lines += [_import(m, self.modules[m]) for m in standard]
+        if standard:
+            lines.append("")
+        third: list[str] = []
+        if "np" in self.modules:
+            third.append(_import("numpy", self.modules["np"]))
+        froms = sorted(self.imports.items(), key=lambda item: (item[0] != "numba", item[0]))
+        third += [f"from {module} import {', '.join(sorted(names))}" for module, names in froms]
+        lines += third
+        if self.injected:
+            lines += ["", f"# from the caller: {', '.join(sorted(self.injected))}"]
+        if self.constants:
+            lines.append("")
+            lines += [f"{name} = {self.number(Const(c.value))}" for name, c in sorted(self.constants.items())]
+        return "\n".join(lines) + "\n\n\n"
+
+    # -------------------------------------------------------------------------------------- global names
+
+    def imported(self, module: str, function: str) -> str:
+        key = (module, function)
+        if key not in self.names:
+            name = self.namer.fresh(function)
+            self.names[key] = name
+            text = function if name == function else f"{function} as {name}"
+            self.imports.setdefault(module, set()).add(text)
+        return self.names[key]
+
+    def module(self, name: str) -> str:
+        if name not in self.modules:
+            self.modules[name] = self.namer.fresh(name)
+        return self.modules[name]
+
+    def function(self, callee: Any) -> str:
+        if isinstance(callee, Unit):
+            return self.names[callee]
+        assert isinstance(callee, Primitive), callee
+        home, name = callee.home, callee.name
+        if home == "builtins":
+            return name
+        if home in ("math", "np"):
+            return f"{self.module(home)}.{name}"
+        if home is not None:
+            return self.imported(home, name)
+        key = id(callee.function)
+        if key not in self.names:
+            self.names[key] = self.namer.fresh(name)
+            self.injected[self.names[key]] = callee.function
+        return self.names[key]
+
+    def number(self, e: Const) -> str:
+        value = e.value
+        if e.name is not None:
+            if "." in e.name:
+                home, attribute = e.name.split(".")
+                return f"{self.module(home)}.{attribute}"
+            key = ("constant", e)
+            if key not in self.names:
+                name = self.namer.fresh(e.name)
+                self.names[key] = name
+                self.constants[name] = e
+            return self.names[key]
+        if isinstance(value, float) and not math.isfinite(value):
+            text = f"{self.module('math')}.{'nan' if math.isnan(value) else 'inf'}"
+            return f"-{text}" if value < 0 else text
+        return repr(value)
+
+
+def _import(module: str, name: str) -> str:
+    return f"import {module}" if module == name else f"import {module} as {name}"
+
+
+def _expressions(s: Stmt) -> Iterable[Expr]:
+    match s:
+        case Assign(value=value) | MultiAssign(value=value):
+            return (value,)
+        case AddTo(target, value):
+            return (target, value)
+        case For(start=start, stop=stop, step=step):
+            return (start, stop, step)
+        case While(cond=cond) | If(cond=cond):
+            return (cond,)
+        case Return(values):
+            return values
+    return ()
+
+
+def decorator_options(options: Options) -> str:
+    """The arguments of njit for a generated function."""
+    parts = ["nogil=True", 'error_model="numpy"']
+    if options.boundscheck:
+        parts.append("boundscheck=True")
+    if options.fastmath:
+        flags = options.fastmath
+        parts.append(f"fastmath={set(flags)!r}" if isinstance(flags, tuple) else "fastmath=True")
+    return ", ".join(parts)
+
+
+@dataclass
+class _Printer:
+    """The text of one function."""
+
+    module: _Module
+    unit: Unit
+    lines: list[str] = field(default_factory=list)
+    last_comment: str = ""
+
+    def text(self) -> str:
+        unit, name = self.unit, self.module.names[self.unit]
+        self.lines = [
+            f"@{self.module.njit}({decorator_options(unit.options)})",
+            f"def {name}({', '.join(unit.params)}):",
+            f'{_INDENT}"""{unit.doc}"""',
+        ]
+        self.block(unit.body, 1)
+        return "\n".join(self.lines) + "\n"
+
+    def put(self, depth: int, text: str) -> None:
+        self.lines.append(_INDENT * depth + text)
+
+    # ----------------------------------------------------------------------------------------- statements
+
+    def block(self, block: Sequence[Stmt], depth: int) -> None:
+        i = 0
+        if all(isinstance(s, Comment) for s in block):
+            self.put(depth, "pass")
+            return
+        self.last_comment = ""
+        while i < len(block):
+            run = _equal_constants(block, i)
+            if len(run) > 1:
+                first = block[i]
+                assert isinstance(first, Assign)
+                self.put(depth, " = ".join([*run, self.expr(first.value)]))
+                i += len(run)
+                continue
+            self.stmt(block[i], depth, block[i + 1 :])
+            i += 1
+
+    def stmt(self, s: Stmt, depth: int, rest: Sequence[Stmt]) -> None:
+        match s:
+            case Comment(text):
+                if text != self.last_comment and rest:
+                    self.put(depth, f"# {text}")
+                    self.last_comment = text
+            case Assign(target, value):
+                self.put(depth, self.assignment(target, value))
+            case AddTo(target, value):
+                self.put(depth, self.addition(self.expr(target), value))
+            case MultiAssign(targets, value):
+                left = f"{', '.join(targets)} = " if targets else ""
+                self.put(depth, left + self.expr(value))
+            case Push(names, _):
+                self.put(depth, f"{self.tape(push, 'push')}({', '.join((str(self.unit.tape), *names))})")
+            case Pop(names, kind):
+                self.pop(names, kind, depth)
+            case For(var, start, stop, step, body):
+                self.put(depth, f"for {var} in {self.range(start, stop, step)}:")
+                self.block(body, depth + 1)
+                self.last_comment = ""
+            case While(cond, body):
+                self.put(depth, f"while {self.expr(cond)}:")
+                self.block(body, depth + 1)
+                self.last_comment = ""
+            case If():
+                self.branch(s, depth, "if")
+                self.last_comment = ""
+            case Return(values):
+                listed = ", ".join(self.expr(v) for v in values)
+                self.put(depth, f"return {listed}".rstrip())
+
+    def tape(self, function: Any, name: str) -> str:
+        return self.module.imported("tape.numba", name)
+
+    def pop(self, names: tuple[str, ...], kind: Kind, depth: int) -> None:
+        function = self.tape(pop, "pop") if kind is Kind.FLOAT else self.tape(pop_int, "pop_int")
+        count = f", {len(names)}" if len(names) > 1 else ""
+        self.put(depth, f"{', '.join(names)} = {function}({self.unit.tape}{count})")
+
+    def assignment(self, target: str, value: Expr) -> str:
+        if isinstance(value, Binary) and value.left == Var(target):
+            return f"{target} {value.op}= {self.expr(value.right)}"
+        return f"{target} = {self.expr(value)}"
+
+    def addition(self, target: str, value: Expr) -> str:
+        if isinstance(value, Unary) and value.op == "-":
+            return f"{target} -= {self.expr(value.operand)}"
+        if isinstance(value, Const) and value.name is None and value.value < 0:
+            return f"{target} -= {self.expr(Const(-value.value))}"
+        return f"{target} += {self.expr(value)}"
+
+    def range(self, start: Expr, stop: Expr, step: Expr) -> str:
+        if step == Const(1):
+            parts = [stop] if start == Const(0) else [start, stop]
+        else:
+            parts = [start, stop, step]
+        return f"range({', '.join(self.expr(p) for p in parts)})"
+
+    def branch(self, s: If, depth: int, word: str) -> None:
+        then, orelse, cond = s.then, s.orelse, s.cond
+        if not _does(then) and _does(orelse):
+            then, orelse = orelse, ()
+            cond = Unary("not", cond)
+        self.put(depth, f"{word} {self.expr(cond)}:")
+        self.block(then, depth + 1)
+        if not _does(orelse):
+            return
+        if len(orelse) == 1 and isinstance(orelse[0], If):
+            self.branch(orelse[0], depth, "elif")
+            return
+        self.put(depth, "else:")
+        self.block(orelse, depth + 1)
+
+    # ---------------------------------------------------------------------------------------- expressions
+
+    def expr(self, e: Expr, outer: int = _SELECT) -> str:
+        """The text of an expression, in parentheses where it binds looser than `outer`."""
+        text, own = self.production(e)
+        return f"({text})" if own < outer else text
+
+    def production(self, e: Expr) -> tuple[str, int]:
+        match e:
+            case Const():
+                text = self.module.number(e)
+                return text, _FACTOR if text.startswith("-") else _ATOM
+            case Var(name):
+                return name, _ATOM
+            case Index(array, index):
+                return f"{array}[{self.expr(index)}]", _ATOM
+            case Len(array):
+                return f"len({array})", _ATOM
+            case Unary("not", operand):
+                return f"not {self.expr(operand, _NOT)}", _NOT
+            case Unary(op, operand):
+                return f"{op}{self.expr(operand, _FACTOR)}", _FACTOR
+            case Binary("**", left, right):
+                return f"{self.expr(left, _ATOM)} ** {self.expr(right, _FACTOR)}", _POWER
+            case Binary(op, left, right):
+                own = _BINARY[op]
+                return f"{self.expr(left, own)} {op} {self.expr(right, own + 1)}", own
+            case Compare(left, ops, rest):
+                pairs = [f" {op} {self.expr(r, _COMPARE + 1)}" for op, r in zip(ops, rest, strict=True)]
+                return self.expr(left, _COMPARE + 1) + "".join(pairs), _COMPARE
+            case BoolOp(op, values):
+                own = _OR if op == "or" else _AND
+                return f" {op} ".join(self.expr(v, own + 1) for v in values), own
+            case Select(cond, then, orelse):
+                inner = _SELECT + 1
+                text = f"{self.expr(then, inner)} if {self.expr(cond, inner)} else {self.expr(orelse)}"
+                return text, _SELECT
+            case Cast(kind, operand):
+                return f"{kind.value}({self.expr(operand)})", _ATOM
+            case Call(callee, args):
+                return f"{self.module.function(callee)}({', '.join(self.expr(a) for a in args)})", _ATOM
+        raise AssertionError(e)
+
+
+def _does(block: Sequence[Stmt]) -> bool:
+    return any(not isinstance(s, Comment) for s in block)
+
+
+def _equal_constants(block: Sequence[Stmt], i: int) -> list[str]:
+    """The targets of a run of generated assignments of one number, from statement i on."""
+    found: list[str] = []
+    first = block[i]
+    for s in block[i:]:
+        if not (isinstance(s, Assign) and s.line == 0 and isinstance(s.value, Const)):
+            break
+        if not (isinstance(first, Assign) and s.value == first.value):
+            break
+        found.append(s.target)
+    return found

@@ -1,0 +1,23 @@
+"""The errors of `ad`.  Each also inherits the built-in that a caller would catch."""
+
+__all__ = ["ADError", "ADTypeError", "ADValueError", "UnsupportedSyntax"]
+
+
+class ADError(Exception):
+    """Base class of all errors that `ad` raises on its own account."""
+
+
+class ADTypeError(ADError, TypeError):
+    """An argument has a type, shape or dtype that `ad` does not take."""
+
+
+class ADValueError(ADError, ValueError):
+    """An argument or option has a value that makes no sense."""
+
+
+class UnsupportedSyntax(ADError, SyntaxError):
+    """The function uses something outside the subset that `ad` differentiates.
+
+    Its `filename`, `lineno`, `offset` and `text` point into the user's file, so that a traceback shows the line.
+    The message says what is unsupported and what to write instead.
+    """

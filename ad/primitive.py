@@ -1,0 +1,108 @@
+"""The registry of functions that have a derivative rule.  Built-in rules enter by the same door as a user's."""
+
+import builtins
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+
+from ad.errors import ADTypeError, ADValueError
+
+__all__ = ["Primitive", "Result", "defvjp", "find", "primitive"]
+
+Rule = Callable[..., Any]
+Result = Literal["float", "int", "bool", "same"]
+
+_SPELLING = {"absolute": "abs", "remainder": "mod", "true_divide": "divide"}
+
+
+@dataclass(frozen=True, eq=False)
+class Primitive:
+    """A function that is differentiated by rule.
+
+    `vjps` has one rule per argument: a function ``(g, ans, *args)`` over symbolic values, or None where the function
+    does not depend on the argument or is piecewise constant in it.  `cheap` says that recomputing a value costs less
+    than keeping it.
+    """
+
+    function: Callable[..., Any]
+    vjps: tuple[Rule | None, ...]
+    result: Result = "float"
+    cheap: bool = False
+
+    @property
+    def home(self) -> str | None:
+        """The module through which generated code reaches it: math, np, builtins, one of ours; None for a user's."""
+        module = getattr(self.function, "__module__", None) or ""
+        if module.startswith(("ad.", "tape.")):
+            return module
+        for name, home in (("math", math), ("np", np), ("builtins", builtins)):
+            if getattr(home, self.name, None) is self.function:
+                return name
+        return None
+
+    @property
+    def name(self) -> str:
+        name = getattr(self.function, "__name__", "function")
+        return _SPELLING.get(name, name) if isinstance(self.function, np.ufunc) else name
+
+
+_registry: dict[Any, Primitive] = {}
+
+
+def _key(function: Any) -> Any:
+    return function.py_func if isinstance(function, Dispatcher) else function
+
+
+def defvjp(
+    function: Callable[..., Any],
+    *vjps: Rule | None,
+    result: Result = "float",
+    cheap: bool = False,
+) -> None:
+    """Tell `ad` the derivative of a scalar function.
+
+    Parameters
+    ----------
+    function:
+        Any function of scalars that Numba can call in compiled code: of math or numpy, or ``@njit``.
+    *vjps:
+        One for each argument, in order: ``vjp(g, ans, *args)`` gives the contribution to the argument's adjoint,
+        where `g` is the adjoint of the result, `ans` the result and `args` the arguments.  They are symbolic values:
+        write Python arithmetic, NumPy's functions, `ad.rules.call` and `ad.rules.where`.  None for an argument that
+        has no derivative.
+    result:
+        What the function returns: "float", "int", "bool", or "same" (as its arguments).
+    cheap:
+        Whether computing the result again costs less than keeping it.
+
+    Raises ADTypeError or ADValueError for what is no function or rule.
+
+    >>> defvjp(cube, lambda g, ans, x: g * 3.0 * x ** 2)
+    """
+    if not callable(function):
+        raise ADTypeError(f"defvjp: a function, not {function!r}")
+    if not vjps:
+        raise ADValueError("defvjp: one rule for each argument of the function is missing; None where there is none")
+    for i, rule in enumerate(vjps):
+        if rule is not None and not callable(rule):
+            raise ADTypeError(f"defvjp: rule {i} must be a function (g, ans, *args) or None, not {rule!r}")
+    if result not in ("float", "int", "bool", "same"):
+        raise ADValueError(f'defvjp: result is "float", "int", "bool" or "same", not {result!r}')
+    _registry[_key(function)] = Primitive(function, vjps, result, cheap)
+
+
+def find(function: Any) -> Primitive | None:
+    """The primitive for a function that has a rule, else None."""
+    try:
+        return _registry.get(_key(function))
+    except TypeError:  # not hashable
+        return None
+
+
+def primitive(function: Any) -> Primitive:
+    """The primitive for a function; one without derivatives where it has no rule."""
+    return find(function) or Primitive(function, ())

@@ -1,0 +1,124 @@
+"""Generated functions of one gradient: the gradient itself, and forward and reverse sweeps of what it calls."""
+
+
+from ad.function import Function
+from ad.ir import (
+    Call,
+    Comment,
+    Const,
+    Expr,
+    If,
+    Kind,
+    MultiAssign,
+    Return,
+    Stmt,
+    Var,
+    assigned,
+)
+from ad.lower import Lowered, lower
+from ad.primitive import Primitive
+from ad.reverse import Pair, sweep
+from ad.symbolic import ONE, ZERO
+from ad.tbr import find_saves
+from ad.unit import Unit, effects, import_block
+from tape.numba import failed
+
+__all__ = ["Program"]
+
+
+class Program:
+    """Makes the units of a gradient, each once."""
+
+    def __init__(self) -> None:
+        self._primals: dict[Function, Unit] = {}
+        self._pairs: dict[tuple[Function, tuple[bool, ...]], Pair] = {}
+
+    def primal(self, f: Function) -> Unit:
+        """The function itself, for calls that carry no derivative."""
+        if f not in self._primals:
+            body = (*import_block(f.body, f.options.checked, self.primal), Return((Var(f.result),)))
+            self._primals[f] = Unit(f.name, f.params, body, f.options, f"{f.name}() itself.")
+        return self._primals[f]
+
+    def reads(self, f: Function, active: tuple[bool, ...]) -> tuple[bool, ...]:
+        return self.pair(f, active).reads
+
+    def _lowered(self, f: Function, active: tuple[bool, ...]) -> Lowered:
+        return lower(f, {p for p, a in zip(f.params, active, strict=True) if a}, self.reads)
+
+    def pair(self, f: Function, active: tuple[bool, ...]) -> Pair:
+        """The two sweeps of a called function for a mask of active parameters."""
+        key = (f, active)
+        if key not in self._pairs:
+            self._pairs[key] = self._make_pair(f, active)
+        return self._pairs[key]
+
+    def _make_pair(self, f: Function, active: tuple[bool, ...]) -> Pair:
+        lowered = self._lowered(f, active)
+        saves = find_saves(lowered, split=True)
+        made = sweep(lowered, saves, None, True, self.pair, self.primal)
+        low = lowered.function
+        handle = (made.tape,) if made.tape else ()
+        forward = self.primal(f)
+        if made.tape:
+            body = (*made.forward, Return((Var(f.result),)))
+            doc = f"{f.name}(), recording what its reverse sweep needs."
+            forward = Unit(f"{f.name}_forward", (*handle, *f.params), body, f.options, doc, made.tape)
+        found = effects(made.reverse)
+        fixed = set(f.params) - assigned(low.body)
+        reads = tuple(p in found.reads and p in fixed for p in f.params)
+        arrays = [p for p, k, a in zip(f.params, f.param_kinds, active, strict=True) if a and k.is_array]
+        floats = [p for p, k, a in zip(f.params, f.param_kinds, active, strict=True) if a and not k.is_array]
+        params = (
+            *handle,
+            *(p for p, read in zip(f.params, reads, strict=True) if read),
+            *(made.adjoint_names.get(p) or low.namer.fresh(f"{p}_b") for p in arrays),
+            made.adjoint_names[f.result],
+        )
+        results = tuple(made.adjoints.get(p, ZERO) for p in floats)
+        body = (*made.reverse, Return(results))
+        doc = f"Reverse sweep of {f.name}(): from the adjoint of its result to those of its arguments."
+        reverse = Unit(f"{f.name}_reverse", params, body, f.options, doc, made.tape)
+        return Pair(forward, reverse, active, reads)
+
+    def gradient(self, f: Function, wrt: tuple[str, ...]) -> Unit:
+        """The function that returns the value and the gradient.
+
+        Its parameters are the tape's handle (where it records anything), those of `f`, and a zeroed array for the
+        gradient of each array of `wrt`.  It returns the value, then the derivatives with respect to the scalars; where
+        it uses a tape, first of all the tape's status, 0 if all is well.
+        """
+        active = tuple(p in wrt for p in f.params)
+        lowered = self._lowered(f, active)
+        saves = find_saves(lowered, split=False)
+        made = sweep(lowered, saves, ONE, False, self.pair, self.primal)
+        kinds = dict(zip(f.params, f.param_kinds, strict=True))
+        namer = lowered.function.namer
+        names = made.adjoint_names
+        arrays = [p for p in f.params if p in wrt and kinds[p].is_array]
+        array_adjoints = tuple(names.get(p) or namer.fresh(f"{p}_b") for p in arrays)
+        floats = [p for p in f.params if p in wrt and kinds[p] is Kind.FLOAT]
+
+        value: Expr = Var(f.result)
+        forward: list[Stmt] = list(made.forward)
+        if f.result in effects(made.reverse).writes:
+            name = namer.fresh("value")
+            forward.append(MultiAssign((name,), value))
+            value = Var(name)
+        gradient = [made.adjoints.get(p, ZERO) for p in floats]
+        handle: tuple[str, ...] = ()
+        if made.tape:
+            handle = (made.tape,)
+            status = namer.fresh("status")
+            check_tape = Call(Primitive(failed, ()), (Var(made.tape),))
+            zeros = tuple(Const(0.0) for _ in gradient)
+            check: list[Stmt] = [
+                MultiAssign((status,), check_tape),
+                If(Var(status), (Return((Var(status), value, *zeros)),), ()),
+            ]
+            result = Return((Var(status), value, *gradient))
+        else:
+            check, result = [], Return((value, *gradient))
+        body = [Comment("forward sweep"), *forward, *check, Comment("reverse sweep"), *made.reverse, result]
+        doc = f"Value and gradient of {f.name}() with respect to {', '.join(wrt)}."
+        return Unit(f"{f.name}_grad", (*handle, *f.params, *array_adjoints), tuple(body), f.options, doc, made.tape)

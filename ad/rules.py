@@ -1,0 +1,242 @@
+"""The built-in derivative rules, and the conventions where a function has no derivative.
+
+* ``abs`` at 0: 0.
+* ``max`` and ``min`` (also np.maximum, np.fmax, ...): all to the argument that Python's own functions return, which is
+  the first of equal ones.  A NaN that NumPy's functions pass on or skip counts as in a comparison: it is never larger.
+* ``floor``, ``ceil``, ``trunc``, ``rint``, ``//``, ``int()``, ``sign`` and comparisons are piecewise constant: 0 everywhere.
+* ``a % b`` and np.fmod: d/da is 1, d/db is minus the quotient that was cut off, also at the jumps.
+* ``copysign(x, y)``: 0 with respect to y.
+* ``x ** y``: d/dx is 0 where y is 0, also at x = 0; d/dy is 0 where x is 0 and y positive, and NaN for negative x, where
+  the function exists at whole y only.  Negative x with a whole exponent is right with respect to x.
+* sqrt, log, asin, ... at the end of their domain: as IEEE arithmetic has it (sqrt at 0: infinity); hypot, atan2 at the
+  origin: NaN.  A zero adjoint times an infinite derivative is NaN, not 0; guard with ``if`` where that matters.
+* NaN in, NaN out.
+
+Rules that are written with `ans` use the value that the forward sweep computed; it is then kept.
+"""
+
+import math
+import operator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ad.ir import Kind
+from ad.primitive import Primitive, defvjp, find, primitive
+from ad.special import digamma
+from ad.symbolic import call, where
+
+__all__ = ["ADVICE", "OPERATORS", "Primitive", "call", "defvjp", "find", "primitive", "result_kind", "where"]
+
+_LN2 = math.log(2.0)
+_LN10 = math.log(10.0)
+
+sqrt, exp, log, sin, cos, sinh, cosh, trunc, hypot, copysign, ldexp, sign = (
+    partial(call, f)
+    for f in (
+        math.sqrt,
+        math.exp,
+        math.log,
+        math.sin,
+        math.cos,
+        math.sinh,
+        math.cosh,
+        np.trunc,
+        math.hypot,
+        math.copysign,
+        math.ldexp,
+        np.sign,
+    )
+)
+
+
+def _same(functions: tuple[Any, ...], *vjps: Any, **options: Any) -> None:
+    for function in functions:
+        defvjp(function, *vjps, **options)
+
+
+# ----------------------------------------------------------------------------------------------- operators
+
+
+def _power_base(g: Any, ans: Any, x: Any, y: Any) -> Any:
+    n = y.constant
+    if n is None:
+        return g * where(y != 0, y * x ** (y - 1), 0.0)
+    if n == 0:
+        return 0.0
+    if n == 1:
+        return g
+    if n == 2:
+        return 2.0 * x * g
+    if n == 0.5:
+        return 0.5 * g / ans
+    if n == -1:
+        return -g * ans * ans
+    return float(n) * x ** (n - 1) * g
+
+
+def _power_exponent(g: Any, ans: Any, x: Any, y: Any) -> Any:
+    if x.constant is not None and x.constant > 0:
+        return g * ans * math.log(x.constant)
+    return g * where((x == 0) & (y > 0), 0.0, ans * log(x))
+
+
+defvjp(operator.add, lambda g, ans, x, y: g, lambda g, ans, x, y: g, cheap=True, result="same")
+defvjp(operator.sub, lambda g, ans, x, y: g, lambda g, ans, x, y: -g, cheap=True, result="same")
+defvjp(operator.mul, lambda g, ans, x, y: g * y, lambda g, ans, x, y: g * x, cheap=True, result="same")
+defvjp(operator.truediv, lambda g, ans, x, y: g / y, lambda g, ans, x, y: -(g / y) * ans, cheap=True)
+defvjp(operator.floordiv, None, None, cheap=True, result="same")
+defvjp(operator.mod, lambda g, ans, x, y: g, lambda g, ans, x, y: -g * (x // y), cheap=True, result="same")
+defvjp(operator.pow, _power_base, _power_exponent, result="same")
+defvjp(operator.neg, lambda g, ans, x: -g, cheap=True, result="same")
+defvjp(operator.pos, lambda g, ans, x: g, cheap=True, result="same")
+
+OPERATORS: dict[tuple[str, int], Primitive] = {
+    (symbol, arity): primitive(function)
+    for symbol, arity, function in (
+        ("+", 2, operator.add),
+        ("-", 2, operator.sub),
+        ("*", 2, operator.mul),
+        ("/", 2, operator.truediv),
+        ("//", 2, operator.floordiv),
+        ("%", 2, operator.mod),
+        ("**", 2, operator.pow),
+        ("-", 1, operator.neg),
+        ("+", 1, operator.pos),
+    )
+}
+
+for _ufunc, _op in (
+    (np.add, operator.add),
+    (np.subtract, operator.sub),
+    (np.multiply, operator.mul),
+    (np.divide, operator.truediv),
+    (np.floor_divide, operator.floordiv),
+    (np.mod, operator.mod),
+    (np.power, operator.pow),
+    (np.negative, operator.neg),
+    (np.positive, operator.pos),
+):
+    _rule = primitive(_op)
+    defvjp(_ufunc, *_rule.vjps, result=_rule.result, cheap=_rule.cheap)
+_same((math.pow, np.float_power), _power_base, _power_exponent)
+
+# --------------------------------------------------------------------------------- powers and logarithms
+
+_same((math.sqrt, np.sqrt), lambda g, ans, x: 0.5 * g / ans)
+defvjp(np.cbrt, lambda g, ans, x: g / (3.0 * ans * ans))
+defvjp(np.square, lambda g, ans, x: 2.0 * x * g, cheap=True, result="same")
+defvjp(np.reciprocal, lambda g, ans, x: -g * ans * ans, cheap=True, result="same")
+_same((math.exp, np.exp), lambda g, ans, x: g * ans)
+_same((math.expm1, np.expm1), lambda g, ans, x: g * exp(x))
+_same((math.exp2, np.exp2), lambda g, ans, x: _LN2 * ans * g)
+_same((math.log, np.log), lambda g, ans, x: g / x)
+_same((math.log1p, np.log1p), lambda g, ans, x: g / (1.0 + x))
+_same((math.log2, np.log2), lambda g, ans, x: g / (_LN2 * x))
+_same((math.log10, np.log10), lambda g, ans, x: g / (_LN10 * x))
+defvjp(np.logaddexp, lambda g, ans, x, y: g * exp(x - ans), lambda g, ans, x, y: g * exp(y - ans))
+_same((math.ldexp,), lambda g, ans, x, n: ldexp(g, n), None, cheap=True)
+
+# --------------------------------------------------------------------- trigonometric and hyperbolic
+
+_same((math.sin, np.sin), lambda g, ans, x: g * cos(x))
+_same((math.cos, np.cos), lambda g, ans, x: -g * sin(x))
+_same((math.tan, np.tan), lambda g, ans, x: g * (1.0 + ans * ans))
+_same((math.asin, np.arcsin), lambda g, ans, x: g / sqrt((1.0 - x) * (1.0 + x)))
+_same((math.acos, np.arccos), lambda g, ans, x: -g / sqrt((1.0 - x) * (1.0 + x)))
+_same((math.atan, np.arctan), lambda g, ans, x: g / (1.0 + x * x))
+_same(
+    (math.atan2, np.arctan2),
+    lambda g, ans, y, x: g * x / (x * x + y * y),
+    lambda g, ans, y, x: -g * y / (x * x + y * y),
+)
+_same((math.sinh, np.sinh), lambda g, ans, x: g * cosh(x))
+_same((math.cosh, np.cosh), lambda g, ans, x: g * sinh(x))
+_same((math.tanh, np.tanh), lambda g, ans, x: g * (1.0 - ans * ans))
+_same((math.asinh, np.arcsinh), lambda g, ans, x: g / hypot(x, 1.0))
+_same((math.acosh, np.arccosh), lambda g, ans, x: g / (sqrt(x - 1.0) * sqrt(x + 1.0)))
+_same((math.atanh, np.arctanh), lambda g, ans, x: g / ((1.0 - x) * (1.0 + x)))
+_same((math.hypot, np.hypot), lambda g, ans, x, y: g * (x / ans), lambda g, ans, x, y: g * (y / ans))
+_same((math.degrees, np.degrees, np.rad2deg), lambda g, ans, x: g * (180.0 / math.pi), cheap=True)
+_same((math.radians, np.radians, np.deg2rad), lambda g, ans, x: g * (math.pi / 180.0), cheap=True)
+defvjp(
+    np.sinc,
+    lambda g, ans, x: g * where(x == 0.0, 0.0, (cos(math.pi * x) - ans) / x),
+)
+
+# --------------------------------------------------------------------------------------- special functions
+
+_TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
+
+defvjp(math.erf, lambda g, ans, x: _TWO_OVER_SQRT_PI * exp(-(x * x)) * g)
+defvjp(math.erfc, lambda g, ans, x: -_TWO_OVER_SQRT_PI * exp(-(x * x)) * g)
+defvjp(math.gamma, lambda g, ans, x: g * ans * call(digamma, x))
+defvjp(math.lgamma, lambda g, ans, x: g * call(digamma, x))
+
+# --------------------------------------------------------------------------- kinks, jumps and constants
+
+_same((abs, np.abs), lambda g, ans, x: g * sign(x), cheap=True, result="same")
+_same((math.fabs, np.fabs), lambda g, ans, x: g * sign(x), cheap=True)
+for _functions, _second in (
+    ((max, np.maximum, np.fmax), lambda x, y: y > x),
+    ((min, np.minimum, np.fmin), lambda x, y: y < x),
+):
+    _same(
+        _functions,
+        lambda g, ans, x, y, second=_second: where(second(x, y), 0.0, g),
+        lambda g, ans, x, y, second=_second: where(second(x, y), g, 0.0),
+        cheap=True,
+        result="same",
+    )
+_same(
+    (math.copysign, np.copysign),
+    lambda g, ans, x, y: g * copysign(1.0, x) * copysign(1.0, y),
+    None,
+    cheap=True,
+)
+defvjp(np.fmod, lambda g, ans, x, y: g, lambda g, ans, x, y: -g * trunc(x / y), cheap=True, result="same")
+_same((math.floor, math.ceil, math.trunc), None, result="int", cheap=True)
+_same((np.floor, np.ceil, np.trunc, np.sign), None, result="same", cheap=True)
+defvjp(np.rint, None, cheap=True)
+_same((math.isnan, math.isinf, math.isfinite, np.isnan, np.isinf, np.isfinite), None, result="bool", cheap=True)
+defvjp(math.gcd, None, None, result="int")
+
+# What to write instead of functions that Numba does not compile, or that are not scalar.
+ADVICE: dict[Any, str] = {
+    math.fmod: "write np.fmod(x, y)",
+    math.cbrt: "write np.cbrt(x)",
+    math.remainder: "write x - y * np.rint(x / y)",
+    math.fsum: "write a loop that adds up",
+    math.prod: "write a loop that multiplies",
+    math.dist: "write math.sqrt of the sum of squares",
+    math.frexp: "it returns a pair",
+    math.modf: "write x - math.trunc(x) and math.trunc(x)",
+    math.isqrt: "write int(math.sqrt(n))",
+    math.factorial: "write math.gamma(n + 1.0)",
+    math.comb: "write math.exp of a difference of math.lgamma values",
+    math.isclose: "write abs(a - b) <= tolerance",
+    np.where: "write a if condition else b",
+    np.clip: "write min(max(x, low), high)",
+    np.heaviside: "write 1.0 if x > 0.0 else 0.0",
+    np.float32: "single precision is not supported: write float(x)",
+    np.sum: "write a loop that adds up the elements",
+    np.mean: "write a loop that adds up the elements",
+    np.dot: "write a loop that adds up the products",
+    np.round: "write np.rint(x)",
+    round: "write np.rint(x), or math.floor(x + 0.5)",
+    sum: "write a loop that adds up",
+    divmod: "write a // b and a % b",
+    print: "printing is not supported: print the result outside of the function",
+    sorted: "sorting is not supported",
+    enumerate: "write for i in range(len(a))",
+    zip: "write for i in range(len(a))",
+    reversed: "write range(n - 1, -1, -1)",
+}
+
+
+def result_kind(p: Primitive, args: tuple[Kind, ...]) -> Kind:
+    """What a primitive returns for scalar arguments of these kinds (as Numba types it; tested against it)."""
+    if p.result != "same":
+        return Kind(p.result)
+    return Kind.FLOAT if Kind.FLOAT in args else Kind.INT

@@ -1,0 +1,173 @@
+"""Find the source of a user's function, so that every later message can point at file and line.
+
+The file is parsed whole, for positions as the user's editor shows them.  What is found is compiled again and compared
+with the code object that runs: if the file was edited since it was imported, the derivative would be that of another
+function, and a clear error is due instead.
+"""
+
+import ast
+import builtins
+import inspect
+import linecache
+from dataclasses import dataclass
+from types import CodeType, FunctionType
+from typing import Any, Never
+
+from numba.core.dispatcher import Dispatcher
+
+from ad.errors import ADError, ADTypeError, UnsupportedSyntax
+from ad.ir import Place
+
+__all__ = ["MISSING", "Source", "python_function"]
+
+MISSING: Any = object()
+
+
+def python_function(f: Any, what: str = "the function") -> FunctionType:
+    """The plain function behind `f`, which is one itself or was compiled by Numba.
+
+    Raises ADTypeError for anything else, with what to do about it.
+    """
+    if isinstance(f, Dispatcher):
+        f = f.py_func
+    if isinstance(f, FunctionType):
+        return f
+    advice = ""
+    if inspect.ismethod(f):
+        advice = "; write a function that takes what it needs of the object as arguments"
+    elif inspect.isclass(f) or inspect.isbuiltin(f) or not callable(f):
+        advice = "; write a plain function around it"
+    elif hasattr(f, "func"):
+        advice = "; write a plain function with the arguments filled in instead of functools.partial"
+    raise ADTypeError(f"{what} must be a plain Python function or a Numba-compiled one, not {f!r}{advice}")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A function with its syntax tree and what its free names stand for."""
+
+    function: FunctionType
+    tree: ast.FunctionDef
+    filename: str
+    lines: tuple[str, ...]
+
+    @classmethod
+    def of(cls, function: FunctionType) -> "Source":
+        """Find and parse the source of `function`.
+
+        Raises UnsupportedSyntax for lambdas and coroutines, ADError where there is no source or it does not belong
+        to the code that runs.
+        """
+        code = function.__code__
+        name, filename = code.co_name, code.co_filename
+        linecache.checkcache(filename)
+        lines = linecache.getlines(filename, function.__globals__)
+        if name == "<lambda>":
+            text = _line(lines, code.co_firstlineno)
+            raise UnsupportedSyntax(
+                "a lambda is not supported: write a function with def and a name",
+                (filename, code.co_firstlineno, 1, text),
+            )
+        if not lines:
+            raise ADError(
+                f"the source of {name}() is not available ({filename}): define the function in a file, a notebook "
+                "cell or an interactive session; one made by exec() needs its text in linecache.cache"
+            )
+        module = _parse(lines, filename, name)
+        tree = _find(module, code)
+        if isinstance(tree, ast.AsyncFunctionDef):
+            text = _line(lines, tree.lineno)
+            raise UnsupportedSyntax("a coroutine has no derivative: use def", (filename, tree.lineno, 1, text))
+        source = cls(function, tree, filename, tuple(lines))
+        if not _runs(module, code, filename):
+            raise ADError(
+                f"{filename} has changed since {name}() was defined: its source is no longer that of the function. "
+                "Import or run it again"
+            )
+        return source
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    def line(self, number: int) -> str:
+        """The text of a line of the file, stripped."""
+        return _line(self.lines, number).strip()
+
+    def refuse(self, message: str, at: ast.AST | Place | None) -> Never:
+        """Raise UnsupportedSyntax at a place of this source."""
+        place = at if isinstance(at, Place) or at is None else place_of(at)
+        place = place or Place(self.tree.lineno)
+        text = _line(self.lines, place.line)
+        column = len(text.encode()[: place.column].decode(errors="ignore")) + 1  # ast counts bytes
+        detail: tuple[Any, ...] = (self.filename, place.line, column, text)
+        if place.end_line == place.line and place.end_column is not None:
+            end = len(text.encode()[: place.end_column].decode(errors="ignore")) + 1
+            detail = (*detail, place.line, end)
+        raise UnsupportedSyntax(message, detail)
+
+    def lookup(self, name: str) -> Any:
+        """What a free name of the function stands for now: closure, module or builtin; MISSING where nothing."""
+        code, function = self.function.__code__, self.function
+        if name in code.co_freevars:
+            cell = (function.__closure__ or ())[code.co_freevars.index(name)]
+            try:
+                return cell.cell_contents
+            except ValueError:
+                return MISSING
+        if name in function.__globals__:
+            return function.__globals__[name]
+        return getattr(builtins, name, MISSING)
+
+
+def place_of(node: ast.AST) -> Place | None:
+    line = getattr(node, "lineno", None)
+    if line is None:
+        return None
+    return Place(line, node.col_offset, node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
+
+
+def _line(lines: Any, number: int) -> str:
+    return lines[number - 1].rstrip("\n") if 0 < number <= len(lines) else ""
+
+
+def _parse(lines: list[str], filename: str, name: str) -> ast.Module:
+    try:
+        return ast.parse("".join(lines), filename)
+    except SyntaxError as error:
+        raise ADError(
+            f"the source of {name}() in {filename} cannot be parsed (line {error.lineno}): it has changed since it "
+            "was imported, or is not plain Python"
+        ) from error
+
+
+def _find(module: ast.Module, code: CodeType) -> Any:
+    for node in ast.walk(module):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == code.co_name:
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            if first == code.co_firstlineno:
+                return node
+    raise ADError(
+        f"{code.co_name}() is not at line {code.co_firstlineno} of {code.co_filename}: the file has changed since it "
+        "was imported. Import it again"
+    )
+
+
+def _runs(module: ast.Module, code: CodeType, filename: str) -> bool:
+    """Whether compiling the module gives the code that the function runs."""
+    try:
+        compiled = compile(module, filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    except SyntaxError:
+        return False
+    pending = [compiled]
+    while pending:
+        candidate = pending.pop()
+        if candidate.co_name == code.co_name and candidate.co_firstlineno == code.co_firstlineno:
+            return _meaning(candidate) == _meaning(code)
+        pending += [c for c in candidate.co_consts if isinstance(c, CodeType)]
+    return False
+
+
+def _meaning(code: CodeType) -> tuple[Any, ...]:
+    constants = [repr(c) for c in code.co_consts if not isinstance(c, CodeType)]
+    return code.co_code, constants, code.co_names, code.co_varnames, code.co_freevars

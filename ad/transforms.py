@@ -1,0 +1,327 @@
+"""`grad` and `value_and_grad`."""
+
+import inspect
+import threading
+from collections.abc import Callable, Sequence
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numba.core.dispatcher import Dispatcher
+
+from ad.arguments import adapt, kind_of_argument
+from ad.build import Kernel
+from ad.emit import emit
+from ad.errors import ADError, ADTypeError, ADValueError
+from ad.ir import Kind
+from ad.library import Library
+from ad.parse import UserFunction
+from ad.program import Program
+from ad.source import python_function
+from tape import Tape, TapeStats
+
+__all__ = ["Gradient", "grad", "value_and_grad"]
+
+Wrt = None | str | int | Sequence[str | int]
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.KEYWORD_ONLY)
+
+
+def grad(f: Callable[..., float], wrt: Wrt = None) -> "Gradient":
+    """The gradient of a scalar function, compiled.
+
+    Parameters
+    ----------
+    f:
+        A plain Python function or one compiled with ``numba.njit``, of float and int scalars and one-dimensional
+        float64 or int64 arrays, that returns a float.
+    wrt:
+        The arguments to differentiate with respect to: a name, an index, or a sequence of these.  By default all
+        that are floats or float arrays at the call.
+
+    Returns
+    -------
+    Gradient:
+        A function of the same arguments.  It returns the derivative with respect to a single argument as it is, those
+        with respect to several (or a sequence) as a tuple: a float for a float, an array for an array.
+
+    Raises ADTypeError or ADValueError for arguments that make no sense.  The call raises `UnsupportedSyntax` for code
+    outside the supported subset, and what `f` itself raises.
+
+    >>> def area(a, b): return a * b
+    >>> grad(area)(2.0, 3.0)
+    (3.0, 2.0)
+    """
+    return Gradient(f, wrt, with_value=False)
+
+
+def value_and_grad(f: Callable[..., float], wrt: Wrt = None) -> "Gradient":
+    """Like `grad`, but the function returns the pair (value of `f`, gradient)."""
+    return Gradient(f, wrt, with_value=True)
+
+
+class Gradient:
+    """A compiled gradient; made by `grad` and `value_and_grad`."""
+
+    def __init__(self, f: Callable[..., float], wrt: Wrt, with_value: bool) -> None:
+        if isinstance(f, Gradient):
+            raise ADTypeError("derivatives of derivatives are not supported yet")
+        self._plain: FunctionType = python_function(f, "the function to differentiate")
+        self._user = UserFunction(self._plain, f if isinstance(f, Dispatcher) else None)
+        self._signature = inspect.signature(self._plain)
+        for p in self._signature.parameters.values():
+            if p.kind not in _NAMED:
+                raise ADTypeError(f"{self._plain.__name__}() has *{p.name}, which is not supported: name every argument")
+        self._names = tuple(self._signature.parameters)
+        self._wrt_given = wrt
+        self._wrt = _names_of(wrt, self._names, self._plain.__name__)
+        self._bare = wrt is None or isinstance(wrt, str | int)
+        self._with_value = with_value
+        self._library = Library()
+        self._calls: dict[tuple[type, ...], Callable[..., Any]] = {}
+        self._specials: dict[tuple[Kind, ...], _Special] = {}
+        self._latest: _Special | None = None
+        self._primal: Callable[..., float] | None = None
+        self._lock = threading.RLock()
+        self.__name__ = f"{self._plain.__name__}_grad"
+        self.__qualname__ = self.__name__
+        self.__module__ = self._plain.__module__
+        self.__doc__ = f"{'Value and gradient' if with_value else 'Gradient'} of {self._plain.__name__}()."
+        self.__signature__ = self._signature
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not kwargs:
+            call = self._calls.get(tuple(map(type, args)))
+            if call is not None:
+                return call(*args)
+        return self._first_call(args, kwargs)
+
+    def __repr__(self) -> str:
+        name = "value_and_grad" if self._with_value else "grad"
+        wrt = "" if self._wrt_given is None else f", wrt={self._wrt_given!r}"
+        return f"ad.{name}({self._plain.__name__}{wrt})"
+
+    def __reduce__(self) -> Any:
+        return Gradient, (self._user.dispatcher or self._plain, self._wrt_given, self._with_value)
+
+    @property
+    def source(self) -> str:
+        """The generated adjoint, as readable Python: that of the latest kinds of arguments.
+
+        Before the first call, that for arguments that are arrays where the function indexes them and floats elsewhere.
+        Raises ADError where that does not fit.
+        """
+        if self._latest is not None:
+            return self._latest.kernel.source
+        try:
+            kinds = self._likely_kinds()
+            return self._special(kinds).kernel.source
+        except ADError as error:
+            raise ADError(
+                f"the adjoint depends on the kinds of the arguments: call {self.__name__} once, then look ({error})"
+            ) from error
+
+    @property
+    def primal(self) -> Callable[..., float]:
+        """The compiled function itself, with the flags of the gradient's forward sweep."""
+        if self._primal is None:
+            self._primal = self._user.dispatcher or njit(boundscheck=True, nogil=True)(self._plain)
+        return self._primal
+
+    def stats(self) -> TapeStats | None:
+        """Statistics of the tape that this thread's latest gradient used; None where none was needed yet."""
+        free = _tapes.free
+        return free[-1].stats() if free else None
+
+    # ------------------------------------------------------------------------------------------ slow path
+
+    def _likely_kinds(self) -> tuple[Kind, ...]:
+        parsed = self._library.parsed(self._user)
+        kinds = tuple(Kind.FLOATS if p in parsed.arrays else Kind.FLOAT for p in parsed.params)
+        return kinds
+
+    def _first_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise ADTypeError(f"{self.__name__}(): {error}") from None
+        bound.apply_defaults()
+        values = list(bound.arguments.values())
+        chosen = self._wrt or ()
+        kinds = []
+        for i, name in enumerate(self._names):
+            values[i] = adapt(name, values[i])
+            kinds.append(kind_of_argument(name, values[i], name in chosen))
+        call = self._special(tuple(kinds)).prepared(values)
+        positional = all(p.kind is not p.KEYWORD_ONLY for p in self._signature.parameters.values())
+        if not kwargs and positional and len(args) == len(values) and all(a is b for a, b in zip(args, values)):
+            self._calls[tuple(map(type, args))] = self._guarded(call, args)
+        return call(*values)
+
+    def _guarded(self, call: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..., Any]:
+        """The call with a check that array arguments are of the same kind as now; others go the long way."""
+        arrays = [(i, a.dtype) for i, a in enumerate(args) if isinstance(a, np.ndarray)]
+        if not arrays:
+            return call
+
+        def guarded(*args: Any) -> Any:
+            for i, dtype in arrays:
+                if args[i].ndim != 1 or args[i].dtype != dtype:
+                    return self._first_call(args, {})
+            return call(*args)
+
+        return guarded
+
+    def _special(self, kinds: tuple[Kind, ...]) -> "_Special":
+        with self._lock:
+            if kinds not in self._specials:
+                self._specials[kinds] = self._make_special(kinds)
+            self._latest = self._specials[kinds]
+            return self._latest
+
+    def _make_special(self, kinds: tuple[Kind, ...]) -> "_Special":
+        function = self._library.specialise(self._user, kinds)
+        self._library.require_float(function)
+        # The IR may call an argument differently where its name would hide one that generated code uses.
+        inner = dict(zip(self._names, function.params, strict=True))
+        by_name = dict(zip(self._names, kinds, strict=True))
+        wrt = self._wrt or tuple(n for n in self._names if by_name[n] in (Kind.FLOAT, Kind.FLOATS))
+        if not wrt:
+            raise ADTypeError(
+                f"{self._plain.__name__}() has no float argument to differentiate with respect to: pass 1.0 instead of 1"
+            )
+        in_order = tuple(inner[n] for n in self._names if n in wrt)
+        unit = Program().gradient(function, in_order)
+        kernel = Kernel(emit(unit))
+        return _Special(
+            kernel,
+            unit.tape is not None,
+            tuple(self._names.index(n) for n in wrt),
+            kinds,
+            self._bare and len(wrt) == 1,
+            self._with_value,
+        )
+
+
+class _Special:
+    """A gradient for one combination of kinds of arguments."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        uses_tape: bool,
+        wrt: tuple[int, ...],
+        kinds: tuple[Kind, ...],
+        single: bool,
+        with_value: bool,
+    ) -> None:
+        self.kernel = kernel
+        self.uses_tape = uses_tape
+        self.wrt = wrt
+        self.kinds = kinds
+        self.single = single
+        self.with_value = with_value
+        self._call: Callable[..., Any] | None = None
+
+    def prepared(self, values: Sequence[Any]) -> Callable[..., Any]:
+        """The function to call; compiled for the first arguments it meets."""
+        if self._call is None:
+            arrays = [np.zeros(values[i].shape) for i in sorted(self.wrt) if self.kinds[i].is_array]
+            self.kernel.compile([*([0] if self.uses_tape else []), *values, *arrays])
+            self._call = self._make()
+        return self._call
+
+    def _make(self) -> Callable[..., Any]:
+        kernel, single, with_value = self.kernel.function, self.single, self.with_value
+        arrays = tuple(i for i in sorted(self.wrt) if self.kinds[i].is_array)
+        if not arrays and not self.uses_tape and self.wrt == tuple(sorted(self.wrt)):
+            if single and with_value:
+                return kernel  # it returns (value, derivative)
+            if single:
+                return lambda *args: kernel(*args)[1]
+            if with_value:
+                return lambda *args: ((r := kernel(*args))[0], r[1:])
+            return lambda *args: kernel(*args)[1:]
+        run = _on_tape(kernel) if self.uses_tape else _pairing(kernel)
+        # Where in (value, scalar derivatives..., arrays...) each of wrt comes from.
+        scalars = [i for i in sorted(self.wrt) if not self.kinds[i].is_array]
+        order = [scalars.index(i) if i in scalars else len(scalars) + arrays.index(i) for i in self.wrt]
+
+        def call(*args: Any) -> Any:
+            made = [np.zeros(args[i].shape) for i in arrays]
+            value, derivatives = run(*args, *made)
+            found = (*derivatives, *made)
+            gradient = found[order[0]] if single else tuple(found[k] for k in order)
+            return (value, gradient) if with_value else gradient
+
+        return call
+
+
+def _pairing(kernel: Callable[..., Any]) -> Callable[..., tuple[float, tuple[float, ...]]]:
+    def run(*args: Any) -> tuple[float, tuple[float, ...]]:
+        result = kernel(*args)
+        return (result[0], result[1:]) if isinstance(result, tuple) else (result, ())
+
+    return run
+
+
+class _Tapes(threading.local):
+    """The tapes of a thread that no call is using.  A call takes one out and puts it back empty."""
+
+    def __init__(self) -> None:
+        self.free: list[Tape] = []
+
+
+_tapes = _Tapes()
+_KEPT = 4
+
+
+def _on_tape(kernel: Callable[..., Any]) -> Callable[..., tuple[float, tuple[float, ...]]]:
+    def run(*args: Any) -> tuple[float, tuple[float, ...]]:
+        free = _tapes.free
+        tape = free.pop() if free else Tape("f8")
+        try:
+            status, value, *derivatives = kernel(tape.handle, *args)
+            if status:
+                tape.raise_failed()
+            if len(tape):
+                raise ADError("the sweeps did not match: this is a defect of ad, please report it with the function")
+        except BaseException:
+            tape.clear()
+            raise
+        finally:
+            if len(free) < _KEPT:
+                free.append(tape)
+        return value, tuple(derivatives)
+
+    return run
+
+
+def _names_of(wrt: Wrt, names: tuple[str, ...], function: str) -> tuple[str, ...] | None:
+    """The names of the arguments that `wrt` asks for; None for all floats."""
+    if wrt is None:
+        if not names:
+            raise ADTypeError(f"{function}() has no arguments")
+        return None
+    listed = [wrt] if isinstance(wrt, str | int) else list(wrt)
+    if not listed:
+        raise ADValueError("wrt is empty: name at least one argument")
+    found: list[str] = []
+    for item in listed:
+        if isinstance(item, str):
+            if item not in names:
+                raise ADValueError(f"wrt: {function}() has no argument {item!r}; it has {', '.join(names)}")
+            name = item
+        elif isinstance(item, int) and not isinstance(item, bool):
+            if not -len(names) <= item < len(names):
+                raise ADValueError(f"wrt: {function}() has {len(names)} arguments, there is no index {item}")
+            name = names[item]
+        else:
+            raise ADTypeError(f"wrt: a name, an index or a sequence of these, not {item!r}")
+        if name in found:
+            raise ADValueError(f"wrt names {name!r} twice")
+        found.append(name)
+    return tuple(found)
+
+

@@ -1,0 +1,140 @@
+"""A generated function, and how the user's statements become part of one."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from ad import runtime
+from ad.function import Function, Options
+from ad.ir import (
+    AddTo,
+    Assign,
+    Binary,
+    Block,
+    Call,
+    Const,
+    Expr,
+    For,
+    If,
+    Index,
+    Len,
+    MultiAssign,
+    Pop,
+    Push,
+    Return,
+    Stmt,
+    Var,
+    While,
+    assigned,
+    substitute,
+    walk,
+    walk_stmts,
+)
+from ad.primitive import Primitive
+
+__all__ = ["Effects", "Unit", "effects", "import_block", "import_expr"]
+
+_CHECKED = {
+    "/": Primitive(runtime.div, ()),
+    "//": Primitive(runtime.floordiv, ()),
+    "%": Primitive(runtime.mod, ()),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """One function of a generated module.  A Call whose callee is a Unit calls it; `tape` is its handle's name."""
+
+    name: str
+    params: tuple[str, ...]
+    body: Block
+    options: Options
+    doc: str
+    tape: str | None = None
+    array_params: frozenset[str] = frozenset()
+
+
+def import_expr(e: Expr, checked: bool, primal: Callable[[Function], Unit]) -> Expr:
+    """A forward expression as generated code computes it: with Python's checks, calling generated functions."""
+
+    def change(part: Expr) -> Expr | None:
+        match part:
+            case Binary("/" | "//" | "%" as op, left, right) if checked and not _nonzero(right):
+                return Call(_CHECKED[op], (again(left), again(right)))
+            case Call(Function() as callee, args):
+                return Call(primal(callee), tuple(again(a) for a in args))
+        return None
+
+    def again(part: Expr) -> Expr:
+        return substitute(part, change)
+
+    return again(e)
+
+
+def import_block(block: Block, checked: bool, primal: Callable[[Function], Unit]) -> Block:
+    """Statements of the user as part of a generated function."""
+
+    def expr(e: Expr) -> Expr:
+        return import_expr(e, checked, primal)
+
+    def stmt(s: Stmt) -> Stmt:
+        match s:
+            case Assign(value=value):
+                return replace(s, value=expr(value))
+            case For(start=start, stop=stop, step=step, body=body):
+                return replace(s, start=expr(start), stop=expr(stop), step=expr(step), body=again(body))
+            case While(cond=cond, body=body):
+                return replace(s, cond=expr(cond), body=again(body))
+            case If(cond=cond, then=then, orelse=orelse):
+                return replace(s, cond=expr(cond), then=again(then), orelse=again(orelse))
+        return s
+
+    def again(part: Block) -> Block:
+        return tuple(stmt(s) for s in part)
+
+    return again(block)
+
+
+def _nonzero(e: Expr) -> bool:
+    return isinstance(e, Const) and e.value != 0
+
+
+@dataclass(frozen=True)
+class Effects:
+    """The names that statements read and write."""
+
+    reads: set[str]
+    writes: set[str]
+
+
+def effects(stmts: Iterable[Stmt]) -> Effects:
+    reads: set[str] = set()
+    writes: set[str] = set()
+    for s in walk_stmts(tuple(stmts)):
+        exprs: tuple[Expr, ...] = ()
+        match s:
+            case Assign(target, value):
+                exprs = (value,)
+                writes.add(target)
+            case AddTo(target, value):
+                exprs = (target, value)
+                writes.add(target.name if isinstance(target, Var) else target.array)
+            case MultiAssign(targets, value):
+                exprs = (value,)
+                writes.update(targets)
+            case For(start=start, stop=stop, step=step):
+                exprs = (start, stop, step)
+                writes.update(assigned((s,)))
+            case While(cond=cond) | If(cond=cond):
+                exprs = (cond,)
+            case Return(values):
+                exprs = values
+            case Push(names=names):
+                reads.update(names)
+            case Pop(names=names):
+                writes.update(names)
+        for e in exprs:
+            for part in walk(e):
+                match part:
+                    case Var(name) | Index(name, _) | Len(name):
+                        reads.add(name)
+    return Effects(reads, writes)

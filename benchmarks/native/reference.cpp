@@ -1,0 +1,126 @@
+// What the tape is measured against: the ideal cursor, a bare array, and std::vector.
+// Each function times its loops itself and returns nanoseconds per item in `out`: pushes, pops, and the sum of the items.
+#include <cstdlib>
+#include <ctime>
+#include <vector>
+
+namespace {
+
+double now() {
+    timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1e9 + t.tv_nsec;
+}
+
+// {cur, begin, end} over linked slabs of 1 MiB: one compare, one store, one increment.  Nothing else is kept.
+constexpr size_t slab_bytes = 1 << 20;
+
+struct Slab {
+    char *data, *fill;
+    Slab *prev, *next;
+};
+
+struct Cursor {
+    char *cur, *begin, *end;
+    Slab *slab;
+};
+
+Slab *new_slab(Slab *prev) {
+    auto *slab = static_cast<Slab *>(std::malloc(sizeof(Slab)));
+    slab->data = static_cast<char *>(std::aligned_alloc(64, slab_bytes));
+    slab->prev = prev;
+    slab->next = nullptr;
+    return slab;
+}
+
+void enter(Cursor *c, Slab *slab, char *cur) {
+    c->slab = slab;
+    c->cur = cur;
+    c->begin = slab->data;
+    c->end = slab->data + slab_bytes;
+}
+
+__attribute__((noinline)) void grow(Cursor *c) {
+    if (!c->slab->next) c->slab->next = new_slab(c->slab);
+    c->slab->fill = c->cur;
+    enter(c, c->slab->next, c->slab->next->data);
+}
+
+__attribute__((noinline)) void shrink(Cursor *c) { enter(c, c->slab->prev, c->slab->prev->fill); }
+
+}  // namespace
+
+extern "C" {
+
+double now_ns() { return now(); }
+
+void *ideal_new() {
+    auto *c = static_cast<Cursor *>(std::malloc(sizeof(Cursor)));
+    Slab *slab = new_slab(nullptr);
+    enter(c, slab, slab->data);
+    return c;
+}
+
+void ideal(void *cursor, long n, double *out) {
+    auto *c = static_cast<Cursor *>(cursor);
+    double sum = 0, start = now();
+    for (long i = 0; i < n; i++) {
+        if (__builtin_expect(c->cur == c->end, 0)) grow(c);
+        *reinterpret_cast<double *>(c->cur) = static_cast<double>(i);
+        c->cur += sizeof(double);
+    }
+    double middle = now();
+    for (long i = 0; i < n; i++) {
+        if (__builtin_expect(c->cur == c->begin, 0)) shrink(c);
+        c->cur -= sizeof(double);
+        sum += *reinterpret_cast<double *>(c->cur);
+    }
+    double end = now();
+    out[0] = (middle - start) / n;
+    out[1] = (end - middle) / n;
+    out[2] = sum;
+}
+
+void array(double *data, long n, double *out) {
+    double sum = 0, start = now();
+    for (long i = 0; i < n; i++) data[i] = static_cast<double>(i);
+    __asm__ __volatile__("" ::"r"(data) : "memory");
+    double middle = now();
+    for (long i = n - 1; i >= 0; i--) sum += data[i];
+    double end = now();
+    out[0] = (middle - start) / n;
+    out[1] = (end - middle) / n;
+    out[2] = sum;
+}
+
+void vector(long n, double *out) {
+    double sum = 0, start = now();
+    std::vector<double> v;
+    for (long i = 0; i < n; i++) v.push_back(static_cast<double>(i));
+    double middle = now();
+    while (!v.empty()) {
+        sum += v.back();
+        v.pop_back();
+    }
+    double end = now();
+    out[0] = (middle - start) / n;
+    out[1] = (end - middle) / n;
+    out[2] = sum;
+}
+
+// Whole lives: from nothing through n pushes (and, if asked, n pops) to nothing; nanoseconds a life.
+double vector_life(long n, long lives, int pops) {
+    double sum = 0, start = now();
+    for (long k = 0; k < lives; k++) {
+        std::vector<double> v;
+        for (long i = 0; i < n; i++) v.push_back(static_cast<double>(i));
+        __asm__ __volatile__("" ::"r"(v.data()) : "memory");
+        while (pops && !v.empty()) {
+            sum += v.back();
+            v.pop_back();
+        }
+    }
+    __asm__ __volatile__("" ::"x"(sum));
+    return (now() - start) / lives;
+}
+}

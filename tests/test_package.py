@@ -1,0 +1,33 @@
+"""What was installed, and from where."""
+
+import importlib.metadata
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+import ad
+import tape
+
+
+def editable():
+    return "__editable__" in str(importlib.metadata.files("layered-tape"))
+
+
+@pytest.mark.parametrize("package", [tape, ad], ids=lambda p: p.__name__)
+def test_the_installed_package_is_tested(package):
+    if editable():
+        pytest.skip("an editable install, as developers have it")
+    assert Path(package.__file__).is_relative_to(sysconfig.get_paths()["platlib"])
+
+
+def test_the_version_has_one_source():
+    assert tape.__version__ == importlib.metadata.version("layered-tape")
+
+
+def test_imports_go_one_way():
+    for path in Path(tape.__file__).parent.glob("*.py*"):
+        if path.suffix in (".py", ".pyx", ".pxd", ".pyi"):
+            text = path.read_text()
+            assert "import ad" not in text, path
+            assert "from ad" not in text, path
