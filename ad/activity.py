@@ -25,6 +25,8 @@ from ad.ir import (
     Unary,
     Var,
     While,
+    assigned,
+    parts_of,
 )
 from ad.primitive import Primitive
 from ad.rules import OPERATORS
@@ -101,6 +103,10 @@ class Activity:
     def after(self, s: Stmt) -> set[str]:
         return self._varied.after[s] & self._useful.after[s]
 
+    def at_head(self, s: For | While) -> set[str]:
+        """The names that have an adjoint where a trip through a loop begins or the loop is left."""
+        return self._varied.before[s.body[0]] & self._useful.before[s]
+
     def varied_before(self, s: Stmt) -> set[str]:
         return self._varied.before[s]
 
@@ -115,10 +121,10 @@ class Activity:
                 return target in self._useful.after[s] and (
                     target in self._varied.before[s] or target in self._varied.after[s]
                 )
-            case For(body=body) | While(body=body):
-                return any(self.has_adjoint(part) for part in body)
-            case If(then=then, orelse=orelse):
-                return any(self.has_adjoint(part) for part in (*then, *orelse))
+            case For() | While() | If():
+                # An adjoint may end within, where its variable is overwritten by what does not vary.
+                through = self._varied.before[s] & self._useful.after[s]
+                return bool(through & assigned((s,))) or any(self.has_adjoint(part) for part in parts_of(s))
         return False
 
     def _forward(self, block: Block, varied: set[str]) -> set[str]:

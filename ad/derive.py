@@ -1,5 +1,6 @@
 """The derivative of one expression: what it adds to the adjoints of the variables and elements that it reads."""
 
+from collections import Counter
 from collections.abc import Callable
 
 from ad.activity import differentiable
@@ -8,7 +9,7 @@ from ad.function import kind_of
 from ad.ir import Binary, Call, Cast, Const, Expr, Index, Kind, Select, Unary, Var, children, substitute, walk
 from ad.primitive import Primitive
 from ad.rules import OPERATORS
-from ad.symbolic import add, lift, mul, unlift
+from ad.symbolic import add, lift, mul, neg, unlift
 
 __all__ = ["Contributions", "contributions", "share"]
 
@@ -23,23 +24,52 @@ def contributions(e: Expr, seed: Expr, kinds: dict[str, Kind], varied: set[str])
     """
     terms: dict[Var | Index, list[Expr]] = {}
     _Deriver(kinds, varied, terms).derive(e, seed)
-    return {target: _sum(parts) for target, parts in terms.items()}
+    sums = {target: _sum(parts) for target, parts in terms.items()}
+    return {target: total for target, total in sums.items() if total is not None}
 
 
-def _sum(parts: list[Expr]) -> Expr:
-    distinct: dict[Expr, int] = {}
+def _sum(parts: list[Expr]) -> Expr | None:
+    """The sum of shares, equal products taken together; None where they cancel."""
+    coefficients: dict[_Product, float] = {}
+    first: dict[_Product, Expr] = {}
+    alone: dict[_Product, bool] = {}
     for part in parts:
-        distinct[part] = distinct.get(part, 0) + 1
-    terms = [_times(n, part) if n > 1 else part for part, n in distinct.items()]
-    total = terms[0]
-    for term in terms[1:]:
-        total = add(total, term)
+        coefficient, factors = _factors(part)
+        key = frozenset(Counter(factors).items())
+        alone[key] = key not in coefficients
+        coefficients[key] = coefficients.get(key, 0.0) + coefficient
+        first.setdefault(key, part)
+    total: Expr | None = None
+    for key, coefficient in coefficients.items():
+        if coefficient == 0.0:
+            continue
+        term = first[key] if alone[key] else _product(coefficient, _factors(first[key])[1])
+        total = term if total is None else add(total, term)
     return total
 
 
-def _times(n: int, e: Expr) -> Expr:
-    factor = Const(float(n))
-    return mul(mul(factor, e.left), e.right) if isinstance(e, Binary) and e.op == "*" else mul(factor, e)
+_Product = frozenset[tuple[Expr, int]]
+
+
+def _factors(e: Expr) -> tuple[float, list[Expr]]:
+    """A product as its constant and its other factors."""
+    match e:
+        case Unary("-", operand):
+            coefficient, factors = _factors(operand)
+            return -coefficient, factors
+        case Binary("*", left, right):
+            (a, left_factors), (b, right_factors) = _factors(left), _factors(right)
+            return a * b, left_factors + right_factors
+        case Const(float(value), None):
+            return value, []
+    return 1.0, [e]
+
+
+def _product(coefficient: float, factors: list[Expr]) -> Expr:
+    total: Expr = Const(abs(coefficient))
+    for factor in factors:
+        total = mul(total, factor)
+    return neg(total) if coefficient < 0.0 else total
 
 
 class _Deriver:

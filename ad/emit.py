@@ -93,7 +93,7 @@ class _Module:
         for unit in sorted(self.units, key=lambda u: u is not self.main):
             self.names[unit] = self.namer.fresh(unit.name)
         functions = [_Printer(self, unit).text() for unit in self.units]
-        return Emitted(self.head() + "\n\n\n".join(functions), self.names[self.main], self.injected)
+        return Emitted(self.head() + "\n\n".join(functions), self.names[self.main], self.injected)
 
     def collect(self, unit: Unit) -> None:
         """The unit and what it calls, callees first."""

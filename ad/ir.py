@@ -42,6 +42,7 @@ __all__ = [
     "assigned",
     "children",
     "names",
+    "parts_of",
     "rebuild",
     "substitute",
     "walk",
@@ -313,16 +314,21 @@ def names(*exprs: Expr) -> set[str]:
     return {part.name for e in exprs for part in walk(e) if isinstance(part, Var)}
 
 
+def parts_of(s: Stmt) -> Block:
+    """The statements directly inside a statement."""
+    match s:
+        case For(body=body) | While(body=body):
+            return body
+        case If(then=then, orelse=orelse):
+            return (*then, *orelse)
+    return ()
+
+
 def walk_stmts(block: Block) -> Iterator[Stmt]:
     """All statements of a block, nested ones included, in source order."""
     for s in block:
         yield s
-        match s:
-            case For(body=body) | While(body=body):
-                yield from walk_stmts(body)
-            case If(then=then, orelse=orelse):
-                yield from walk_stmts(then)
-                yield from walk_stmts(orelse)
+        yield from walk_stmts(parts_of(s))
 
 
 def assigned(block: Block) -> set[str]:

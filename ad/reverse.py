@@ -32,6 +32,7 @@ from ad.ir import (
     Unary,
     Var,
     While,
+    assigned,
     walk_stmts,
 )
 from ad.lower import Lowered, active_args, derive_assign
@@ -244,9 +245,10 @@ class _Sweep:
         """Add contributions to the adjoints of what an assignment read; its target's adjoint is used up."""
         seed = state.pop(target)
         places = [replace(t, index=self.plain(t.index)) if isinstance(t, Index) else t for t in found]
-        shares = [self.plain(e) for e in found.values()]
         number = count()
-        definitions, shares = share(shares, self.kinds, lambda: self.temporary(next(number)))
+        definitions, raw = share(list(found.values()), self.kinds, lambda: self.temporary(next(number)))
+        definitions = [(name, self.plain(value)) for name, value in definitions]
+        shares = [self.plain(e) for e in raw]
         out: list[Stmt] = [Assign(name, value) for name, value in definitions]
         own: list[Stmt] = []
         for place, value in zip(places, shares, strict=True):
@@ -355,7 +357,7 @@ class _Sweep:
     def enter_loop(self, s: For | While, state: _State) -> tuple[list[Stmt], _State]:
         """Write out the adjoints that a reverse loop accumulates; the state within."""
         touched = self.touched(s.body)
-        head = self.activity.before(s.body[0])
+        head = self.activity.at_head(s)
         end = self.activity.after(s.body[-1])
         before: list[Stmt] = []
         for name in self.sorted((head | end) & touched):
@@ -368,22 +370,20 @@ class _Sweep:
 
     def touched(self, block: Block) -> set[str]:
         """The variables whose adjoints a block may read or change."""
-        found: set[str] = set()
-        for s in block:
-            match s:
-                case Assign(target, value):
-                    if self.activity.has_adjoint(s):
-                        found |= {target} | (self.activity.before(s) & differentiable(value, self.kinds))
-                case For(body=body) | While(body=body):
-                    found |= self.touched(body)
-                case If(then=then, orelse=orelse):
-                    found |= self.touched(then) | self.touched(orelse)
+        found = assigned(block)
+        for s in walk_stmts(block):
+            if isinstance(s, Assign) and self.activity.has_adjoint(s):
+                found |= self.activity.before(s) & differentiable(s.value, self.kinds)
         return found
 
     def passes(self, name: str, block: Block) -> bool:
         """Whether an adjoint goes through a block unchanged, as that of a sum does."""
         for s in walk_stmts(block):
-            if not isinstance(s, Assign) or not self.activity.has_adjoint(s):
+            if not isinstance(s, Assign):
+                continue
+            if not self.activity.has_adjoint(s):
+                if name == s.target:
+                    return False
                 continue
             if isinstance(s.value, Call) and isinstance(s.value.callee, Function):
                 if name == s.target or name in effects((s,)).reads:
@@ -401,7 +401,7 @@ class _Sweep:
     def loop_body(self, s: For | While, state: _State) -> tuple[list[Stmt], list[Stmt], list[Stmt]]:
         before, inside = self.enter_loop(s, state)
         forward, reverse = self.block(s.body, (s, "body"), True, inside)
-        for name in self.sorted(self.activity.before(s.body[0]) & self.touched(s.body)):
+        for name in self.sorted(self.activity.at_head(s) & self.touched(s.body)):
             settled = isinstance(inside.get(name), Var) or (inside.get(name) is not None and inside.get(name) == state.get(name))
             if self.kinds[name] is Kind.FLOAT and not settled:
                 reverse.append(Assign(self.adjoint(name), inside.get(name, ZERO)))

@@ -35,8 +35,11 @@ cdef enum:
     KIND_F8 = 1
     KIND_F4 = 2
     KIND_I8 = 3
+    KIND_BOOL = 4
 
-cdef dict KINDS = {np.dtype("f8"): KIND_F8, np.dtype("f4"): KIND_F4, np.dtype("i8"): KIND_I8}
+cdef dict KINDS = {
+    np.dtype("f8"): KIND_F8, np.dtype("f4"): KIND_F4, np.dtype("i8"): KIND_I8, np.dtype("?"): KIND_BOOL
+}
 
 cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object x, int *overflow) except? -1
@@ -196,6 +199,7 @@ cdef class Tape:
         """
         cdef int overflow
         cdef long long word
+        cdef char flag
         self.edge()
         if self.kind == KIND_F8 and PyFloat_CheckExact(x):
             self.check(tape_push_f8(&self.s, PyFloat_AS_DOUBLE(x)))
@@ -206,6 +210,9 @@ cdef class Tape:
             if overflow:
                 raise TapeValueError(f"{x} does not fit a {self.dtype} tape")
             self.check(tape_push_i8(&self.s, word))
+        elif self.kind == KIND_BOOL and isinstance(x, bool):
+            flag = x is True
+            self.check(tape_push_bytes(&self.s, &flag, 1))
         else:
             self.push_other(x)
 
@@ -231,6 +238,8 @@ cdef class Tape:
             return <double>(<float *>address)[0]
         if self.kind == KIND_I8:
             return (<long long *>address)[0]
+        if self.kind == KIND_BOOL:
+            return address[0] != 0
         cell = np.empty(1, self.dtype)
         PyObject_GetBuffer(cell.view("u1"), &view, PyBUF_SIMPLE)
         memcpy(view.buf, address, self.s.itemsize)
@@ -244,7 +253,9 @@ cdef class Tape:
     def pop(self):
         """Take the newest item off and return it.  Raises `TapeEmptyError` if there is none."""
         cdef double x = 0
+        cdef float single = 0
         cdef long long word = 0
+        cdef char flag = 0
         cdef Py_buffer view
         self.edge()
         if self.kind == KIND_F8:
@@ -253,6 +264,12 @@ cdef class Tape:
         if self.kind == KIND_I8:
             self.check(tape_pop_i8(&self.s, &word))
             return word
+        if self.kind == KIND_F4:
+            self.check(tape_pop_f4(&self.s, &single))
+            return <double>single
+        if self.kind == KIND_BOOL:
+            self.check(tape_pop_bytes(&self.s, &flag, 1))
+            return flag != 0
         cell = np.empty(1, self.dtype)
         PyObject_GetBuffer(cell.view("u1"), &view, PyBUF_SIMPLE)
         try:
@@ -520,7 +537,10 @@ cdef class Tape:
 
     @property
     def handle(self):
-        """Address of the tape's C struct, for compiled code (tape.numba, tape.capi)."""
+        """Address of the tape's C struct, for compiled code (tape.numba, tape.capi).
+
+        A plain number: it does not keep the tape alive, and nothing checks what is done with it.
+        """
         return <size_t>&self.s
 
     def stats(self):
