@@ -78,8 +78,9 @@ def compare(python, base, head, pairs, only=()):
     for k in range(pairs):
         order = ("base", "head") if k % 2 == 0 else ("head", "base")
         figures = {side: measure(python, sites[side], only) for side in order}
-        for name in figures["head"].keys() & figures["base"].keys():
-            ratios.setdefault(name, []).append(figures["head"][name] / figures["base"][name])
+        for name, value in figures["head"].items():
+            if name in figures["base"]:
+                ratios.setdefault(name, []).append(value / figures["base"][name])
     return ratios
 
 

@@ -22,6 +22,8 @@ cdef struct owned_guard_s:
     guard_s guard
     owned_guard_s *next
 
+cdef class Block
+
 cdef class Tape:
     cdef tape_s s
     cdef readonly object dtype
@@ -34,11 +36,11 @@ cdef class Tape:
     cdef int check(self, int status) except -1
     cdef int edge(self) except -1
     cdef int push_other(self, x) except -1
-    cdef object item(self, char *address)
+    cdef object item(self, size_t pos)
     cdef object scalar(self, cell)
     cdef size_t bytes_of(self, n, str name) except? -1
     cdef int check_open(self) except -1
-    cdef object view(self, char *address, size_t bytes, bint writable)
+    cdef object view(self, Block block)
     cdef void orphan(self, owned_guard_s *guard) noexcept
     cdef void drop_orphans(self) noexcept
 

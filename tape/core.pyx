@@ -6,7 +6,6 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, P
 from cpython.long cimport PyLong_CheckExact
 from libc.stdint cimport SIZE_MAX
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
 
 from tape.slab cimport SlabPool
 from tape.stack cimport *
@@ -140,7 +139,11 @@ cdef class Tape:
         raise TapeBusyError("a live view pins these items; delete the array first")
 
     cdef int edge(self) except -1:
-        """What every call from Python begins with."""
+        """What every call from Python passes last before it touches the struct.
+
+        Between this and the end of the operation no Python object is made: that could run the garbage collector, hence
+        any code, hence another thread that claims, pops or closes the tape.
+        """
         if self.s.in_use:
             self.check(TAPE_BUSY)
         if self.orphans != NULL:
@@ -229,9 +232,11 @@ cdef class Tape:
             PyBuffer_Release(&view)
         return 0
 
-    cdef object item(self, char *address):
-        """The item at `address` as a Python object of its own."""
+    cdef object item(self, size_t pos):
+        """The item at `pos`, which must be on the tape, as a Python object of its own."""
         cdef Py_buffer view
+        cdef size_t run
+        cdef char *address = tape_at(&self.s, pos, &run)
         if self.kind == KIND_F8:
             return (<double *>address)[0]
         if self.kind == KIND_F4:
@@ -242,8 +247,11 @@ cdef class Tape:
             return address[0] != 0
         cell = np.empty(1, self.dtype)
         PyObject_GetBuffer(cell.view("u1"), &view, PyBUF_SIMPLE)
-        memcpy(view.buf, address, self.s.itemsize)
-        PyBuffer_Release(&view)
+        try:
+            self.edge()
+            self.check(tape_read(&self.s, pos, view.len, view.buf))
+        finally:
+            PyBuffer_Release(&view)
         return self.scalar(cell)
 
     cdef object scalar(self, cell):
@@ -273,6 +281,7 @@ cdef class Tape:
         cell = np.empty(1, self.dtype)
         PyObject_GetBuffer(cell.view("u1"), &view, PyBUF_SIMPLE)
         try:
+            self.edge()
             self.check(tape_pop_bytes(&self.s, view.buf, self.s.itemsize))
         finally:
             PyBuffer_Release(&view)
@@ -285,21 +294,25 @@ cdef class Tape:
         deleted.  Items on both sides of a slab border have no common view: `TapeValueError`; take a copy,
         ``t[-n:]``, there.  Raises `TapeEmptyError` if the tape holds less.
         """
-        cdef char *address
+        cdef size_t bytes
+        cdef Block block
+        if n is None:
+            self.edge()
+            self.check_open()
+            bytes = tape_length(&self.s)
+            if bytes == 0:
+                self.check(TAPE_EMPTY)
+            return self.item(bytes - self.s.itemsize)
+        bytes = self.bytes_of(n, "n")
+        block = Block.__new__(Block, self, bytes, False)
         self.edge()
         self.check_open()
-        if n is None:
-            address = tape_top(&self.s, self.s.itemsize)
-            if address == NULL:
-                self.check(TAPE_EMPTY)
-            return self.item(address)
-        cdef size_t bytes = self.bytes_of(n, "n")
         if bytes > tape_length(&self.s):
             self.check(TAPE_EMPTY)
-        address = tape_top(&self.s, bytes)
-        if address == NULL and bytes > 0:
+        block.address = tape_top(&self.s, bytes)
+        if block.address == NULL and bytes > 0:
             raise TapeValueError(f"the newest {n} items lie on both sides of a slab border; t[-{n}:] copies them")
-        return self.view(address, bytes, False)
+        return self.view(block)
 
     # ------------------------------------------------------------------------------------------ blocks
 
@@ -320,9 +333,9 @@ cdef class Tape:
         """
         cdef Py_buffer view
         array = as_array(items, self.dtype)
-        self.edge()
         PyObject_GetBuffer(array.view("u1"), &view, PyBUF_SIMPLE)
         try:
+            self.edge()
             self.check(tape_extend(&self.s, view.buf, view.len))
         finally:
             PyBuffer_Release(&view)
@@ -345,7 +358,7 @@ cdef class Tape:
         cdef size_t bytes = self.bytes_of(n, "n")
         self.edge()
         self.check_open()
-        if bytes > tape_length(&self.s):
+        if bytes > tape_length(&self.s):    # before so much is allocated
             self.check(TAPE_EMPTY)
         if out is None:
             out = np.empty(bytes // self.s.itemsize, self.dtype)
@@ -359,6 +372,7 @@ cdef class Tape:
                 raise TapeValueError("out: the array is read-only")
         PyObject_GetBuffer(out.view("u1"), &view, PyBUF_SIMPLE)
         try:
+            self.edge()
             self.check(tape_take(&self.s, bytes, view.buf))
         finally:
             PyBuffer_Release(&view)
@@ -371,14 +385,16 @@ cdef class Tape:
         `TapeMemoryError` if there is no memory.
         """
         cdef size_t bytes = self.bytes_of(n, "n")
+        cdef Block block = Block.__new__(Block, self, bytes, True)
         self.edge()
         self.check_open()
-        cdef char *address = tape_reserve(&self.s, bytes)
-        if address == NULL:
+        block.address = tape_reserve(&self.s, bytes)
+        if block.address == NULL:
             self.check(TAPE_NOMEM)
         try:
-            return self.view(address, bytes, True)
+            return self.view(block)
         except BaseException:
+            tape_drop(&self.s, &block.guard.guard)
             tape_truncate(&self.s, tape_length(&self.s) - bytes)
             raise
 
@@ -393,17 +409,10 @@ cdef class Tape:
             self.check(TAPE_CLOSED)
         return 0
 
-    cdef object view(self, char *address, size_t bytes, bint writable):
-        """An array over the newest `bytes`, which it pins."""
-        cdef Block block
-        if bytes == 0:
+    cdef object view(self, Block block):
+        """An array over `block`, the newest items, which it pins."""
+        if block.nbytes == 0:
             return np.empty(0, self.dtype)
-        block = Block.__new__(Block)
-        block.tape = self
-        block.guard = new_guard()
-        block.address = address
-        block.nbytes = bytes
-        block.writable = writable
         self.check(tape_pin(&self.s, &block.guard.guard, tape_length(&self.s)))
         return np.asarray(block).view(self.dtype)
 
@@ -414,7 +423,6 @@ cdef class Tape:
 
     def __getitem__(self, index):
         cdef Py_ssize_t length, i, start, stop, step
-        cdef size_t run
         cdef Py_buffer view
         if isinstance(index, slice):
             self.edge()
@@ -425,6 +433,7 @@ cdef class Tape:
             out = np.empty(max(stop - start, 0), self.dtype)
             PyObject_GetBuffer(out.view("u1"), &view, PyBUF_SIMPLE)
             try:
+                self.edge()
                 self.check(tape_read(&self.s, start * self.s.itemsize, view.len, view.buf))
             finally:
                 PyBuffer_Release(&view)
@@ -442,7 +451,7 @@ cdef class Tape:
             i += length
         if not 0 <= i < length:
             raise TapeIndexError(f"index {index} is out of range of {length} items")
-        return self.item(tape_at(&self.s, i * self.s.itemsize, &run))
+        return self.item(i * self.s.itemsize)
 
     def __iter__(self):
         """The items from the oldest to the newest; pushes and pops on the way are seen, as with a list."""
@@ -463,11 +472,10 @@ cdef class Tape:
 
     def mark(self):
         """A `Mark` of the present length, to `rewind` to.  Marks nest.  Popping past a mark ends it."""
-        cdef Mark mark
-        self.edge()
-        mark = Mark.__new__(Mark)
+        cdef Mark mark = Mark.__new__(Mark)
         mark.tape = self
         mark.guard = new_guard()
+        self.edge()
         self.check(tape_mark(&self.s, &mark.guard.guard))
         return mark
 
@@ -603,6 +611,12 @@ cdef class Mark:
 @cython.no_gc_clear
 cdef class Block:
     """The memory behind a view into a tape: pinned as long as this object lives."""
+
+    def __cinit__(self, Tape tape not None, size_t nbytes, bint writable):
+        self.tape = tape
+        self.guard = new_guard()
+        self.nbytes = nbytes
+        self.writable = writable
 
     def __dealloc__(self):
         if self.tape is not None:
