@@ -76,7 +76,9 @@ def _array_kind(name: str, value: np.ndarray) -> Kind:
     if value.dtype == _I8:
         return Kind.INTS
     if value.dtype.kind == "f":
-        raise ADTypeError(f"argument {name!r} is an array of {value.dtype}, not float64: pass {name}.astype(np.float64)")
+        raise ADTypeError(
+            f"argument {name!r} is an array of {value.dtype}, not float64: pass {name}.astype(np.float64)"
+        )
     if value.dtype.kind in "iub":
         raise ADTypeError(f"argument {name!r} is an array of {value.dtype}, not int64: pass {name}.astype(np.int64)")
     raise ADTypeError(f"argument {name!r} is an array of {value.dtype}; float64 and int64 are supported")

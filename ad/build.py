@@ -7,13 +7,17 @@ name: another version never finds the code of this one.
 
 import hashlib
 import linecache
+import logging
 import platform
+import sys
 import threading
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from weakref import WeakValueDictionary
 
 import llvmlite
 import numba
@@ -28,7 +32,9 @@ from tape import cursor
 
 __all__ = ["Kernel"]
 
+_log = logging.getLogger("ad")
 _lock = threading.RLock()
+_kernels: "WeakValueDictionary[str, Kernel]" = WeakValueDictionary()
 
 
 @cache
@@ -52,16 +58,31 @@ class Kernel:
     `function` is the Numba dispatcher, `source` the text without the line of versions, `filename` its file.
     """
 
+    @classmethod
+    def of(cls, emitted: Emitted) -> "Kernel":
+        """The kernel of a module; the same one for the same text as long as it is in use."""
+        if emitted.injected:
+            return cls(emitted)
+        with _lock:
+            kernel = _kernels.get(emitted.text)
+            if kernel is None:
+                kernel = _kernels[emitted.text] = cls(emitted)
+            return kernel
+
     def __init__(self, emitted: Emitted) -> None:
         self.source = emitted.text
         self._emitted = emitted
-        # Objects of the running program cannot be found again by another process.
-        path = None if emitted.injected else store(emitted.main, emitted.text + "\n\n" + _provenance())
-        self._path = path
-        self._load(path)
+        self._load(self._stored())
+
+    def _stored(self) -> Path | None:
+        """The file of the module; None where there can be none."""
+        if self._emitted.injected:  # objects of the running program: another process does not have them
+            return None
+        return store(self._emitted.main, self._emitted.text + "\n\n" + _provenance())
 
     def _load(self, path: Path | None) -> None:
         emitted = self._emitted
+        self._path = path
         text = emitted.text
         if path is not None:
             self.filename = str(path)
@@ -69,9 +90,15 @@ class Kernel:
             digest = hashlib.sha256(text.encode()).hexdigest()[:24]
             self.filename = f"<ad {emitted.main} {digest}>"
             linecache.cache[self.filename] = (len(text), None, text.splitlines(keepends=True), self.filename)
-        namespace: dict[str, Any] = {"__name__": f"ad.generated.{emitted.main}", **emitted.injected}
+        # Numba finds the module of cached code by its name.
+        module = ModuleType(f"_ad_{path.stem}" if path is not None else f"_ad_{emitted.main}")
+        module.__file__ = self.filename
+        if path is not None:
+            sys.modules[module.__name__] = module
+        namespace = module.__dict__
+        namespace.update(emitted.injected)
         exec(compile(text, self.filename, "exec"), namespace)
-        for value in namespace.values():
+        for value in list(namespace.values()):
             if isinstance(value, Dispatcher) and value.py_func.__globals__ is namespace:
                 # Numba's raise leaks references to arrays.  Generated functions allocate none, so they need no counting.
                 value.targetoptions["_nrt"] = False
@@ -84,20 +111,29 @@ class Kernel:
         signature = tuple(numba.typeof(a) for a in args)
         with _lock:
             try:
-                self.function.compile(signature)
-            except NumbaError as error:
-                raise ADError(self._complaint(error)) from error
+                self._compile(signature)
+            except ADError:
+                raise
             except Exception as error:
                 if self._path is None:
                     raise
-                # Numba reads its files without a check: start again without the damaged ones.
+                # Numba reads its files without a check: write damaged ones anew, else do without.
+                _log.info("machine code in %s could not be used: %s", self._path, error)
                 discard(self._path)
-                self._load(None)
+                self._load(self._stored())
                 try:
-                    self.function.compile(signature)
-                except NumbaError as second:
-                    raise ADError(self._complaint(second)) from error
+                    self._compile(signature)
+                except ADError:
+                    raise
+                except Exception:
+                    self._load(None)
+                    self._compile(signature)
 
-    def _complaint(self, error: NumbaError) -> str:
-        lines = str(error).splitlines() or [""]
-        return f"Numba cannot compile the generated {self._emitted.main}() ({self.filename}): {lines[0]}"
+    def _compile(self, signature: tuple[Any, ...]) -> None:
+        try:
+            self.function.compile(signature)
+        except NumbaError as error:
+            lines = str(error).splitlines() or [""]
+            raise ADError(
+                f"Numba cannot compile the generated {self._emitted.main}() ({self.filename}): {lines[0]}"
+            ) from error

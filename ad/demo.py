@@ -188,7 +188,7 @@ def taylor_text(check: GradientCheck) -> str:
     return f"orders of the remainder {shown}; largest relative difference to central differences {check.error:.1e}"
 
 
-def trajectory(parameters: np.ndarray, steps_per_year: int) -> np.ndarray:
+def trajectory(parameters: np.ndarray) -> np.ndarray:
     """Times in years and both populations, for the plot."""
     alpha, beta, gamma, delta, u, v = parameters[:6]
     integrate = optional("scipy.integrate")
@@ -207,7 +207,7 @@ def plot(record: Record, parameters: np.ndarray, path: Path) -> None:
     matplotlib = optional("matplotlib")
     matplotlib.use("Agg")
     pyplot = optional("matplotlib.pyplot")
-    times, u, v = trajectory(parameters, 0)
+    times, u, v = trajectory(parameters)
     figure, axes = pyplot.subplots(figsize=(9.0, 4.8), layout="constrained")
     for counts, curve, sigma, colour, name in (
         (record.hares, u, parameters[6], "tab:blue", "hares"),
@@ -223,7 +223,7 @@ def plot(record: Record, parameters: np.ndarray, path: Path) -> None:
         title="Hudson's Bay Company: Lotka-Volterra by maximum likelihood (bands: one log-normal scale)",
         xlim=(record.years[0] - 0.3, record.years[-1] + 0.3),
     )
-    axes.set_ylim(bottom=0.0)
+    axes.set_ylim(0.0, 1.3 * max(u.max(), v.max(), record.hares.max(), record.lynxes.max()))
     axes.xaxis.set_major_locator(matplotlib.ticker.MultipleLocator(5))
     axes.legend(frameon=False, ncols=2)
     figure.savefig(path, dpi=150)
@@ -254,7 +254,11 @@ def _png(text: str) -> Path:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--steps", type=_steps, default=200_000, metavar="N", help="Runge-Kutta steps of one evaluation (default: 200000)"
+        "--steps",
+        type=_steps,
+        default=200_000,
+        metavar="N",
+        help="Runge-Kutta steps of one evaluation (default: 200000)",
     )
     parser.add_argument(
         "--out",
@@ -297,7 +301,7 @@ def run(options: argparse.Namespace) -> int:
 
         def progress(value: float, slope: float) -> None:
             bar.update()
-            bar.set_postfix_str(f"-log L {value:.6f}, gradient {slope:.1e}")
+            bar.set_postfix_str(f"-log L {value:.6f}, gradient {slope:.1e}", refresh=False)
 
         parameters = calibrate(problem, progress)
     evaluations = problem.evaluations
@@ -305,7 +309,9 @@ def run(options: argparse.Namespace) -> int:
     print(table(problem, parameters))
     print(f"evaluations of value and gradient: {evaluations}")
     plain, both = measure(problem, parameters)
-    say(f"time: {both * 1e3:.2f} ms for value and gradient, {plain * 1e3:.2f} ms for the function: ratio {both / plain:.2f}")
+    say(
+        f"time: {both * 1e3:.2f} ms for value and gradient, {plain * 1e3:.2f} ms for the function: ratio {both / plain:.2f}"
+    )
     say(f"tape: {problem.gradient.stats()}")
     # Away from the optimum, where the first-order term is not zero itself.
     check = check_grads(problem.gradient, problem.arguments(1.1 * parameters), step=1e-3)

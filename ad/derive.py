@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ad.activity import differentiable
 from ad.errors import ADTypeError
 from ad.function import kind_of
-from ad.ir import Binary, Call, Cast, Const, Expr, Index, Kind, Select, Unary, Var, children, substitute, walk
+from ad.ir import Binary, Call, Cast, Const, Expr, Index, Kind, Select, Unary, Var, children, rebuild, substitute, walk
 from ad.primitive import Primitive
 from ad.rules import OPERATORS
 from ad.symbolic import add, lift, mul, neg, unlift
@@ -25,7 +25,43 @@ def contributions(e: Expr, seed: Expr, kinds: dict[str, Kind], varied: set[str])
     terms: dict[Var | Index, list[Expr]] = {}
     _Deriver(kinds, varied, terms).derive(e, seed)
     sums = {target: _sum(parts) for target, parts in terms.items()}
-    return {target: total for target, total in sums.items() if total is not None}
+    known = set(walk(e))
+    return {t: _floating(total, kinds, known) for t, total in sums.items() if total is not None}
+
+
+def _floating(e: Expr, kinds: dict[str, Kind], known: set[Expr]) -> Expr:
+    """The share as a float.
+
+    With a seed of 1 folded away, a product of ints may be left that the function itself never forms and that could
+    overflow; expressions in `known` are its own.
+    """
+    if _kind(e, kinds) is Kind.INT and (e in known or not isinstance(e, Binary)):
+        return Const(float(e.value)) if isinstance(e, Const) and e.name is None else Cast(Kind.FLOAT, e)
+    if e in known or isinstance(e, Index | Call):
+        return e
+    match e:
+        case Binary("**", left, right):
+            return Binary("**", _floating(left, kinds, known), right)
+        case Binary(op, left, right) if _kind(e, kinds) is Kind.INT:
+            return Binary(op, _floating(left, kinds, known), right)
+        case Binary() | Unary():
+            parts = tuple(
+                p if _kind(p, kinds) is Kind.INT and p in known else _below(p, kinds, known) for p in children(e)
+            )
+            return rebuild(e, parts)
+        case Select(cond, then, orelse):
+            return Select(cond, _floating(then, kinds, known), _floating(orelse, kinds, known))
+    return e
+
+
+def _below(e: Expr, kinds: dict[str, Kind], known: set[Expr]) -> Expr:
+    return e if isinstance(e, Const) else _floating(e, kinds, known)
+
+
+def _kind(e: Expr, kinds: dict[str, Kind]) -> Kind:
+    """The kind; what is not a variable of the function is a placeholder for an adjoint."""
+    unknown = {p.name: Kind.FLOAT for p in walk(e) if isinstance(p, Var) and p.name not in kinds}
+    return kind_of(e, kinds | unknown if unknown else kinds)
 
 
 def _sum(parts: list[Expr]) -> Expr | None:
@@ -41,7 +77,7 @@ def _sum(parts: list[Expr]) -> Expr | None:
         first.setdefault(key, part)
     total: Expr | None = None
     for key, coefficient in coefficients.items():
-        if coefficient == 0.0:
+        if coefficient == 0.0 and not alone[key]:
             continue
         term = first[key] if alone[key] else _product(coefficient, _factors(first[key])[1])
         total = term if total is None else add(total, term)
@@ -105,10 +141,11 @@ class _Deriver:
             if vjp is None or not self.active(arg):
                 continue
             try:
-                part = unlift(vjp(lift(seed), lift(e), *(lift(a) for a in args)))
+                found = vjp(lift(seed), lift(e), *(lift(a) for a in args))
+                part = unlift(found)
             except TypeError as error:
                 raise ADTypeError(f"the rule of {rule.name}() failed: {error}") from error
-            if not (isinstance(part, Const) and part.value == 0):
+            if not (isinstance(found, int | float) and found == 0):
                 self.derive(arg, part)
 
 

@@ -36,7 +36,7 @@ from ad.ir import (
 )
 from ad.names import Namer
 from ad.primitive import Primitive
-from ad.unit import Unit, effects
+from ad.unit import SWEEP_BACK, Unit, effects
 from tape.numba import pop, pop_int, push
 
 __all__ = ["Emitted", "emit"]
@@ -202,7 +202,7 @@ def decorator_options(options: Options) -> str:
         parts.append("boundscheck=True")
     if options.fastmath:
         flags = options.fastmath
-        parts.append(f"fastmath={set(flags)!r}" if isinstance(flags, tuple) else "fastmath=True")
+        parts.append("fastmath={" + ", ".join(map(repr, flags)) + "}" if isinstance(flags, tuple) else "fastmath=True")
     return ", ".join(parts)
 
 
@@ -251,6 +251,8 @@ class _Printer:
         match s:
             case Comment(text):
                 if text != self.last_comment and rest:
+                    if text == SWEEP_BACK:
+                        self.lines.append("")
                     self.put(depth, f"# {text}")
                     self.last_comment = text
             case Assign(target, value):

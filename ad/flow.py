@@ -20,7 +20,7 @@ from ad.ir import (
     walk,
 )
 
-__all__ = ["check_assigned", "live_after", "never_empty"]
+__all__ = ["Liveness", "check_assigned", "never_empty"]
 
 
 def never_empty(loop: For) -> bool:
@@ -43,7 +43,9 @@ class _Assigned:
     def run(self) -> None:
         known = self.block(self.f.body, set(self.f.params))
         if self.f.result not in known:
-            self.f.source.refuse(f"{self.f.result} may have no value when the function returns it: {_CURE}", None)
+            self.f.source.refuse(
+                f"{self.f.result} may have no value when the function returns it: {_CURE}", self.f.result_place
+            )
 
     def block(self, block: Block, known: set[str]) -> set[str]:
         for s in block:
@@ -78,24 +80,27 @@ class _Assigned:
 _CURE = "give it one before the loop or in the other branch"
 
 
-def live_after(block: Block, live: set[str]) -> dict[Stmt, set[str]]:
-    """For every statement of a block, nested ones included, the variables that may be read after it.
+class Liveness:
+    """For every statement of a block, nested ones included, the variables that may still be read.
 
-    `live` are those read after the block.
+    `after` and `before` map a statement to those read from there on; `live` are those read after the block.
     """
-    analysis = _Live()
-    analysis.block(block, live)
-    return analysis.after
 
-
-class _Live:
-    def __init__(self) -> None:
+    def __init__(self, block: Block, live: set[str]) -> None:
         self.after: dict[Stmt, set[str]] = {}
+        self.before: dict[Stmt, set[str]] = {}
+        self.block(block, live)
+
+    def next_trip(self, s: For | While) -> set[str]:
+        """The variables that another trip through a loop may read."""
+        again = set(names(s.cond)) if isinstance(s, While) else set()
+        return again | (self.before[s.body[0]] - {s.var} if isinstance(s, For) else self.before[s.body[0]])
 
     def block(self, block: Block, live: set[str]) -> set[str]:
         for s in reversed(block):
             self.after[s] = self.after.get(s, set()) | live
             live = self.stmt(s, live)
+            self.before[s] = self.before.get(s, set()) | live
         return live
 
     def stmt(self, s: Stmt, live: set[str]) -> set[str]:
@@ -110,10 +115,11 @@ class _Live:
             case For(var, start, stop, step, body):
                 head = set(live)
                 while True:
-                    more = head | (self.block(body, head) - {var})
-                    if more == head:
-                        return head | names(start, stop, step)
-                    head = more
+                    trip = self.block(body, head) - {var}
+                    if trip <= head:
+                        # A loop that surely runs is not passed by; check_assigned counts on that too.
+                        return (trip if never_empty(s) else head) | names(start, stop, step)
+                    head |= trip
             case While(cond, body):
                 head = live | names(cond)
                 while True:

@@ -18,6 +18,7 @@ from ad.ir import (
     Index,
     Kind,
     Len,
+    Place,
     Select,
     Unary,
     Var,
@@ -68,6 +69,7 @@ class Function:
     result: str
     namer: Namer
     options: Options
+    result_place: Place | None = None
 
     @property
     def name(self) -> str:

@@ -54,9 +54,7 @@ class _Unknown(Exception):
 
 
 class _Kinds:
-    def __init__(
-        self, parsed: Parsed, param_kinds: tuple[Kind, ...], options: Options, specialise: Specialise
-    ) -> None:
+    def __init__(self, parsed: Parsed, param_kinds: tuple[Kind, ...], options: Options, specialise: Specialise) -> None:
         self.parsed = parsed
         self.param_kinds = param_kinds
         self.options = options
@@ -95,6 +93,7 @@ class _Kinds:
             p.result,
             p.namer,
             self.options,
+            p.result_place,
         )
 
     # --------------------------------------------------------------------------------------------- fixpoint
@@ -137,7 +136,9 @@ class _Kinds:
     def stmt(self, s: Stmt) -> Stmt:
         match s:
             case Assign(target, value):
-                return Assign(target, self.converted(value, self.kinds[target], s.line), line=s.line)
+                typed, kind = self.known(value, s.line)
+                wanted = self.kinds[target]
+                return Assign(target, typed if kind is wanted else _cast(wanted, typed), line=s.line)
             case For(var, start, stop, step, body):
                 if self.kinds[var] is not Kind.INT:
                     self.refuse(
@@ -157,10 +158,6 @@ class _Kinds:
             return self.expr(e)
         except _Unknown as unknown:
             self.refuse(f"{unknown} has no value here", e.at or line)
-
-    def converted(self, e: Expr, kind: Kind, line: int) -> Expr:
-        typed, found = self.known(e, line)
-        return typed if found is kind else _cast(kind, typed)
 
     def condition(self, e: Expr, line: int) -> Expr:
         return self.known(e, line)[0]
@@ -267,9 +264,7 @@ class _Kinds:
         args = tuple(arg for arg, _ in typed)
         if isinstance(e.callee, UserFunction):
             if Kind.BOOL in kinds:
-                self.refuse(
-                    f"a bool as argument of {e.callee.function.__name__}() is not supported: pass int(...)", e
-                )
+                self.refuse(f"a bool as argument of {e.callee.function.__name__}() is not supported: pass int(...)", e)
             callee = self.specialise(e.callee, kinds, e.at)
             return Call(callee, args, at=e.at), callee.result_kind
         assert isinstance(e.callee, Primitive)

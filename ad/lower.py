@@ -132,9 +132,7 @@ class _Lower:
             bounds.append(bound)
         out.append(For(s.var, *bounds, self.block(s.body), line=s.line))
 
-    def assign(
-        self, target: str, value: Expr, varied: set[str], line: int, out: list[Stmt]
-    ) -> None:
+    def assign(self, target: str, value: Expr, varied: set[str], line: int, out: list[Stmt]) -> None:
         if not differentiable(value, self.kinds) & varied:
             out.append(Assign(target, value, line=line))
             return
@@ -151,9 +149,7 @@ class _Lower:
         value = self.keep_expensive(target, value, varied, line, out)
         out.append(Assign(target, value, line=line))
 
-    def select(
-        self, target: str, e: Select, varied: set[str], line: int, out: list[Stmt]
-    ) -> None:
+    def select(self, target: str, e: Select, varied: set[str], line: int, out: list[Stmt]) -> None:
         branch = self.fresh("branch", Kind.BOOL)
         sides: list[Block] = []
         for side in (e.then, e.orelse):
@@ -267,9 +263,7 @@ def _simple(e: Expr) -> bool:
 # ------------------------------------------------------------------------------------------------- plans
 
 
-def derive_assign(
-    s: Assign, seed: Expr, uses_result: bool, kinds: dict[str, Kind], varied: set[str]
-) -> Contributions:
+def derive_assign(s: Assign, seed: Expr, uses_result: bool, kinds: dict[str, Kind], varied: set[str]) -> Contributions:
     """The contributions of an assignment whose target's adjoint is `seed`."""
     found = contributions(s.value, seed, kinds, varied)
     if not uses_result:

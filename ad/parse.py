@@ -144,7 +144,9 @@ class _Parser:
         self.tree = source.tree
         arguments = self.tree.args
         if arguments.vararg or arguments.kwarg:
-            self.refuse("*args and **kwargs are not supported: name every argument", arguments.vararg or arguments.kwarg)
+            self.refuse(
+                "*args and **kwargs are not supported: name every argument", arguments.vararg or arguments.kwarg
+            )
         listed = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
         user_names = {a.arg for a in listed} | _assigned_names(self.tree)
         self.locals = user_names
@@ -175,7 +177,7 @@ class _Parser:
         if not ended:
             self.refuse(
                 f"{self.source.name}() can end without a return, which returns None: end it with return and a number",
-                returns[-1] if returns else self.tree,
+                body[-1],
             )
         return Parsed(
             self.source,
@@ -420,7 +422,9 @@ class _Parser:
             return name
         if isinstance(node, ast.Name):
             self.refuse(f"{node.id} is not an argument of {self.source.name}(): pass arrays as arguments", node)
-        self.refuse("only arrays that are arguments can be indexed", node)
+        if isinstance(node, ast.Subscript):
+            self.subscript(node)
+        self.refuse(_EXPRESSIONS.get(type(node), "only arrays that are arguments can be indexed"), node)
 
     def subscript(self, node: ast.Subscript) -> Expr:
         place = place_of(node)
@@ -432,7 +436,9 @@ class _Parser:
         if isinstance(node.slice, ast.Slice):
             self.refuse("slices are not supported yet: write a loop over the elements", node)
         if isinstance(node.slice, ast.Tuple):
-            self.refuse("arrays of several dimensions are not supported yet: pass a.ravel() and compute the index", node)
+            self.refuse(
+                "arrays of several dimensions are not supported yet: pass a.ravel() and compute the index", node
+            )
         return Index(self.array(node.value), self.expr(node.slice), at=place)
 
     def attribute(self, node: ast.Attribute) -> Expr:
@@ -531,7 +537,7 @@ class _Parser:
     def user_call(self, node: ast.Call, function: Any) -> Expr:
         plain = function.py_func if isinstance(function, Dispatcher) else function
         try:
-            signature = inspect.signature(plain)
+            signature = inspect.signature(plain, follow_wrapped=False)
             bound = signature.bind(*node.args, **{str(k.arg): k.value for k in node.keywords})
         except TypeError as error:
             self.refuse(f"{plain.__name__}(): {error}", node)

@@ -1,6 +1,5 @@
 """Generated functions of one gradient: the gradient itself, and forward and reverse sweeps of what it calls."""
 
-
 from ad.function import Function
 from ad.ir import (
     Call,
@@ -20,7 +19,7 @@ from ad.primitive import Primitive
 from ad.reverse import Pair, sweep
 from ad.symbolic import ONE, ZERO
 from ad.tbr import find_saves
-from ad.unit import Unit, effects, import_block
+from ad.unit import SWEEP_BACK, Unit, effects, import_block
 from tape.numba import failed
 
 __all__ = ["Program"]
@@ -119,6 +118,6 @@ class Program:
             result = Return((Var(status), value, *gradient))
         else:
             check, result = [], Return((value, *gradient))
-        body = [Comment("forward sweep"), *forward, *check, Comment("reverse sweep"), *made.reverse, result]
+        body = [Comment("forward sweep"), *forward, *check, Comment(SWEEP_BACK), *made.reverse, result]
         doc = f"Value and gradient of {f.name}() with respect to {', '.join(wrt)}."
         return Unit(f"{f.name}_grad", (*handle, *f.params, *array_adjoints), tuple(body), f.options, doc, made.tape)

@@ -99,6 +99,7 @@ class _Sweep:
         self.activity = self.lowered.activity
         self.kinds = dict(f.kinds)
         self.tape = f.namer.fresh("_tape")
+        self.nobody = f.namer.fresh("_")  # the variable of loops that only count
         self.temporaries: list[str] = []
         order = [*f.params, *f.kinds]
         self.order = {name: order.index(name) for name in order}
@@ -402,9 +403,10 @@ class _Sweep:
         before, inside = self.enter_loop(s, state)
         forward, reverse = self.block(s.body, (s, "body"), True, inside)
         for name in self.sorted(self.activity.at_head(s) & self.touched(s.body)):
-            settled = isinstance(inside.get(name), Var) or (inside.get(name) is not None and inside.get(name) == state.get(name))
+            value = inside.get(name)
+            settled = isinstance(value, Var) or (value is not None and value == state.get(name))
             if self.kinds[name] is Kind.FLOAT and not settled:
-                reverse.append(Assign(self.adjoint(name), inside.get(name, ZERO)))
+                reverse.append(Assign(self.adjoint(name), value or ZERO))
         live = self.activity.before(s)
         for name in [n for n in state if n not in live]:
             del state[name]
@@ -426,7 +428,7 @@ class _Sweep:
         if not reverse:
             return [loop], before
         assert s.trips is not None
-        back = For("_", Const(0), Var(s.trips), Const(1), tuple(reverse))
+        back = For(self.nobody, Const(0), Var(s.trips), Const(1), tuple(reverse))
         return [loop], [*before, self.comment(s), back]
 
 

@@ -101,7 +101,10 @@ class Source:
         text = _line(self.lines, place.line)
         column = len(text.encode()[: place.column].decode(errors="ignore")) + 1  # ast counts bytes
         detail: tuple[Any, ...] = (self.filename, place.line, column, text)
-        if place.end_line == place.line and place.end_column is not None:
+        if place.end_line is None:  # the whole line
+            start, end = len(text) - len(text.lstrip()) + 1, len(text) + 1
+            detail = (self.filename, place.line, start, text, place.line, end)
+        elif place.end_line == place.line and place.end_column is not None:
             end = len(text.encode()[: place.end_column].decode(errors="ignore")) + 1
             detail = (*detail, place.line, end)
         raise UnsupportedSyntax(message, detail)

@@ -3,20 +3,20 @@
 A value is *required* where an adjoint of an earlier statement (in execution) reads it.  A required value is saved
 
 * before a statement that overwrites its variable, or
-* at the end of the loop body or branch that computed it, where nothing reads the variable any more: the next trip
-  would overwrite it (and before the first trip there was nothing to save).
+* at the end of the loop body or branch that computed it, where the next trip does not read the variable any more but
+  would overwrite it (before the first trip there was nothing to save).
 
 What is never overwritten is read directly.  A compound statement without adjoint work is one assignment to all that it
 may assign.  The sets grow monotonically, so the fixpoint over loops saves too much rather than too little.
 
-A variable that is not surely assigned is never live (flow.py refuses to read it), hence already saved at the end of
-the block that assigned it: nothing without a value is ever saved.
+A variable that is not surely assigned at the start of a block is not live there (flow.py refuses to read it), hence saved
+at the end of the block that assigned it: nothing without a value is ever saved.
 """
 
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ad.flow import live_after
+from ad.flow import Liveness
 from ad.ir import Assign, Block, For, If, Stmt, While, assigned, names, walk_stmts
 from ad.lower import Lowered
 
@@ -50,7 +50,7 @@ class _Tbr:
         self.split = split
         self.saves = Saves()
         body = lowered.function.body
-        self.live = live_after(body, {lowered.function.result})
+        self.live = Liveness(body, {lowered.function.result})
         self.assignments = Counter(_targets(body))
 
     def save(self, s: Stmt, variables: set[str]) -> None:
@@ -90,23 +90,20 @@ class _Tbr:
             case For(var, start, stop, step, body):
                 required = required | names(start, stop, step)
                 self.save(s, required & {var})
-                return self.loop(s, body, required - {var}, {var}, self.live[s] | self.read_again(s))
+                return self.loop(s, body, required - {var}, {var})
             case While(_, body, trips):
-                out = self.loop(s, body, required, set(), self.live[s] | self.read_again(s))
+                out = self.loop(s, body, required, set())
                 return out | {trips} if trips else out
             case If(cond, then, orelse):
                 required = required | names(cond)
-                after = self.live[s]
+                after = self.live.after[s]
                 return self.block(then, required, (s, "then"), in_loop, after) | self.block(
                     orelse, required, (s, "orelse"), in_loop, after
                 )
         raise AssertionError(s)
 
-    def read_again(self, s: For | While) -> set[str]:
-        """What is live at the end of a loop's body, because the next trip or the condition reads it."""
-        return self.live[s.body[-1]] if s.body else set()
-
-    def loop(self, s: Stmt, body: Block, required: set[str], own: set[str], live: set[str]) -> set[str]:
+    def loop(self, s: For | While, body: Block, required: set[str], own: set[str]) -> set[str]:
+        live = self.live.next_trip(s)
         head = required
         while True:
             more = head | (self.block(body, head, (s, "body"), True, live) - own)

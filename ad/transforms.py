@@ -14,6 +14,7 @@ from ad.arguments import adapt, kind_of_argument
 from ad.build import Kernel
 from ad.emit import emit
 from ad.errors import ADError, ADTypeError, ADValueError
+from ad.fastcall import checked_call
 from ad.ir import Kind
 from ad.library import Library
 from ad.parse import UserFunction
@@ -69,17 +70,21 @@ class Gradient:
             raise ADTypeError("derivatives of derivatives are not supported yet")
         self._plain: FunctionType = python_function(f, "the function to differentiate")
         self._user = UserFunction(self._plain, f if isinstance(f, Dispatcher) else None)
-        self._signature = inspect.signature(self._plain)
+        self._signature = inspect.signature(self._plain, follow_wrapped=False)
         for p in self._signature.parameters.values():
             if p.kind not in _NAMED:
-                raise ADTypeError(f"{self._plain.__name__}() has *{p.name}, which is not supported: name every argument")
+                raise ADTypeError(
+                    f"{self._plain.__name__}() has *{p.name}, which is not supported: name every argument"
+                )
         self._names = tuple(self._signature.parameters)
         self._wrt_given = wrt
         self._wrt = _names_of(wrt, self._names, self._plain.__name__)
         self._bare = wrt is None or isinstance(wrt, str | int)
         self._with_value = with_value
         self._library = Library()
-        self._calls: dict[tuple[type, ...], Callable[..., Any]] = {}
+        self._arity = sum(p.kind is not p.KEYWORD_ONLY for p in self._signature.parameters.values())
+        self._all_positional = self._arity == len(self._names)
+        self._quick: Callable[..., Any] = self._find_call
         self._specials: dict[tuple[Kind, ...], _Special] = {}
         self._latest: _Special | None = None
         self._primal: Callable[..., float] | None = None
@@ -91,11 +96,9 @@ class Gradient:
         self.__signature__ = self._signature
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not kwargs:
-            call = self._calls.get(tuple(map(type, args)))
-            if call is not None:
-                return call(*args)
-        return self._first_call(args, kwargs)
+        if not kwargs and len(args) == self._arity:
+            return self._quick(*args)
+        return self._slow_call(args, kwargs)
 
     def __repr__(self) -> str:
         name = "value_and_grad" if self._with_value else "grad"
@@ -141,7 +144,11 @@ class Gradient:
         kinds = tuple(Kind.FLOATS if p in parsed.arrays else Kind.FLOAT for p in parsed.params)
         return kinds
 
-    def _first_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _find_call(self, *args: Any) -> Any:
+        return self._slow_call(args, {})
+
+    def _slow_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call with arguments of any form; the next one of the same types is quick."""
         try:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -153,25 +160,12 @@ class Gradient:
         for i, name in enumerate(self._names):
             values[i] = adapt(name, values[i])
             kinds.append(kind_of_argument(name, values[i], name in chosen))
-        call = self._special(tuple(kinds)).prepared(values)
-        positional = all(p.kind is not p.KEYWORD_ONLY for p in self._signature.parameters.values())
-        if not kwargs and positional and len(args) == len(values) and all(a is b for a, b in zip(args, values)):
-            self._calls[tuple(map(type, args))] = self._guarded(call, args)
+        special = self._special(tuple(kinds))
+        call = special.prepared(values)
+        same = len(args) == len(values) and all(a is b for a, b in zip(args, values, strict=True))
+        if self._all_positional and same:
+            self._quick = checked_call(args, special.quick[0], self._find_call, special.quick[1])
         return call(*values)
-
-    def _guarded(self, call: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..., Any]:
-        """The call with a check that array arguments are of the same kind as now; others go the long way."""
-        arrays = [(i, a.dtype) for i, a in enumerate(args) if isinstance(a, np.ndarray)]
-        if not arrays:
-            return call
-
-        def guarded(*args: Any) -> Any:
-            for i, dtype in arrays:
-                if args[i].ndim != 1 or args[i].dtype != dtype:
-                    return self._first_call(args, {})
-            return call(*args)
-
-        return guarded
 
     def _special(self, kinds: tuple[Kind, ...]) -> "_Special":
         with self._lock:
@@ -181,19 +175,19 @@ class Gradient:
             return self._latest
 
     def _make_special(self, kinds: tuple[Kind, ...]) -> "_Special":
-        function = self._library.specialise(self._user, kinds)
-        self._library.require_float(function)
-        # The IR may call an argument differently where its name would hide one that generated code uses.
-        inner = dict(zip(self._names, function.params, strict=True))
         by_name = dict(zip(self._names, kinds, strict=True))
         wrt = self._wrt or tuple(n for n in self._names if by_name[n] in (Kind.FLOAT, Kind.FLOATS))
         if not wrt:
             raise ADTypeError(
                 f"{self._plain.__name__}() has no float argument to differentiate with respect to: pass 1.0 instead of 1"
             )
+        function = self._library.specialise(self._user, kinds)
+        self._library.require_float(function)
+        # The IR may call an argument differently where its name would hide one that generated code uses.
+        inner = dict(zip(self._names, function.params, strict=True))
         in_order = tuple(inner[n] for n in self._names if n in wrt)
         unit = Program().gradient(function, in_order)
-        kernel = Kernel(emit(unit))
+        kernel = Kernel.of(emit(unit))
         return _Special(
             kernel,
             unit.tape is not None,
@@ -223,6 +217,8 @@ class _Special:
         self.single = single
         self.with_value = with_value
         self._call: Callable[..., Any] | None = None
+        self.quick: tuple[Callable[..., Any], str]
+        """What to call, and what to return of its result, as an expression."""
 
     def prepared(self, values: Sequence[Any]) -> Callable[..., Any]:
         """The function to call; compiled for the first arguments it meets."""
@@ -235,18 +231,10 @@ class _Special:
     def _make(self) -> Callable[..., Any]:
         kernel, single, with_value = self.kernel.function, self.single, self.with_value
         arrays = tuple(i for i in sorted(self.wrt) if self.kinds[i].is_array)
-        if not arrays and not self.uses_tape and self.wrt == tuple(sorted(self.wrt)):
-            if single and with_value:
-                return kernel  # it returns (value, derivative)
-            if single:
-                return lambda *args: kernel(*args)[1]
-            if with_value:
-                return lambda *args: ((r := kernel(*args))[0], r[1:])
-            return lambda *args: kernel(*args)[1:]
-        run = _on_tape(kernel) if self.uses_tape else _pairing(kernel)
         # Where in (value, scalar derivatives..., arrays...) each of wrt comes from.
         scalars = [i for i in sorted(self.wrt) if not self.kinds[i].is_array]
         order = [scalars.index(i) if i in scalars else len(scalars) + arrays.index(i) for i in self.wrt]
+        run = _on_tape(kernel) if self.uses_tape else _pairing(kernel)
 
         def call(*args: Any) -> Any:
             made = [np.zeros(args[i].shape) for i in arrays]
@@ -255,6 +243,12 @@ class _Special:
             gradient = found[order[0]] if single else tuple(found[k] for k in order)
             return (value, gradient) if with_value else gradient
 
+        self.quick = call, "{}"
+        if not arrays and not self.uses_tape and order == sorted(order):
+            if single:
+                self.quick = kernel, "{}" if with_value else "{}[1]"
+            else:
+                self.quick = kernel, "((result := {})[0], result[1:])" if with_value else "{}[1:]"
         return call
 
 
@@ -304,6 +298,8 @@ def _names_of(wrt: Wrt, names: tuple[str, ...], function: str) -> tuple[str, ...
         if not names:
             raise ADTypeError(f"{function}() has no arguments")
         return None
+    if not isinstance(wrt, str | int | Sequence):
+        raise ADTypeError(f"wrt: a name, an index or a sequence of these, not {wrt!r}")
     listed = [wrt] if isinstance(wrt, str | int) else list(wrt)
     if not listed:
         raise ADValueError("wrt is empty: name at least one argument")
@@ -323,5 +319,3 @@ def _names_of(wrt: Wrt, names: tuple[str, ...], function: str) -> tuple[str, ...
             raise ADValueError(f"wrt names {name!r} twice")
         found.append(name)
     return tuple(found)
-
-

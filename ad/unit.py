@@ -11,11 +11,13 @@ from ad.ir import (
     Binary,
     Block,
     Call,
+    Cast,
     Const,
     Expr,
     For,
     If,
     Index,
+    Kind,
     Len,
     MultiAssign,
     Pop,
@@ -31,7 +33,10 @@ from ad.ir import (
 )
 from ad.primitive import Primitive
 
-__all__ = ["Effects", "Unit", "effects", "import_block", "import_expr"]
+__all__ = ["SWEEP_BACK", "Effects", "Unit", "effects", "import_block", "import_expr"]
+
+SWEEP_BACK = "reverse sweep"
+"""The comment above the second half of a gradient; set apart by an empty line."""
 
 _CHECKED = {
     "/": Primitive(runtime.div, ()),
@@ -62,6 +67,9 @@ def import_expr(e: Expr, checked: bool, primal: Callable[[Function], Unit]) -> E
                 return Call(_CHECKED[op], (again(left), again(right)))
             case Call(Function() as callee, args):
                 return Call(primal(callee), tuple(again(a) for a in args))
+            case Call(Primitive(home=None, result="float") as callee, args):
+                # Whatever a user's function returns, the tape and the adjoint take it as a float.
+                return Cast(Kind.FLOAT, Call(callee, tuple(again(a) for a in args)))
         return None
 
     def again(part: Expr) -> Expr:

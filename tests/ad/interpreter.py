@@ -23,7 +23,8 @@ class ListTape:
         self.blocks.append(values)
 
     def pop(self, handle, n=None):
-        return self._take(n, (float,))
+        # Python's min(x, 2) may be an int where Numba's is a float.
+        return self._take(n, (float, int))
 
     def pop_int(self, handle, n=None):
         return self._take(n, (int, bool, np.bool_, np.integer))
@@ -31,7 +32,8 @@ class ListTape:
     def _take(self, n, kinds):
         block = self.blocks.pop()
         assert len(block) == (n or 1), f"a block of {len(block)} is popped as one of {n or 1}"
-        assert all(isinstance(v, kinds) for v in block), f"{block} is popped as {kinds}"
+        exact = all(isinstance(v, kinds) and (bool in kinds or not isinstance(v, bool)) for v in block)
+        assert exact, f"{block} is popped as {kinds}"
         return block[0] if n is None else block
 
     def failed(self, handle):
@@ -46,21 +48,22 @@ def kind_of(value):
 
 def interpreted_gradient(f, args, wrt):
     """Value, derivatives with respect to the arguments at the positions `wrt`, and the text of the adjoint."""
+    f = getattr(f, "py_func", f)
     function = Library().specialise(UserFunction(f), tuple(kind_of(a) for a in args))
     unit = Program().gradient(function, tuple(function.params[i] for i in sorted(wrt)))
     emitted = emit(unit)
     tape = ListTape()
-    replaced = {
-        "from numba import njit": "def njit(**_): return lambda f: f",
-    }
-    text = emitted.text
-    for old, new in replaced.items():
-        text = text.replace(old, new)
-    lines = [line for line in text.splitlines() if not line.startswith(("from tape.numba import", "from ad."))]
-    names = {name: getattr(tape, name) for name in ("push", "pop", "pop_int", "failed")}
-    names |= {name: getattr(ad.runtime, name).py_func for name in ("div", "floordiv", "mod")}
-    names["digamma"] = ad.special.digamma.py_func
-    namespace = {**names, **emitted.injected}
+    known = {name: getattr(tape, name) for name in ("push", "pop", "pop_int", "failed")}
+    known |= {name: getattr(ad.runtime, name).py_func for name in ("div", "floordiv", "mod")}
+    known |= {"digamma": ad.special.digamma.py_func, "njit": lambda **_: lambda f: f}
+    namespace, lines = dict(emitted.injected), []
+    for line in emitted.text.splitlines():
+        if not line.startswith("from "):
+            lines.append(line)
+            continue
+        for item in line.partition(" import ")[2].split(", "):
+            name, _, alias = item.partition(" as ")
+            namespace[alias or name] = known[name]
     exec(compile("\n".join(lines), "<adjoint>", "exec"), namespace)
     arrays = {i: np.zeros(args[i].shape) for i in sorted(wrt) if isinstance(args[i], np.ndarray)}
     call = namespace[emitted.main]

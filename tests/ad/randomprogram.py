@@ -7,7 +7,7 @@ import random
 import numpy as np
 from numba import njit
 
-HELPERS = '''
+HELPERS = """
 def damp(x, y):
     return x * math.exp(-y * y) + 0.25 * y
 
@@ -40,7 +40,7 @@ def twice(x, y):
     y = math.cos(x) * y
     x = x + y * y
     return math.sin(x)
-'''
+"""
 
 
 class Writer:
@@ -59,7 +59,7 @@ class Writer:
         self.put(1, "u = y * 0.5")
         self.block(1, self.rng.randint(2, 6), 0)
         self.put(1, f"return {self.rng.choice(['s', 's + u', 's * x + u * y', 'x', 'math.sin(s) * u'])}")
-        head = f"def program(x, y, n, a, b):\n"
+        head = "def program(x, y, n, a, b):\n"
         return HELPERS + "\n\n" + head + "\n".join(self.lines) + "\n"
 
     def put(self, depth, text):
@@ -86,6 +86,8 @@ class Writer:
             if rng.random() < 0.6:
                 self.put(depth, "else:")
                 self.scope(depth + 1, rng.randint(1, 2), loops)
+        elif kind < 0.72 and loops < 3:
+            self.constant_loop(depth, loops)
         elif kind < 0.9 and loops < 3:
             self.for_loop(depth, loops)
         elif loops < 2:
@@ -107,7 +109,7 @@ class Writer:
     def for_loop(self, depth, loops):
         rng = self.rng
         var = rng.choice(["i", "j", "k"])
-        bound = rng.choice(["3", "n", "n + 1", "0", "len(a)", "n - 2", "int(2.0 * abs(x)) + 1"] + self.ints)
+        bound = rng.choice(["3", "n", "n + 1", "0", "len(a)", "n - 2", "int(2.0 * abs(x)) + 1", *self.ints])
         form = rng.choice(["{b}", "1, {b}", "{b}, 0, -1", "0, {b}, 2", "3, -2, -2", "{b}, -1, -1", "0, 4, m"])
         if "m" in form:
             self.put(depth, "m = 1 + n % 2")
@@ -122,11 +124,23 @@ class Writer:
         self.scope(depth + 1, rng.randint(1, 4), loops + 1)
         self.ints = was
 
+    def constant_loop(self, depth, loops):
+        """A loop that surely runs: what it assigns may be read after it."""
+        self.put(depth, "for q in range(2):")
+        if "q" not in self.ints:
+            self.ints.append("q")
+        self.put(depth + 1, f"r = {self.small(2)}")
+        if "r" not in self.floats:
+            self.floats.append("r")
+        self.scope(depth + 1, self.rng.randint(1, 3), loops + 1)
+
     def while_loop(self, depth, loops):
         self.counter += 1
         c = f"c{self.counter}"
         self.put(depth, f"{c} = 0")
-        condition = self.rng.choice([f"{c} < 3", f"{c} < n and {self.condition()}", f"{c} < 2 or ({c} < 4 and u > 0.0)"])
+        condition = self.rng.choice(
+            [f"{c} < 3", f"{c} < n and {self.condition()}", f"{c} < 2 or ({c} < 4 and u > 0.0)"]
+        )
         self.put(depth, f"while {condition}:")
         self.scope(depth + 1, self.rng.randint(1, 3), loops + 1)
         self.put(depth + 1, f"{c} += 1")
