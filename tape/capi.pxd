@@ -1,7 +1,7 @@
 """Plain functions on an opaque handle: the surface that stays when the struct changes.
 
 For compiled code that is not built against this version of the tape: Cython through cimport, C, ctypes and Numba
-through the addresses in `tape.capi.SYMBOLS`.  A handle is ``Tape.handle``, or what `lt_new` returned.  No function
+through the addresses in `tape.capi.SYMBOLS`.  A handle is ``Tape.address``, or what `lt_new` returned.  No function
 needs the GIL, none raises; an int result is a status (0 is good, see tape.stack).  Sizes and positions in bytes.
 """
 

@@ -48,6 +48,12 @@ cdef class Mark:
     cdef readonly Tape tape
     cdef owned_guard_s *guard
 
+    cdef guard_s *place(self) except NULL
+
+cdef class Claim:
+    cdef Tape tape
+    cdef bint held
+
 cdef class Block:
     cdef Tape tape
     cdef owned_guard_s *guard

@@ -60,7 +60,7 @@ cdef Py_ssize_t as_count(n, str name) except -1:
     except TypeError:
         raise TapeTypeError(f"{name}: a number of items, not {type(n).__name__}") from None
     except OverflowError:
-        raise TapeMemoryError(f"{name}: {n} items are more than any machine holds") from None
+        raise TapeMemoryError(f"{name}: so many items are more than any machine holds") from None
     if count < 0:
         raise TapeValueError(f"{name}: {count} items; a number of items is not negative")
     return count
@@ -89,7 +89,8 @@ cdef class Tape:
     claimed it) every other use raises `TapeBusyError`.  Arrays that `reserve` and `peek` return are views into the
     tape: as long as one lives, popping or closing past it raises `TapeBusyError` too.
 
-    Items come back as Python scalars (float, int, bool, complex), structured items as ``numpy.void``.
+    Items come back as Python scalars (float, int, bool, complex, bytes, str), those of structured dtypes and dates as
+    NumPy's.
     """
 
     def __cinit__(self, dtype="f8", *, slab_bytes=None, pool=None):
@@ -182,7 +183,8 @@ cdef class Tape:
     def raise_failed(self):
         """Raise the error that generated code left on the tape, and forget it; nothing if there is none."""
         cdef int status = self.s.failed
-        self.s.failed = TAPE_OK
+        self.edge()
+        tape_forgive(&self.s)
         self.check(status)
 
     # ------------------------------------------------------------------------------------- one by one
@@ -211,7 +213,7 @@ cdef class Tape:
         elif self.kind == KIND_I8 and PyLong_CheckExact(x):
             word = PyLong_AsLongLongAndOverflow(x, &overflow)
             if overflow:
-                raise TapeValueError(f"{x} does not fit a {self.dtype} tape")
+                raise TapeValueError(f"the integer does not fit a {self.dtype} tape")
             self.check(tape_push_i8(&self.s, word))
         elif self.kind == KIND_BOOL and isinstance(x, bool):
             flag = x is True
@@ -255,7 +257,7 @@ cdef class Tape:
         return self.scalar(cell)
 
     cdef object scalar(self, cell):
-        return cell[0] if self.dtype.kind == "V" else cell.item()
+        return cell[0] if self.dtype.kind in "VmM" else cell.item()
 
     @cython.binding(False)
     def pop(self):
@@ -361,19 +363,19 @@ cdef class Tape:
         if bytes > tape_length(&self.s):    # before so much is allocated
             self.check(TAPE_EMPTY)
         if out is None:
-            out = np.empty(bytes // self.s.itemsize, self.dtype)
+            room = out = np.empty(bytes // self.s.itemsize, self.dtype)
         else:
             if not isinstance(out, np.ndarray):
                 raise TapeTypeError(f"out: an array, not {type(out).__name__}")
-            as_array(out, self.dtype, "out")
+            room = as_array(out, self.dtype, "out")
             if out.shape[0] * self.s.itemsize != bytes:
                 raise TapeValueError(f"out: {out.shape[0]} items where {n} are popped")
             if not out.flags.writeable:
                 raise TapeValueError("out: the array is read-only")
-        PyObject_GetBuffer(out.view("u1"), &view, PyBUF_SIMPLE)
+        PyObject_GetBuffer(room.view("u1"), &view, PyBUF_SIMPLE)
         try:
             self.edge()
-            self.check(tape_take(&self.s, bytes, view.buf))
+            self.check(tape_take(&self.s, view.len, view.buf))
         finally:
             PyBuffer_Release(&view)
         return out
@@ -419,6 +421,7 @@ cdef class Tape:
     # -------------------------------------------------------------------------------- looking without taking
 
     def __len__(self):
+        self.edge()
         return tape_length(&self.s) // self.s.itemsize
 
     def __getitem__(self, index):
@@ -443,7 +446,7 @@ cdef class Tape:
         except TypeError:
             raise TapeTypeError(f"tape indices are integers or slices, not {type(index).__name__}") from None
         except OverflowError:
-            raise TapeIndexError(f"index {index} is out of range of {len(self)} items") from None
+            raise TapeIndexError(f"the index is out of range of {len(self)} items") from None
         self.edge()
         self.check_open()
         length = tape_length(&self.s) // self.s.itemsize
@@ -455,6 +458,7 @@ cdef class Tape:
 
     def __iter__(self):
         """The items from the oldest to the newest; pushes and pops on the way are seen, as with a list."""
+        self.check_open()
         i = 0
         while i < len(self):
             yield self[i]
@@ -462,6 +466,7 @@ cdef class Tape:
 
     def __reversed__(self):
         """The items from the newest to the oldest."""
+        self.check_open()
         i = len(self)
         while i > 0:
             i -= 1
@@ -491,7 +496,7 @@ cdef class Tape:
         """
         self.edge()
         self.check_open()
-        self.check(TAPE_STALE if mark.tape is not self else tape_rewind(&self.s, &mark.guard.guard))
+        self.check(TAPE_STALE if mark.tape is not self else tape_rewind(&self.s, mark.place()))
 
     # ------------------------------------------------------------------------------------- end of life
 
@@ -499,7 +504,7 @@ cdef class Tape:
         """Drop all items.  The slabs stay with the tape for its next growth."""
         self.edge()
         self.check(tape_truncate(&self.s, 0))
-        self.s.failed = TAPE_OK
+        tape_forgive(&self.s)
 
     def release(self):
         """Give the slabs that hold no items back to the pool."""
@@ -537,6 +542,7 @@ cdef class Tape:
     @property
     def nbytes(self):
         """Bytes of the items on the tape."""
+        self.edge()
         return tape_length(&self.s)
 
     @property
@@ -545,15 +551,36 @@ cdef class Tape:
 
     @property
     def handle(self):
-        """Address of the tape's C struct, for compiled code (tape.numba, tape.capi).
+        """The tape as an integer, for generated code (`push` and `pop` of tape.numba); its items must have 8 bytes.
 
-        A plain number: it does not keep the tape alive, and nothing checks what is done with it.
+        A plain number: it does not keep the tape alive, and nothing notices a close or a second thread while compiled
+        code uses it.  Take it where the tape is private to that code; elsewhere take it from `claimed`.
+
+        Raises `TapeTypeError` for items of another size.
         """
+        if self.s.itemsize != 8:
+            raise TapeTypeError(f"a handle is for 8-byte words, and items of {self.dtype} have {self.s.itemsize} bytes")
         return <size_t>&self.s
 
+    @property
+    def address(self):
+        """Address of the tape's C struct, for the functions of tape.capi; as unguarded as `handle`."""
+        return <size_t>&self.s
+
+    def claimed(self):
+        """A context that has the tape for compiled code, and gives its handle::
+
+            with tape.claimed() as handle:
+                compiled(handle)
+
+        In it every other use of the tape raises `TapeBusyError`.
+        """
+        return Claim(self)
+
     def stats(self):
-        """A `TapeStats` snapshot.  Works on a busy or closed tape too."""
-        cdef guard_s *guard = self.s.guards if not self.s.in_use else NULL
+        """A `TapeStats` snapshot; of a closed tape too."""
+        self.edge()
+        cdef guard_s *guard = self.s.guards
         cdef Py_ssize_t marks = 0, pins = 0
         cdef bint is_open = self.s.end != NULL
         while guard != NULL:
@@ -574,6 +601,8 @@ cdef class Tape:
     def __repr__(self):
         if self.s.end == NULL:
             return f"<Tape {self.dtype}: closed>"
+        if self.s.in_use:
+            return f"<Tape {self.dtype}: in use by compiled code>"
         where = "inline" if self.s.seg.depth == 0 else f"in {self.s.seg.depth} slabs"
         return f"<Tape {self.dtype}: {len(self)} items ({self.nbytes} bytes) {where}>"
 
@@ -586,6 +615,11 @@ cdef class Mark:
     def __init__(self):
         raise TapeTypeError("marks come from Tape.mark()")
 
+    cdef guard_s *place(self) except NULL:
+        if self.guard == NULL:      # made by Mark.__new__ alone
+            raise TapeTypeError("marks come from Tape.mark()")
+        return &self.guard.guard
+
     def __dealloc__(self):
         if self.tape is not None:
             self.tape.orphan(self.guard)
@@ -596,15 +630,41 @@ cdef class Mark:
     @property
     def live(self):
         """False once the tape was popped past the mark or closed."""
-        return self.guard.guard.kind == GUARD_MARK
+        return self.place().kind == GUARD_MARK
 
     @property
     def position(self):
         """Items on the tape when the mark was taken."""
-        return self.guard.guard.pos // self.tape.s.itemsize
+        return self.place().pos // self.tape.s.itemsize
 
     def __repr__(self):
         return f"<Mark at {self.position}{'' if self.live else ', dead'} of {self.tape!r}>"
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class Claim:
+    """What `Tape.claimed` returns."""
+
+    def __cinit__(self, Tape tape not None):
+        self.tape = tape
+
+    def __enter__(self):
+        if self.held:
+            raise TapeBusyError("this claim holds the tape already")
+        handle = self.tape.handle
+        self.tape.claim(None)
+        self.held = True
+        return handle
+
+    def __exit__(self, kind, value, traceback):
+        if self.held:
+            self.held = False
+            tape_leave(&self.tape.s)
+
+    def __dealloc__(self):
+        if self.held:
+            tape_leave(&self.tape.s)
 
 
 @cython.final
@@ -623,6 +683,8 @@ cdef class Block:
             self.tape.orphan(self.guard)
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
+        if self.address == NULL:
+            raise BufferError("blocks come from Tape.reserve() and Tape.peek()")
         PyBuffer_FillInfo(buffer, self, self.address, self.nbytes, not self.writable, flags)
 
     def __releasebuffer__(self, Py_buffer *buffer):

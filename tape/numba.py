@@ -9,18 +9,24 @@ Code generators use `push`, `pop`, `pop_int` and `failed` on an integer handle (
 tape argument costs microseconds, on an integer next to nothing.
 
 Errors are raised in the frame of the caller (the methods are inlined there), whose arrays Numba then frees.  An
-exception that passes through *further* compiled frames leaks the arrays of those; this is Numba's.
+exception that passes through *further* compiled frames leaks the arrays of those; this is Numba's.  Compile helpers
+that may fail with ``inline="always"``.
+
+A tape belongs to the call that it is an argument of: it cannot be stored in a list or a generator, nor shared by the
+threads of a ``prange`` (a compile-time error).  Pass it by itself, not in a tuple: where a tuple cannot be unpacked,
+Numba forgets to give back what it holds.  The array that ``t.reserve`` gives shows the tape's memory until the next
+operation on the tape; it cannot be returned to Python.
 """
 
 import operator
 from functools import cache
 
 import numpy as np
-from numba import carray
 from numba.core import cgutils, types
 from numba.core.errors import NumbaTypeError
 from numba.extending import (
     NativeValue,
+    box,
     intrinsic,
     models,
     overload,
@@ -31,6 +37,7 @@ from numba.extending import (
     unbox,
 )
 from numba.np import numpy_support
+from numba.np.arrayobj import populate_array
 
 from tape import cursor
 from tape.capi import STATUS
@@ -55,7 +62,53 @@ class TapeType(types.Type):
 
 @register_model(TapeType)
 class _TapeModel(models.OpaqueModel):
+    """A pointer, in registers and arguments only: what could store it would keep it beyond the call that claimed it."""
+
+    def _refuse(self):
+        raise NumbaTypeError("a tape cannot be stored in a list or generator, nor shared by the threads of a prange")
+
+    def get_data_type(self):
+        self._refuse()
+
+    def as_data(self, builder, value):
+        self._refuse()
+
+    def from_data(self, builder, value):
+        self._refuse()
+
+
+class BlockType(types.Array):
+    """The array that shows a reserved block.  It is an array in all but one thing: Python cannot get hold of it."""
+
+    def __init__(self, dtype, ndim=1, layout="C", readonly=False, aligned=True):
+        super().__init__(
+            dtype,
+            ndim,
+            layout,
+            readonly=readonly,
+            aligned=aligned,
+            name=f"TapeBlock({dtype}, {ndim}, {layout}, {readonly})",
+        )
+
+    def copy(self, dtype=None, ndim=None, layout=None, readonly=None):
+        if readonly is False:  # how Numba's typing asks for the type of a real copy, which owns its memory
+            return super().copy(dtype=dtype, ndim=ndim, layout=layout, readonly=readonly)
+        return BlockType(
+            self.dtype if dtype is None else dtype,
+            self.ndim if ndim is None else ndim,
+            self.layout if layout is None else layout,
+            not self.mutable if readonly is None else readonly,
+        )
+
+
+@register_model(BlockType)
+class _BlockModel(models.ArrayModel):
     pass
+
+
+@box(BlockType)
+def _box_block(_type, _value, _c):
+    raise NumbaTypeError("a reserved block shows the tape's memory and cannot be returned; return a copy()")
 
 
 @typeof_impl.register(Tape)
@@ -307,9 +360,23 @@ def _tape_reserve(tape, n):
         block = _reserve(tape, n * itemsize)
         if _is_null(block):
             raise TapeMemoryError("reserve: no memory for another slab; the tape is as it was")
-        return carray(block, (n,))
+        return _as_block(block, n)
 
     return reserve_block
+
+
+@intrinsic
+def _as_block(_context, pointer, n):
+    block = BlockType(pointer.dtype)
+
+    def codegen(context, builder, signature, args):
+        size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(pointer.dtype)))
+        array = context.make_array(block)(context, builder)
+        shape, strides = [args[1]], [size]
+        populate_array(array, args[0], shape, strides, size, meminfo=None)
+        return array._getvalue()
+
+    return block(pointer, types.intp), codegen
 
 
 @overload_method(TapeType, "extend", inline="always")
@@ -395,6 +462,10 @@ def push(_context, handle, *values):
 
     Floats go on as float64, integers and bools as int64.  `pop` and `pop_int` take the block off again.
     If there is no memory the block and all later ones are dropped and `failed` says so.
+
+    Nothing is checked: the handle must be of a live tape (`Tape.handle`, `Tape.claimed`) that one thread uses.  An
+    integer does not tell Numba's cache about the tape's layout: code that caches functions of handles keeps
+    `tape.cursor.ABI` in their source, as `ad` does.
     """
     if not values or not all(isinstance(v, types.Number | types.Boolean) for v in values):
         raise NumbaTypeError(f"push: real numbers, not {values}")

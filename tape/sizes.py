@@ -24,9 +24,14 @@ def parse_bytes(size: int | str, name: str = "size") -> int:
         match = _SIZE.fullmatch(size)
         unit = _UNITS.get(match[2].lower()) if match else None
         if match is None or unit is None:
-            raise TapeValueError(f"{name}: {size!r} is no size; write bytes as an int, or e.g. '256 MiB' or '1.5 GB'")
+            raise TapeValueError(
+                f"{name}: {size[:40]!r} is no size; write bytes as an int, or e.g. '256 MiB' or '1.5 GB'"
+            )
         # An int goes through exactly: a float would round above 2**53.
-        number = int(match[1]) * unit if match[1].isdigit() else int(float(match[1]) * unit)
+        try:
+            number = int(match[1]) * unit if match[1].isdigit() else int(float(match[1]) * unit)
+        except (OverflowError, ValueError):  # hundreds of digits
+            number = -1
     elif isinstance(size, bool):
         raise TapeTypeError(f"{name}: a number of bytes or a string such as '256 MiB', not a bool")
     else:
@@ -37,7 +42,7 @@ def parse_bytes(size: int | str, name: str = "size") -> int:
                 f"{name}: a number of bytes or a string such as '256 MiB', not {type(size).__name__}"
             ) from None
     if not 0 <= number <= 2**62:
-        raise TapeValueError(f"{name}: {size!r} is not between 0 and 2**62 bytes")
+        raise TapeValueError(f"{name}: a size is between 0 and 2**62 bytes")
     return number
 
 

@@ -167,6 +167,9 @@ cdef slab_s *pool_take(pool_s *pool, size_t bytes, bint populate) noexcept nogil
     slabs_free(excess)
     slab = slab_new(bytes)
     if slab == NULL:
+        pool_trim(pool, 0)
+        slab = slab_new(bytes)
+    if slab == NULL:
         lock_pools()
         pool.used_bytes -= bytes
         pool.used_slabs -= 1

@@ -41,7 +41,8 @@ cdef enum guard_kind:
 
 cdef struct guard_s:
     # A mark, or the pin of a live view: a position below which the tape must not sink unnoticed.
-    # The owner supplies the memory, so taking a mark cannot fail; it stays put until dead or dropped.
+    # The owner supplies the memory, so taking a mark cannot fail; it stays put until dead or dropped, and a claimed
+    # tape is left only after all guards of the claimer were dropped (tape_drop).
     guard_s *below
     guard_s *above
     size_t pos          # bytes of items below the guard
@@ -60,12 +61,12 @@ cdef struct tape_s:
     size_t allocations      # slabs taken from the pool so far
     pool_s *pool
     guard_s *guards         # marks and pins, highest position first
-    int failed              # first status of a `tape_record` that found no room; it drops what follows
+    int failed              # first status of a `tape_record` that found no room; what follows is dropped
     int in_use              # a compiled loop has the tape (an atomic flag, set at the edges of such loops)
     slab_s first            # node of the inline segment
     char inline_buffer[INLINE_ROOM]     # not initialised
 
-# Life.  `slab_bytes` 0 and `pool` NULL stand for the defaults.
+# Life.  `slab_bytes` 0 and `pool` NULL stand for the defaults; an `itemsize` of 0 counts as 1.
 cdef void tape_init(tape_s *t, size_t itemsize, size_t slab_bytes, pool_s *pool) noexcept nogil
 cdef int tape_close(tape_s *t) noexcept nogil
 cdef void tape_free(tape_s *t) noexcept nogil
@@ -74,6 +75,7 @@ cdef void tape_free(tape_s *t) noexcept nogil
 cdef int tape_grow(tape_s *t, size_t need) noexcept nogil
 cdef int tape_unwind(tape_s *t) noexcept nogil
 cdef char *tape_record(tape_s *t, size_t bytes) noexcept nogil
+cdef void tape_forgive(tape_s *t) noexcept nogil
 
 # Blocks, positions and guards; sizes and positions in bytes.
 cdef size_t tape_length(const tape_s *t) noexcept nogil

@@ -75,6 +75,7 @@ cdef inline void enter_segment(tape_s *t, slab_s *seg, char *cur) noexcept nogil
 
 
 cdef void tape_init(tape_s *t, size_t itemsize, size_t slab_bytes, pool_s *pool) noexcept nogil:
+    itemsize = itemsize if itemsize != 0 else 1
     t.itemsize = itemsize
     t.slab_bytes = slab_bytes if slab_bytes != 0 else SLAB_BYTES
     if t.slab_bytes < itemsize:
@@ -128,9 +129,7 @@ cdef slab_s *add_slab(tape_s *t, size_t need, size_t hint) noexcept nogil:
     if slab == NULL:
         return NULL
     slab.prev = seg
-    slab.next = seg.next
-    if seg.next != NULL:
-        seg.next.prev = slab
+    slab.next = NULL
     seg.next = slab
     t.spare_slabs += 1
     t.spare_bytes += slab.bytes
@@ -146,7 +145,11 @@ cdef int grow(tape_s *t, size_t need, size_t hint) noexcept nogil:
     if <size_t>(t.end - t.cur) >= need:
         return TAPE_OK
     above = seg.next
-    if above == NULL or usable(t, above) < need:
+    if above != NULL and usable(t, above) < need:
+        # Slabs too small for this would only be in the way of the next growth too.
+        tape_release(t)
+        above = NULL
+    if above == NULL:
         # Round up, so that `need` fits below the last whole item of the slab.
         if need > SIZE_MAX // 4:
             return TAPE_NOMEM
@@ -183,11 +186,20 @@ cdef char *tape_record(tape_s *t, size_t bytes) noexcept nogil:
     """The slow path of a push in generated code: room for `bytes` at `cur`, which is left in place, or NULL.
 
     The first failure sticks in `failed` and everything after it is dropped, so that the code needs no branch at
-    each push: it looks once, when its forward sweep is over.
+    each push: it looks once, when its forward sweep is over.  Until `tape_forgive`, the segment seems full.
     """
     if t.failed == TAPE_OK:
         t.failed = grow(t, bytes, 0)
+        if t.failed != TAPE_OK:
+            t.end = t.cur
     return t.cur if t.failed == TAPE_OK else NULL
+
+
+cdef void tape_forgive(tape_s *t) noexcept nogil:
+    """Forget a failed `tape_record`."""
+    t.failed = TAPE_OK
+    if not closed(t):
+        enter_segment(t, t.seg, t.cur)
 
 
 cdef int tape_extend(tape_s *t, const void *src, size_t bytes) noexcept nogil:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numba import njit
 from numba.core.errors import TypingError
 
-from tape import SlabPool, Tape, TapeMemoryError, capi
+from tape import SlabPool, Tape, TapeBusyError, TapeClosedError, TapeMemoryError, TapeTypeError, capi
 from tape.numba import failed, pop, pop_int, push
 
 
@@ -90,6 +90,45 @@ def test_a_full_pool_sticks_and_drops():
     assert replay(tape.handle, 10) == -1
 
 
+def test_after_a_failure_smaller_blocks_are_dropped_too():
+    small = njit(lambda h: push(h, 1.0))
+    tape = Tape("f8", pool=SlabPool(limit=4096))
+    tape.extend(np.ones(64 + 510))
+    record(tape.handle, 1)  # seven words for two places: the first fits
+    held = len(tape)
+    small(tape.handle)
+    small(tape.handle)
+    assert len(tape) == held
+    with pytest.raises(TapeMemoryError):
+        tape.raise_failed()
+    small(tape.handle)
+    assert len(tape) == held + 1
+
+
+def test_handles_are_for_words():
+    for dtype in ["f4", "c16", "?", "V12"]:
+        with pytest.raises(TapeTypeError, match="8-byte"):
+            _ = Tape(dtype).handle
+        with pytest.raises(TapeTypeError, match="8-byte"), Tape(dtype).claimed():
+            pass
+
+
+def test_claimed():
+    tape = Tape("f8")
+    with tape.claimed() as handle:
+        record(handle, 100)
+        for use in (tape.pop, tape.close, tape.claimed().__enter__):
+            with pytest.raises(TapeBusyError, match="in use"):
+                use()
+        assert replay(handle, 100) == -1
+    tape.push(1.0)
+    with pytest.raises(ZeroDivisionError), tape.claimed():
+        raise ZeroDivisionError
+    tape.close()
+    with pytest.raises(TapeClosedError), tape.claimed():
+        pass
+
+
 @pytest.mark.parametrize(
     "bad",
     [
@@ -112,6 +151,7 @@ def test_the_plain_c_surface():
     def function(name, result, *arguments):
         return ctypes.CFUNCTYPE(result, *arguments)(capi.SYMBOLS[name])
 
+    assert Tape("f4").address
     tape = function("new", handle, size)(8)
     assert tape
     assert function("new", handle, size)(0) is None

@@ -133,8 +133,8 @@ def test_calls_pass_a_tape_on():
         (njit(lambda t: t.peek()), TapeEmptyError),
         (njit(lambda t: t.popn(1)), TapeEmptyError),
         (njit(lambda t: t.popn(-1)), TapeValueError),
-        (njit(lambda t: t.reserve(-1)), TapeValueError),
-        (njit(lambda t: t.reserve(2**58)), TapeMemoryError),
+        (njit(lambda t: t.reserve(-1).size), TapeValueError),
+        (njit(lambda t: t.reserve(2**58).size), TapeMemoryError),
         (njit(lambda t: t[0]), TapeIndexError),
         (njit(lambda t: t[-1]), TapeIndexError),
         (njit(lambda t: t.push(2**53 + 1)), TapeValueError),
@@ -238,6 +238,50 @@ def test_a_tape_passed_twice_is_refused():
     assert both(tape, Tape()) == 0
 
 
+def test_a_reserved_block_stays_in_compiled_code():
+    def block(tape):
+        return tape.reserve(10)
+
+    def part(tape):
+        return tape.reserve(10)[2:5]
+
+    def within(tape):
+        block = tape.reserve(10)
+        block[:] = 1.0
+        block[3:5] *= 4.0
+        return block.copy(), block[2:4] + 1.0, block.sum()
+
+    for escapes in (block, part):
+        with pytest.raises(TypingError, match="copy"):
+            njit(escapes)(Tape("f8"))
+    copied, added, total = njit(within)(Tape("f8"))
+    assert (copied.sum(), added.tolist(), total) == (16.0, [2.0, 5.0], 16.0)
+
+
+def test_a_tape_cannot_outlive_its_call():
+    @njit
+    def generator(tape, n):
+        for _ in range(n):
+            yield tape.pop()
+
+    @njit
+    def listed(tape):
+        return [tape]
+
+    @njit
+    def leaf(tape, x):
+        tape.push(x)
+
+    @njit(parallel=True)
+    def shared(tape, n):
+        for i in numba.prange(n):
+            leaf(tape, float(i))
+
+    for use in (lambda t: generator(t, 3), listed, lambda t: shared(t, 10)):
+        with pytest.raises((TypingError, numba.core.errors.LoweringError), match=r"stored|shared"):
+            use(Tape("f8"))
+
+
 def test_a_closed_tape_is_refused():
     tape = Tape("f8")
     tape.close()
@@ -275,12 +319,15 @@ def test_use_during_a_compiled_loop_is_refused():
             tape.clear,
             tape.release,
             tape.close,
+            tape.stats,
+            lambda: len(tape),
+            lambda: tape.nbytes,
+            lambda: list(tape),
             lambda: fill(tape, 1.0, 1),
         ]:
             with pytest.raises(TapeBusyError, match="in use"):
                 use()
-        tape.stats()
-        repr(tape)
+        assert "in use" in repr(tape)
         mark = None  # dies now, is taken off the tape later
     finally:
         flags[1] = 1

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tape import (
+    Mark,
     SlabPool,
     Tape,
     TapeClosedError,
@@ -19,6 +20,7 @@ from tape import (
     TapeTypeError,
     TapeValueError,
 )
+from tape.core import Block
 
 DTYPES = ["f8", "f4", "i8", "i2", "u1", "?", "c16", "c8", "S5", "M8[s]", ">f8", [("a", "f8"), ("n", "i4")], "V600"]
 # Lengths around the borders of the inline buffer and of slabs of 4 KiB and 16 KiB, for items of 8 bytes.
@@ -180,6 +182,18 @@ def test_python_scalars_come_back():
         ([("a", "f8")], 1.0, TapeTypeError),
         ([("a", "f8")], (1.0, 2.0), TapeTypeError),
         ([("a", "f8")], np.zeros((), [("b", "f8")])[()], TapeTypeError),
+        ([("n", "i4"), ("x", "f8")], (2.7, 1.0), TapeTypeError),
+        ([("n", "i4"), ("x", "f8")], (2, 2**53 + 1), TapeValueError),
+        ([("n", "i4"), ("x", "f8")], (2**31, 1.0), TapeValueError),
+        ([("s", "S3")], (b"four",), TapeTypeError),
+        ([("x", "f8", (2,))], ((1.0, 2.0, 3.0),), TapeTypeError),
+        ("V4", b"abcdef", TapeValueError),
+        ("V4", b"abc", TapeValueError),
+        ("M8[s]", np.datetime64("2020-01-01T00:00:00.999"), TapeValueError),
+        ("M8[ns]", np.datetime64("9999-01-01", "s"), TapeValueError),
+        ("f8", np.ma.masked, TapeTypeError),
+        pytest.param("f8", 10**5000, TapeValueError, id="huge for f8"),
+        pytest.param("i8", 10**5000, TapeValueError, id="huge for i8"),
     ],
 )
 def test_push_refuses_what_does_not_fit(dtype, bad, error):
@@ -204,6 +218,7 @@ def test_push_takes_what_fits(good):
         (np.ones(6)[::2], TapeValueError, "contiguous"),
         (np.array([1.0, None]), TapeTypeError, "dtype object"),
         (np.array(1.0), TapeValueError, "shape"),
+        (np.ma.array([1.0, 2.0], mask=[0, 1]), TapeTypeError, "masked"),
         (5, TapeTypeError, "sequence"),
         ("abc", TapeTypeError, "sequence"),
         ([1.0, "x"], TapeTypeError, "str"),
@@ -252,7 +267,7 @@ def test_popn_checks_out():
 def test_indices_are_checked():
     tape = Tape("f8")
     tape.extend(np.ones(3))
-    for bad in [3, -4, 2**70]:
+    for bad in [3, -4, 2**70, 10**5000]:
         with pytest.raises(TapeIndexError):
             tape[bad]
     for bad in ["0", 1.0, None, (0, 1)]:
@@ -394,6 +409,9 @@ def test_close_is_final_and_idempotent():
         tape.clear,
         tape.release,
         tape.__enter__,
+        lambda: list(tape),
+        lambda: list(reversed(tape)),
+        lambda: 1.0 in tape,
     ]:
         with pytest.raises(TapeClosedError):
             use()
@@ -486,6 +504,54 @@ def test_a_value_that_runs_python_code_cannot_break_the_tape():
 
     with pytest.raises(TapeClosedError):
         tape.push(Nasty())
+
+
+def test_dates_come_back_as_they_went():
+    for item in [np.datetime64("2020-01-01", "ns"), np.datetime64("NaT")]:
+        tape = Tape("M8[ns]")
+        tape.push(item)
+        assert np.array_equal(tape.peek(), item, equal_nan=True)
+        tape.push(tape.pop())
+        assert np.array_equal(tape[0], item, equal_nan=True)
+
+
+def test_fields_with_a_shape():
+    tape = Tape([("x", "f8", (2,)), ("y", [("n", "i4"), ("s", "S2")])])
+    tape.push(([1.0, 2.0], (3, b"ab")))
+    item = tape.pop()
+    assert item["x"].tolist() == [1.0, 2.0]
+    assert item["y"].tolist() == (3, b"ab")
+
+
+def test_methods_of_a_subclass_are_not_trusted():
+    class Liar(np.ndarray):
+        def view(self, *args):
+            return np.zeros(5, "u1")
+
+    tape = Tape("f8")
+    tape.extend(np.arange(1000.0).view(Liar))
+    assert len(tape) == 1000
+    out = np.zeros(1000).view(Liar)
+    assert tape.popn(1000, out=out) is out
+    assert out[999] == 999
+
+
+def test_objects_made_behind_the_constructor_are_harmless():
+    mark = Mark.__new__(Mark)
+    for use in (lambda: mark.live, lambda: mark.position, lambda: repr(mark), lambda: Tape().rewind(mark)):
+        with pytest.raises((TapeError, AttributeError)):
+            use()
+    tape = Tape()
+    with pytest.raises(BufferError, match="reserve"):
+        bytes(Block(tape, 8, True))
+
+
+def test_slabs_that_are_too_small_are_not_hoarded():
+    tape = Tape("f8", pool=SlabPool(limit="1 MiB"))
+    for n in range(1000, 100_000, 1000):
+        tape.reserve(n)
+        tape.clear()
+    assert tape.stats().spare_bytes <= 2 * 800_000
 
 
 def test_random_access_does_not_walk():
