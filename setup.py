@@ -12,6 +12,11 @@ CHECKED = os.environ.get("LAYERED_TAPE_CHECKED", "0") == "1"
 SANITIZE = os.environ.get("LAYERED_TAPE_SANITIZE", "")
 ANNOTATE = os.environ.get("LAYERED_TAPE_ANNOTATE", "0") == "1"
 
+# Each variant is built in a folder of its own: setuptools takes an extension that is newer than its C for up to date,
+# and would install the last variant that was built, whatever the flags say.
+VARIANT = "-".join(filter(None, ["checked" if CHECKED else "", SANITIZE]))
+BASE = f"build/{VARIANT}" if VARIANT else "build"
+
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": CHECKED,
@@ -29,19 +34,21 @@ if SANITIZE:
     compile_args += [*link_args, "-fno-omit-frame-pointer", "-g"]
 
 setup(
+    options={"build": {"build_base": BASE}},
     ext_modules=cythonize(
         [
             Extension(
                 f"tape.{name}",
                 [f"tape/{name}.pyx"],
                 define_macros=[("LT_CHECKED", "1")] if CHECKED else [],
+                undef_macros=["NDEBUG"] if CHECKED else [],
                 extra_compile_args=compile_args,
                 extra_link_args=link_args,
             )
             for name in ("slab", "stack", "core", "capi")
         ],
-        build_dir="build/cython-checked" if CHECKED else "build/cython",
+        build_dir=f"{BASE}/cython",
         compiler_directives=DIRECTIVES,
         annotate=ANNOTATE,
-    )
+    ),
 )

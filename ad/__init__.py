@@ -1,7 +1,7 @@
 """Reverse-mode automatic differentiation of numerical Python, by transforming source.
 
-`grad` reads the source of a function, generates its adjoint as readable Python and compiles it with Numba; what the reverse
-sweep needs of the forward sweep goes on a `tape`.
+`grad` reads the source of a function, generates its adjoint as readable Python and compiles it with Numba; what the
+reverse sweep needs of the forward sweep goes on a `tape`.
 """
 
 from ad.errors import ADError, ADTypeError, ADValueError, UnsupportedSyntax

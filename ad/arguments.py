@@ -29,8 +29,8 @@ def kind_of_argument(name: str, value: Any, differentiate: bool) -> Kind:
     kind = _kind(name, value)
     if differentiate and kind in (Kind.INT, Kind.BOOL):
         raise ADTypeError(
-            f"argument {name!r} is {'an int' if kind is Kind.INT else 'a bool'}, and there is no derivative with respect "
-            f"to it: pass float({name})"
+            f"argument {name!r} is {'an int' if kind is Kind.INT else 'a bool'}, and there is no derivative with "
+            f"respect to it: pass float({name})"
         )
     if differentiate and kind is Kind.INTS:
         raise ADTypeError(

@@ -22,6 +22,7 @@ from weakref import WeakValueDictionary
 import llvmlite
 import numba
 import numpy as np
+from numba.core import config
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError
 
@@ -41,10 +42,9 @@ _kernels: "WeakValueDictionary[str, Kernel]" = WeakValueDictionary()
 def _provenance() -> str:
     """What the machine code depends on besides the text: our own helpers, the layout of the tape, the compiler."""
     helpers = hashlib.sha256()
-    for name in ("runtime.py", "special.py"):
-        helpers.update((Path(__file__).parent / name).read_bytes())
-    for name in ("cursor.py", "numba.py"):
-        helpers.update((Path(cursor.__file__).parent / name).read_bytes())
+    ours, tapes = Path(__file__).parent, Path(cursor.__file__).parent
+    for path in (ours / "runtime.py", ours / "special.py", *sorted(tapes.glob("*.py"))):
+        helpers.update(path.read_bytes())
     return (
         f"# layered-tape {version('layered-tape')}, tape ABI {cursor.ABI}, helpers {helpers.hexdigest()[:16]}, "
         f"numba {numba.__version__}, llvmlite {llvmlite.__version__}, numpy {np.__version__}, "
@@ -84,6 +84,8 @@ class Kernel:
         emitted = self._emitted
         self._path = path
         text = emitted.text
+        if config.DISABLE_JIT:
+            raise ADError("NUMBA_DISABLE_JIT is set: gradients run compiled only")
         if path is not None:
             self.filename = str(path)
         else:
@@ -100,7 +102,7 @@ class Kernel:
         exec(compile(text, self.filename, "exec"), namespace)
         for value in list(namespace.values()):
             if isinstance(value, Dispatcher) and value.py_func.__globals__ is namespace:
-                # Numba's raise leaks references to arrays.  Generated functions allocate none, so they need no counting.
+                # Numba's raise leaks references to arrays.  Generated functions allocate none: they need not count.
                 value.targetoptions["_nrt"] = False
                 if path is not None:
                     value.enable_caching()

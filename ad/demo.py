@@ -1,8 +1,8 @@
 """``python -m ad demo``: calibrate a predator-prey model to a century-old record, by gradients from `ad`.
 
 The hares u and lynxes v of the Hudson's Bay Company follow Lotka and Volterra, ``u' = (alpha - beta v) u``,
-``v' = (delta u - gamma) v``; the counts of pelts are log-normal around them, with scales sigma_u and sigma_v.  The eight
-unknowns are found by maximum likelihood.
+``v' = (delta u - gamma) v``; the counts of pelts are log-normal around them, with scales sigma_u and sigma_v.  The
+eight unknowns are found by maximum likelihood.
 
 Source of the model and of the estimates to compare with: Carpenter (2018), "Predator-Prey Population Dynamics: the
 Lotka-Volterra model in Stan".  Those are posterior means under weak priors, so maximum likelihood lands near them.
@@ -13,7 +13,7 @@ import importlib
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -96,11 +96,9 @@ def optional(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise Unavailable(
-            f'the demo needs {name.split(".")[0]}: pip install "layered-tape[demo]" (or leave the plot out with --no-plot)'
-            if name.startswith("matplotlib")
-            else f'the demo needs {name.split(".")[0]}: pip install "layered-tape[demo]"'
-        ) from error
+        package = name.partition(".")[0]
+        advice = " (or leave the plot out with --no-plot)" if package == "matplotlib" else ""
+        raise Unavailable(f'the demo needs {package}: pip install "layered-tape[demo]"{advice}') from error
 
 
 # ------------------------------------------------------------------------------------------- calibration
@@ -118,7 +116,7 @@ class Calibration:
     def __post_init__(self) -> None:
         self.gradient = value_and_grad(negative_log_likelihood, wrt=PARAMETERS)
 
-    def arguments(self, parameters: Sequence[float]) -> tuple[Any, ...]:
+    def arguments(self, parameters: Iterable[float]) -> tuple[Any, ...]:
         return (*map(float, parameters), self.record.hares, self.record.lynxes, self.steps_per_year)
 
     def __call__(self, logs: np.ndarray) -> tuple[float, np.ndarray]:
@@ -309,9 +307,8 @@ def run(options: argparse.Namespace) -> int:
     print(table(problem, parameters))
     print(f"evaluations of value and gradient: {evaluations}")
     plain, both = measure(problem, parameters)
-    say(
-        f"time: {both * 1e3:.2f} ms for value and gradient, {plain * 1e3:.2f} ms for the function: ratio {both / plain:.2f}"
-    )
+    ratio = both / plain
+    say(f"time: {both * 1e3:.2f} ms for value and gradient, {plain * 1e3:.2f} ms for the function: ratio {ratio:.2f}")
     say(f"tape: {problem.gradient.stats()}")
     # Away from the optimum, where the first-order term is not zero itself.
     check = check_grads(problem.gradient, problem.arguments(1.1 * parameters), step=1e-3)

@@ -2,14 +2,31 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import reduce
 
 from ad.activity import differentiable
 from ad.errors import ADTypeError
 from ad.function import kind_of
-from ad.ir import Binary, Call, Cast, Const, Expr, Index, Kind, Select, Unary, Var, children, rebuild, substitute, walk
+from ad.ir import (
+    Binary,
+    Call,
+    Cast,
+    Const,
+    Expr,
+    Index,
+    Kind,
+    Select,
+    Unary,
+    Var,
+    children,
+    rebuild,
+    replacing,
+    substitute,
+    walk,
+)
 from ad.primitive import Primitive
 from ad.rules import OPERATORS
-from ad.symbolic import add, lift, mul, neg, unlift
+from ad.symbolic import add, is_negated, lift, mul, neg, sub, unlift
 
 __all__ = ["Contributions", "contributions", "share"]
 
@@ -24,9 +41,12 @@ def contributions(e: Expr, seed: Expr, kinds: dict[str, Kind], varied: set[str])
     """
     terms: dict[Var | Index, list[Expr]] = {}
     _Deriver(kinds, varied, terms).derive(e, seed)
-    sums = {target: _sum(parts) for target, parts in terms.items()}
+    sums = {target: total for target, parts in terms.items() if (total := _sum(parts)) is not None}
     known = set(walk(e))
-    return {t: _floating(total, kinds, known) for t, total in sums.items() if total is not None}
+    if not any(kind_of(part, kinds) is Kind.INT for part in known if not children(part)):
+        return sums
+    kinds = kinds | {p.name: Kind.FLOAT for p in walk(seed) if isinstance(p, Var)}
+    return {target: _floating(total, kinds, known) for target, total in sums.items()}
 
 
 def _floating(e: Expr, kinds: dict[str, Kind], known: set[Expr]) -> Expr:
@@ -35,18 +55,18 @@ def _floating(e: Expr, kinds: dict[str, Kind], known: set[Expr]) -> Expr:
     With a seed of 1 folded away, a product of ints may be left that the function itself never forms and that could
     overflow; expressions in `known` are its own.
     """
-    if _kind(e, kinds) is Kind.INT and (e in known or not isinstance(e, Binary)):
+    if kind_of(e, kinds) is Kind.INT and (e in known or not isinstance(e, Binary)):
         return Const(float(e.value)) if isinstance(e, Const) and e.name is None else Cast(Kind.FLOAT, e)
     if e in known or isinstance(e, Index | Call):
         return e
     match e:
         case Binary("**", left, right):
             return Binary("**", _floating(left, kinds, known), right)
-        case Binary(op, left, right) if _kind(e, kinds) is Kind.INT:
+        case Binary(op, left, right) if kind_of(e, kinds) is Kind.INT:
             return Binary(op, _floating(left, kinds, known), right)
         case Binary() | Unary():
             parts = tuple(
-                p if _kind(p, kinds) is Kind.INT and p in known else _below(p, kinds, known) for p in children(e)
+                p if kind_of(p, kinds) is Kind.INT and p in known else _below(p, kinds, known) for p in children(e)
             )
             return rebuild(e, parts)
         case Select(cond, then, orelse):
@@ -56,12 +76,6 @@ def _floating(e: Expr, kinds: dict[str, Kind], known: set[Expr]) -> Expr:
 
 def _below(e: Expr, kinds: dict[str, Kind], known: set[Expr]) -> Expr:
     return e if isinstance(e, Const) else _floating(e, kinds, known)
-
-
-def _kind(e: Expr, kinds: dict[str, Kind]) -> Kind:
-    """The kind; what is not a variable of the function is a placeholder for an adjoint."""
-    unknown = {p.name: Kind.FLOAT for p in walk(e) if isinstance(p, Var) and p.name not in kinds}
-    return kind_of(e, kinds | unknown if unknown else kinds)
 
 
 def _sum(parts: list[Expr]) -> Expr | None:
@@ -75,13 +89,17 @@ def _sum(parts: list[Expr]) -> Expr | None:
         alone[key] = key not in coefficients
         coefficients[key] = coefficients.get(key, 0.0) + coefficient
         first.setdefault(key, part)
-    total: Expr | None = None
-    for key, coefficient in coefficients.items():
-        if coefficient == 0.0 and not alone[key]:
-            continue
-        term = first[key] if alone[key] else _product(coefficient, _factors(first[key])[1])
-        total = term if total is None else add(total, term)
-    return total
+    terms = [
+        first[key] if alone[key] else _product(coefficient, _factors(first[key])[1])
+        for key, coefficient in coefficients.items()
+        if coefficient != 0.0 or alone[key]
+    ]
+    # What is subtracted comes last.
+    negative = [neg(term) for term in terms if is_negated(term)]
+    positive = [term for term in terms if not is_negated(term)]
+    if not positive:
+        return neg(reduce(add, negative)) if negative else None
+    return reduce(sub, negative, reduce(add, positive))
 
 
 _Product = frozenset[tuple[Expr, int]]
@@ -171,10 +189,7 @@ def share(
         best = max(repeated, key=lambda e: sum(1 for _ in walk(e)))
         name = fresh()
         kinds[name] = Kind.FLOAT
-
-        def swap(e: Expr, best: Expr = best, name: str = name) -> Expr | None:
-            return Var(name) if e == best else None
-
+        swap = replacing(best, Var(name))
         exprs = [substitute(e, swap) for e in exprs]
         defined = {n: substitute(e, swap) for n, e in defined.items()}
         defined[name] = best

@@ -214,6 +214,7 @@ class _Printer:
     unit: Unit
     lines: list[str] = field(default_factory=list)
     last_comment: str = ""
+    derived: bool = False  # whether the statement under way is not the user's own
 
     def text(self) -> str:
         unit, name = self.unit, self.module.names[self.unit]
@@ -235,7 +236,6 @@ class _Printer:
         if all(isinstance(s, Comment) for s in block):
             self.put(depth, "pass")
             return
-        self.last_comment = ""
         while i < len(block):
             run = _equal_constants(block, i)
             if len(run) > 1:
@@ -248,6 +248,7 @@ class _Printer:
             i += 1
 
     def stmt(self, s: Stmt, depth: int, rest: Sequence[Stmt]) -> None:
+        self.derived = s.line == 0
         match s:
             case Comment(text):
                 if text != self.last_comment and rest:
@@ -302,10 +303,9 @@ class _Printer:
         return f"{target} += {self.expr(value)}"
 
     def range(self, start: Expr, stop: Expr, step: Expr) -> str:
+        parts = [start, stop, step]
         if step == Const(1):
-            parts = [stop] if start == Const(0) else [start, stop]
-        else:
-            parts = [start, stop, step]
+            parts = [stop] if start == Const(0) else parts[:2]
         return f"range({', '.join(self.expr(p) for p in parts)})"
 
     def branch(self, s: If, depth: int, word: str) -> None:
@@ -343,6 +343,8 @@ class _Printer:
                 return f"len({array})", _ATOM
             case Unary("not", operand):
                 return f"not {self.expr(operand, _NOT)}", _NOT
+            case Unary("-", Binary("*" | "/") as product) if self.derived and _leads_with_name(product):
+                return f"-{self.expr(product)}", _TERM  # the sign of a product is that of its first factor
             case Unary(op, operand):
                 return f"{op}{self.expr(operand, _FACTOR)}", _FACTOR
             case Binary("**", left, right):
@@ -365,6 +367,12 @@ class _Printer:
             case Call(callee, args):
                 return f"{self.module.function(callee)}({', '.join(self.expr(a) for a in args)})", _ATOM
         raise AssertionError(e)
+
+
+def _leads_with_name(e: Expr) -> bool:
+    while isinstance(e, Binary) and e.op in "*/":
+        e = e.left
+    return isinstance(e, Var | Index | Call)
 
 
 def _does(block: Sequence[Stmt]) -> bool:

@@ -1,7 +1,7 @@
 """The quick way into compiled code: a function that only checks the types of its arguments.
 
-A gradient of a few operations takes a fraction of a microsecond, and so must its call.  A lookup by the tuple of types costs
-half a microsecond in CPython; comparisons that are written out for the arguments at hand cost a tenth of that.
+A gradient of a few operations takes a fraction of a microsecond, and so must its call.  A lookup by the tuple of types
+costs half a microsecond in CPython; comparisons that are written out for the arguments at hand cost a tenth of that.
 """
 
 from collections.abc import Callable, Sequence

@@ -44,6 +44,7 @@ __all__ = [
     "names",
     "parts_of",
     "rebuild",
+    "replacing",
     "substitute",
     "walk",
     "walk_stmts",
@@ -307,6 +308,11 @@ def substitute(e: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
     parts = children(e)
     new = tuple(substitute(part, change) for part in parts)
     return e if all(a is b for a, b in zip(parts, new, strict=True)) else rebuild(e, new)
+
+
+def replacing(old: Expr, new: Expr) -> Callable[[Expr], Expr | None]:
+    """The change, for `substitute`, of every `old` into `new`."""
+    return lambda e: new if e == old else None
 
 
 def names(*exprs: Expr) -> set[str]:

@@ -8,6 +8,7 @@ expects, whatever path was taken.
 from collections.abc import Callable
 from typing import NoReturn
 
+from ad.expressions import UserFunction
 from ad.function import Function, Options, arithmetic
 from ad.ir import (
     Assign,
@@ -32,7 +33,7 @@ from ad.ir import (
     While,
     walk_stmts,
 )
-from ad.parse import Parsed, UserFunction
+from ad.parse import Parsed
 from ad.primitive import Primitive
 from ad.rules import result_kind
 
@@ -145,8 +146,8 @@ class _Kinds:
                         f"the loop variable {var} is a float elsewhere: give that another name",
                         s.line,
                     )
-                bounds = [self.integer(e, "a bound of range()") for e in (start, stop, step)]
-                return For(var, *bounds, self.block(body), line=s.line)
+                first, end, by = (self.integer(e, "a bound of range()") for e in (start, stop, step))
+                return For(var, first, end, by, self.block(body), line=s.line)
             case While(cond, body):
                 return While(self.condition(cond, s.line), self.block(body), line=s.line)
             case If(cond, then, orelse):
@@ -243,8 +244,8 @@ class _Kinds:
                 self.refuse("a power of bools is not supported", e)
             if kind is Kind.INT and not _is_natural(right):
                 self.refuse(
-                    "an int to the power of an int is not supported unless the exponent is a constant >= 0 (Python's result "
-                    "would be an int or a float): write float(a) ** n",
+                    "an int to the power of an int is not supported unless the exponent is a constant >= 0 (Python's "
+                    "result would be an int or a float): write float(a) ** n",
                     e,
                 )
         return Binary(e.op, left, right, at=e.at), kind

@@ -1,11 +1,12 @@
 """Functions that call each other: parsed once, specialised for the kinds of their arguments."""
 
 from ad.errors import ADTypeError
+from ad.expressions import UserFunction
 from ad.flow import check_assigned
 from ad.function import Function, Options
 from ad.ir import Kind, Place
 from ad.kinds import assign_kinds
-from ad.parse import Parsed, UserFunction, parse
+from ad.parse import Parsed, parse
 from ad.source import Source
 
 __all__ = ["Library"]

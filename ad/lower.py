@@ -36,6 +36,7 @@ from ad.ir import (
     children,
     names,
     rebuild,
+    replacing,
     substitute,
     walk,
 )
@@ -78,7 +79,7 @@ def lower(f: Function, wrt: set[str], reads: Reads) -> Lowered:
     lowering = _Lower(f, activity)
     body = lowering.block(f.body)
     final = Activity(body, kinds, wrt, {f.result})
-    plans = _Planner(final, kinds, reads).block(body, False)
+    plans = _Planner(final, kinds, reads).plan_all(body)
     return Lowered(replace(f, body=body), final, plans)
 
 
@@ -130,7 +131,8 @@ class _Lower:
                 out.append(Assign(name, bound, line=s.line))
                 bound = Var(name)
             bounds.append(bound)
-        out.append(For(s.var, *bounds, self.block(s.body), line=s.line))
+        start, stop, step = bounds
+        out.append(For(s.var, start, stop, step, self.block(s.body), line=s.line))
 
     def assign(self, target: str, value: Expr, varied: set[str], line: int, out: list[Stmt]) -> None:
         if not differentiable(value, self.kinds) & varied:
@@ -201,12 +203,12 @@ class _Lower:
                 inner.append(e)
             if not inner:
                 return e
-            part = inner[-1]
+            part = next(p for p in inner if not any(q in inner for q in walk(p) if q is not p))
             name = self.fresh(_value_name(part), kind_of(part, self.kinds))
             out.append(Assign(name, part, line=line))
             if differentiable(part, self.kinds) & varied:
                 varied.add(name)
-            e = substitute(e, lambda p, part=part, name=name: Var(name) if p == part else None)
+            e = substitute(e, replacing(part, Var(name)))
 
 
 def _is_call(e: Expr) -> bool:
@@ -216,7 +218,7 @@ def _is_call(e: Expr) -> bool:
 def _with_result(found: Contributions, e: Expr, target: str, only_old: bool = False) -> list[Expr]:
     """All that the contributions read, with the target's new value in place of `e` (or left out)."""
     new = Const(0.0, "result") if only_old else Var(target)
-    shares = [substitute(c, lambda p: new if p == e else None) for c in found.values()]
+    shares = [substitute(c, replacing(e, new)) for c in found.values()]
     return [*shares, *(t for t in found if isinstance(t, Index))]
 
 
@@ -225,6 +227,9 @@ def _value_name(e: Expr) -> str:
 
 
 def _expensive(e: Expr) -> bool:
+    """Whether computing a value again costs more than keeping it."""
+    if all(isinstance(part, Const | Call | Unary | Binary) for part in walk(e)):
+        return _calls_function(e)  # the compiler folds constants
     match e:
         case Call(Primitive() as callee, _):
             return not callee.cheap
@@ -235,6 +240,10 @@ def _expensive(e: Expr) -> bool:
         case Select():
             return any(_expensive(part) for part in walk(e) if part is not e)
     return False
+
+
+def _calls_function(e: Expr) -> bool:
+    return any(_is_call(part) for part in walk(e))
 
 
 def _eager(e: Expr) -> Iterator[Expr]:
@@ -268,7 +277,7 @@ def derive_assign(s: Assign, seed: Expr, uses_result: bool, kinds: dict[str, Kin
     found = contributions(s.value, seed, kinds, varied)
     if not uses_result:
         return found
-    return {t: substitute(c, lambda p: Var(s.target) if p == s.value else None) for t, c in found.items()}
+    return {t: substitute(c, replacing(s.value, Var(s.target))) for t, c in found.items()}
 
 
 def active_args(call: Call, kinds: dict[str, Kind], varied: set[str]) -> tuple[bool, ...]:
@@ -280,13 +289,22 @@ def active_args(call: Call, kinds: dict[str, Kind], varied: set[str]) -> tuple[b
 
 
 class _Planner:
+    """Plans in two passes: the first finds which results are kept anyway, because another adjoint needs them."""
+
     def __init__(self, activity: Activity, kinds: dict[str, Kind], reads: Reads) -> None:
         self.activity = activity
         self.kinds = kinds
         self.reads = reads
+        self.kept: set[str] = set()
         self.plans: dict[Assign, Plan] = {}
 
-    def block(self, block: Block, in_loop: bool) -> dict[Assign, Plan]:
+    def plan_all(self, block: Block) -> dict[Assign, Plan]:
+        for _ in range(2):
+            self.block(block, False)
+            self.kept = {name for plan in self.plans.values() for name in plan.needs}
+        return self.plans
+
+    def block(self, block: Block, in_loop: bool) -> None:
         for s in block:
             match s:
                 case Assign():
@@ -297,7 +315,6 @@ class _Planner:
                 case If(then=then, orelse=orelse):
                     self.block(then, in_loop)
                     self.block(orelse, in_loop)
-        return self.plans
 
     def plan(self, s: Assign, varied: set[str], in_loop: bool) -> Plan:
         value = s.value
@@ -305,8 +322,8 @@ class _Planner:
             return Plan(False, frozenset(self.call_needs(value, varied)))
         found = contributions(value, Var(_SEED), self.kinds, varied)
         occurs = any(part == value for c in found.values() for part in walk(c))
-        own = s.target in names(value)
-        uses_result = occurs and not isinstance(value, Var | Const) and (_expensive(value) or not (in_loop or own))
+        available = s.target not in names(value) and (not in_loop or s.target in self.kept)
+        uses_result = occurs and not isinstance(value, Var | Const) and (_expensive(value) or available)
         exprs = [*found.values(), *(t for t in found if isinstance(t, Index))]
         if uses_result:
             exprs = _with_result(found, value, s.target, only_old=True)

@@ -37,7 +37,9 @@ class Primitive:
     def home(self) -> str | None:
         """The module through which generated code reaches it: math, np, builtins, one of ours; None for a user's."""
         module = getattr(self.function, "__module__", None) or ""
-        if module.startswith(("ad.", "tape.")):
+        if module.startswith("tape."):
+            return "tape.numba"
+        if module.startswith("ad."):
             return module
         for name, home in (("math", math), ("np", np), ("builtins", builtins)):
             if getattr(home, self.name, None) is self.function:

@@ -15,7 +15,6 @@ from ad.function import Function
 from ad.ir import (
     AddTo,
     Assign,
-    Binary,
     Block,
     Call,
     Comment,
@@ -29,15 +28,14 @@ from ad.ir import (
     Pop,
     Push,
     Stmt,
-    Unary,
     Var,
     While,
     assigned,
     walk_stmts,
 )
 from ad.lower import Lowered, active_args, derive_assign
-from ad.primitive import Primitive
-from ad.schedule import Group, Item, Step, merge
+from ad.ranges import backward
+from ad.schedule import Group, Item, Saved, Step, merge, weave
 from ad.symbolic import ZERO, add
 from ad.tbr import Part, Saves
 from ad.unit import Unit, effects, import_block, import_expr
@@ -149,9 +147,8 @@ class _Sweep:
         pieces.reverse()
         steps = [Step(effects(a), effects(b), _uses_tape(a)) for a, b in pieces]
         items = self.items(block, part, steps)
-        if in_loop or self.split:
-            return self.on_tape(pieces, merge(items, steps))
-        return self.in_locals(pieces, items)
+        saved = self.on_tape(merge(items, steps)) if in_loop or self.split else self.in_locals(items)
+        return weave(pieces, saved)
 
     def items(self, block: Block, part: Part, steps: list[Step]) -> list[Item]:
         items: list[Item] = []
@@ -166,25 +163,15 @@ class _Sweep:
     def sorted(self, variables: set[str]) -> list[str]:
         return sorted(variables, key=lambda v: self.order[v])
 
-    def on_tape(
-        self, pieces: list[tuple[list[Stmt], list[Stmt]]], groups: list[Group]
-    ) -> tuple[list[Stmt], list[Stmt]]:
+    def on_tape(self, groups: list[Group]) -> list[Saved]:
         self.uses_tape = self.uses_tape or bool(groups)
-        forward: list[Stmt] = []
-        reverse: list[Stmt] = []
-        for gap in range(len(pieces) + 1):
-            for group in groups:
-                if group.push == gap:
-                    forward += [Push(names, kind) for names, kind in self.by_kind(group)]
-            if gap < len(pieces):
-                forward += pieces[gap][0]
-        for gap in range(len(pieces), -1, -1):
-            for group in reversed(groups):
-                if group.pop == gap:
-                    reverse += [Pop(names, kind) for names, kind in reversed(self.by_kind(group))]
-            if gap > 0:
-                reverse += pieces[gap - 1][1]
-        return forward, reverse
+        saved: list[Saved] = []
+        for group in groups:
+            parts = self.by_kind(group)
+            push: list[Stmt] = [Push(names, kind) for names, kind in parts]
+            pop: list[Stmt] = [Pop(names, kind) for names, kind in reversed(parts)]
+            saved.append(Saved(group.push, group.pop, push, pop))
+        return saved
 
     def by_kind(self, group: Group) -> list[tuple[tuple[str, ...], Kind]]:
         """Floats and the others are pushed apart: they are popped by different functions."""
@@ -193,23 +180,14 @@ class _Sweep:
         others = tuple(n for n in names if self.kinds[n] is not Kind.FLOAT)
         return [(part, kind) for part, kind in ((floats, Kind.FLOAT), (others, Kind.INT)) if part]
 
-    def in_locals(
-        self, pieces: list[tuple[list[Stmt], list[Stmt]]], items: list[Item]
-    ) -> tuple[list[Stmt], list[Stmt]]:
+    def in_locals(self, items: list[Item]) -> list[Saved]:
         """Outside of loops a local variable keeps the value."""
-        copies = [self.f.namer.fresh(f"{item.name}_1") for item in items]
-        forward: list[Stmt] = []
-        reverse: list[Stmt] = []
-        for gap in range(len(pieces) + 1):
-            forward += [Assign(c, Var(i.name)) for i, c in zip(items, copies, strict=True) if i.push == gap]
-            if gap < len(pieces):
-                forward += pieces[gap][0]
-        for gap in range(len(pieces), -1, -1):
-            back = [Assign(i.name, Var(c)) for i, c in zip(items, copies, strict=True) if i.pop == gap]
-            reverse += reversed(back)
-            if gap > 0:
-                reverse += pieces[gap - 1][1]
-        return forward, reverse
+        saved: list[Saved] = []
+        for item in items:
+            copy = self.f.namer.fresh(f"{item.name}_1")
+            keep, restore = Assign(copy, Var(item.name)), Assign(item.name, Var(copy))
+            saved.append(Saved(item.push, item.pop, [keep], [restore]))
+        return saved
 
     # ----------------------------------------------------------------------------------------- statements
 
@@ -415,10 +393,10 @@ class _Sweep:
     def for_loop(self, s: For, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         before, forward, reverse = self.loop_body(s, state)
         bounds = [import_expr(e, self.f.options.checked, self.primals) for e in (s.start, s.stop, s.step)]
-        loop = For(s.var, *bounds, tuple(forward), line=s.line)
+        loop = For(s.var, bounds[0], bounds[1], bounds[2], tuple(forward), line=s.line)
         if not reverse:
             return [loop], before
-        back = For(s.var, *_backward(s), tuple(reverse))
+        back = For(s.var, *backward(s), tuple(reverse))
         return [loop], [*before, self.comment(s), back]
 
     def while_loop(self, s: While, state: _State) -> tuple[list[Stmt], list[Stmt]]:
@@ -441,30 +419,3 @@ def _uses_tape(stmts: Sequence[Stmt]) -> bool:
             if isinstance(callee, Unit) and callee.tape is not None:
                 return True
     return False
-
-
-def _backward(s: For) -> tuple[Expr, Expr, Expr]:
-    """The range of a loop, backward over exactly the same indices."""
-    start, stop, step = s.start, s.stop, s.step
-    if isinstance(start, Const) and isinstance(stop, Const) and isinstance(step, Const):
-        back = range(int(start.value), int(stop.value), int(step.value))[::-1]
-        return Const(back.start), Const(back.stop), Const(back.step)
-    if isinstance(step, Const) and step.value in (1, -1):
-        by = int(step.value)
-        return _shifted(stop, -by), _shifted(start, -by), Const(-by)
-    trips = Call(Primitive(len, ()), (Call(Primitive(range, ()), (start, stop, step)),))
-    last = Binary("*", Binary("-", trips, Const(1)), step)
-    negative = Const(-int(step.value)) if isinstance(step, Const) else Unary("-", step)
-    origin = isinstance(start, Const) and start.value == 0
-    return (last, negative, negative) if origin else (Binary("+", start, last), Binary("-", start, step), negative)
-
-
-def _shifted(e: Expr, by: int) -> Expr:
-    if isinstance(e, Const) and e.name is None:
-        return Const(int(e.value) + by)
-    if isinstance(e, Binary) and e.op in "+-" and isinstance(e.right, Const) and isinstance(e.right.value, int):
-        offset = (e.right.value if e.op == "+" else -e.right.value) + by
-        if offset == 0:
-            return e.left
-        return Binary("+" if offset > 0 else "-", e.left, Const(abs(offset)))
-    return Binary("+" if by > 0 else "-", e, Const(abs(by)))

@@ -3,11 +3,12 @@
 * ``abs`` at 0: 0.
 * ``max`` and ``min`` (also np.maximum, np.fmax, ...): all to the argument that Python's own functions return, which is
   the first of equal ones.  A NaN that NumPy's functions pass on or skip counts as in a comparison: it is never larger.
-* ``floor``, ``ceil``, ``trunc``, ``rint``, ``//``, ``int()``, ``sign`` and comparisons are piecewise constant: 0 everywhere.
+* ``floor``, ``ceil``, ``trunc``, ``rint``, ``//``, ``int()``, ``sign`` and comparisons are piecewise constant: 0
+  everywhere.
 * ``a % b`` and np.fmod: d/da is 1, d/db is minus the quotient that was cut off, also at the jumps.
 * ``copysign(x, y)``: 0 with respect to y.
-* ``x ** y``: d/dx is 0 where y is 0, also at x = 0; d/dy is 0 where x is 0 and y positive, and NaN for negative x, where
-  the function exists at whole y only.  Negative x with a whole exponent is right with respect to x.
+* ``x ** y``: d/dx is 0 where y is 0, also at x = 0; d/dy is 0 where x is 0 and y positive, and NaN for negative x,
+  where the function exists at whole y only.  Negative x with a whole exponent is right with respect to x.
 * sqrt, log, asin, ... at the end of their domain: as IEEE arithmetic has it (sqrt at 0: infinity); hypot, atan2 at the
   origin: NaN.  A zero adjoint times an infinite derivative is NaN, not 0; guard with ``if`` where that matters.
 * NaN in, NaN out.

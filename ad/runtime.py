@@ -1,7 +1,7 @@
 """What generated code calls besides math, numpy and the tape.
 
-Generated functions are compiled without Python's check of divisions, because a derivative is to be infinite or NaN where
-it is.  Divisions of the user's own that Python checks go through these.
+Generated functions are compiled without Python's check of divisions, because a derivative is to be infinite or NaN
+where it is.  Divisions of the user's own that Python checks go through these.
 """
 
 from numba import njit
@@ -10,7 +10,7 @@ __all__ = ["div", "floordiv", "mod"]
 
 
 @njit(nogil=True, error_model="numpy")
-def div(a, b):  # type: ignore[no-untyped-def]
+def div(a, b):
     """``a / b``; raises ZeroDivisionError."""
     if b == 0:
         raise ZeroDivisionError("division by zero")
@@ -18,7 +18,7 @@ def div(a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, error_model="numpy")
-def floordiv(a, b):  # type: ignore[no-untyped-def]
+def floordiv(a, b):
     """``a // b``; raises ZeroDivisionError."""
     if b == 0:
         raise ZeroDivisionError("integer division or modulo by zero")
@@ -26,7 +26,7 @@ def floordiv(a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, error_model="numpy")
-def mod(a, b):  # type: ignore[no-untyped-def]
+def mod(a, b):
     """``a % b``; raises ZeroDivisionError."""
     if b == 0:
         raise ZeroDivisionError("integer division or modulo by zero")

@@ -9,9 +9,10 @@ neither moves across a statement that uses the tape itself.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ad.ir import Stmt
 from ad.unit import Effects
 
-__all__ = ["Group", "Item", "Step", "merge"]
+__all__ = ["Group", "Item", "Saved", "Step", "merge", "weave"]
 
 
 @dataclass(frozen=True)
@@ -62,3 +63,28 @@ def _fits(group: list[Item], steps: Sequence[Step]) -> bool:
         if any(item.name in s.reverse.reads | s.reverse.writes for s in steps[item.pop : pop]):
             return False
     return True
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The statements that save something in the forward sweep, and those that restore it, with their gaps."""
+
+    push: int
+    pop: int
+    keep: list[Stmt]
+    restore: list[Stmt]
+
+
+def weave(pieces: Sequence[tuple[list[Stmt], list[Stmt]]], saved: Sequence[Saved]) -> tuple[list[Stmt], list[Stmt]]:
+    """Both sweeps of a block: those of its statements, with the saves in their gaps."""
+    forward: list[Stmt] = []
+    reverse: list[Stmt] = []
+    for gap in range(len(pieces) + 1):
+        forward += [s for save in saved if save.push == gap for s in save.keep]
+        if gap < len(pieces):
+            forward += pieces[gap][0]
+    for gap in range(len(pieces), -1, -1):
+        reverse += [s for save in reversed(saved) if save.pop == gap for s in save.restore]
+        if gap > 0:
+            reverse += pieces[gap - 1][1]
+    return forward, reverse

@@ -17,7 +17,22 @@ from ad.errors import ADTypeError
 from ad.ir import Binary, BoolOp, Call, Compare, Const, Expr, Select, Unary
 from ad.primitive import primitive
 
-__all__ = ["ONE", "ZERO", "Sym", "add", "call", "div", "lift", "mul", "neg", "power", "sub", "unlift", "where"]
+__all__ = [
+    "ONE",
+    "ZERO",
+    "Sym",
+    "add",
+    "call",
+    "div",
+    "is_negated",
+    "lift",
+    "mul",
+    "neg",
+    "power",
+    "sub",
+    "unlift",
+    "where",
+]
 
 ZERO = Const(0.0)
 ONE = Const(1.0)
@@ -36,7 +51,15 @@ def _negated(e: Expr) -> Expr | None:
     if isinstance(e, Unary) and e.op == "-":
         return e.operand
     value = _number(e)
-    return Const(-value) if value is not None and value < 0 else None
+    if value is not None and value < 0:
+        return Const(-value)
+    if isinstance(e, Binary) and e.op == "/" and (_number(e.left) or 0) < 0:
+        return Binary("/", neg(e.left), e.right)
+    return None
+
+
+def is_negated(e: Expr) -> bool:
+    return _negated(e) is not None
 
 
 def neg(a: Expr) -> Expr:
@@ -46,6 +69,8 @@ def neg(a: Expr) -> Expr:
     value = _number(a)
     if value:
         return Const(-value)
+    if isinstance(a, Binary) and a.op == "/" and _number(a.left) is not None:
+        return Binary("/", neg(a.left), a.right)
     return Unary("-", a)
 
 

@@ -9,8 +9,8 @@ A value is *required* where an adjoint of an earlier statement (in execution) re
 What is never overwritten is read directly.  A compound statement without adjoint work is one assignment to all that it
 may assign.  The sets grow monotonically, so the fixpoint over loops saves too much rather than too little.
 
-A variable that is not surely assigned at the start of a block is not live there (flow.py refuses to read it), hence saved
-at the end of the block that assigned it: nothing without a value is ever saved.
+A variable that is not surely assigned at the start of a block is not live there (flow.py refuses to read it), hence
+saved at the end of the block that assigned it: nothing without a value is ever saved.
 """
 
 from collections import Counter

@@ -1,19 +1,20 @@
 """`check_grads`: compare a gradient with finite differences, and test the order of the Taylor remainder.
 
-Central differences see a wrong derivative.  The remainder ``f(x + h d) - f(x) - h g.d`` of a right one falls with the square
-of h; the order tells a derivative that is slightly wrong from rounding, which differences alone cannot.
+Central differences see a wrong derivative.  The remainder ``f(x + h d) - f(x) - h g.d`` of a right one falls with the
+square of h; the order tells a derivative that is slightly wrong from rounding, which differences alone cannot.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ad.arguments import adapt
 from ad.errors import ADTypeError
-from ad.transforms import Gradient, value_and_grad
+from ad.transforms import Gradient, Wrt, value_and_grad
 
 __all__ = ["GradientCheck", "check_grads"]
 
@@ -35,7 +36,7 @@ class GradientCheck:
 def check_grads(
     f: Callable[..., float] | Gradient,
     args: Sequence[Any],
-    wrt: None | str | int | Sequence[str | int] = None,
+    wrt: Wrt = None,
     *,
     directions: int = 3,
     rtol: float = 1e-6,
@@ -87,6 +88,7 @@ class _Check:
         if isinstance(args, str) or not isinstance(args, Sequence):
             raise ADTypeError(f"check_grads: args is the tuple of the function's arguments, not {args!r}")
         self.gradient = value_and_grad(f, wrt)
+        self.name = self.gradient._plain.__name__
         names = self.gradient._names
         self.args = [adapt(n, a) for n, a in zip(names, args, strict=False)]
         self.value, found = self.gradient(*args)
@@ -135,7 +137,7 @@ class _Check:
                 break
         if not best <= rtol:
             raise AssertionError(
-                f"the gradient of {self.gradient._plain.__name__}() with respect to {name!r} is wrong: in a random direction "
+                f"the gradient of {self.name}() with respect to {name!r} is wrong: in a random direction "
                 f"it gives {slope:.12g}, central differences {closest:.12g} (relative difference {best:.2g}, allowed "
                 f"{rtol:.2g}). If the function has a kink or jump here, move the arguments; if it has its own rules by "
                 "defvjp, check these; else please report it with the function."
@@ -153,16 +155,15 @@ class _Check:
             if not remainder > floor:
                 break
             remainders.append((h, remainder))
-        pairs = zip(remainders, remainders[1:], strict=False)
-        rates = tuple(math.log2(a / b) for (_, a), (_, b) in pairs)
+        rates = tuple(math.log2(a / b) for (_, a), (_, b) in pairwise(remainders))
         # The first steps may be too large for the square to lead: the last ones count.
         tail = rates[-3:]
         if len(tail) >= 2 and max(tail) < 1.8:
+            listed = ", ".join(f"{h:.1e}: {r:.1e}" for h, r in remainders)
             raise AssertionError(
-                f"the Taylor remainder of {self.gradient._plain.__name__}() falls with order {tail[-1]:.2f}, not 2, along a "
-                f"random direction in {', '.join(self.wrt)}: steps and remainders are "
-                f"{', '.join(f'{h:.1e}: {r:.1e}' for h, r in remainders)}. The gradient is inexact, or the function is not "
-                "smooth here: move the arguments, or pass a smaller step."
+                f"the Taylor remainder of {self.name}() falls with order {tail[-1]:.2f}, not 2, along a random "
+                f"direction in {', '.join(self.wrt)}: steps and remainders are {listed}. The gradient is inexact, or "
+                "the function is not smooth here: move the arguments, or pass a smaller step."
             )
         return rates, tuple(remainders)
 

@@ -3,28 +3,29 @@
 import inspect
 import threading
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from types import FunctionType
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numba.core.dispatcher import Dispatcher
 
 from ad.arguments import adapt, kind_of_argument
 from ad.build import Kernel
 from ad.emit import emit
 from ad.errors import ADError, ADTypeError, ADValueError
+from ad.expressions import UserFunction
 from ad.fastcall import checked_call
+from ad.function import Function
 from ad.ir import Kind
 from ad.library import Library
-from ad.parse import UserFunction
 from ad.program import Program
 from ad.source import python_function
 from tape import Tape, TapeStats
 
-__all__ = ["Gradient", "grad", "value_and_grad"]
+__all__ = ["Gradient", "Wrt", "grad", "value_and_grad"]
 
-Wrt = None | str | int | Sequence[str | int]
+Wrt = str | int | Sequence[str | int] | None
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.KEYWORD_ONLY)
 
@@ -36,7 +37,7 @@ def grad(f: Callable[..., float], wrt: Wrt = None) -> "Gradient":
     ----------
     f:
         A plain Python function or one compiled with ``numba.njit``, of float and int scalars and one-dimensional
-        float64 or int64 arrays, that returns a float.
+        float64 or int64 arrays, that returns a float.  Numbers of its module or closure count as constants.
     wrt:
         The arguments to differentiate with respect to: a name, an index, or a sequence of these.  By default all
         that are floats or float arrays at the call.
@@ -87,7 +88,6 @@ class Gradient:
         self._quick: Callable[..., Any] = self._find_call
         self._specials: dict[tuple[Kind, ...], _Special] = {}
         self._latest: _Special | None = None
-        self._primal: Callable[..., float] | None = None
         self._lock = threading.RLock()
         self.__name__ = f"{self._plain.__name__}_grad"
         self.__qualname__ = self.__name__
@@ -115,22 +115,15 @@ class Gradient:
         Before the first call, that for arguments that are arrays where the function indexes them and floats elsewhere.
         Raises ADError where that does not fit.
         """
-        if self._latest is not None:
-            return self._latest.kernel.source
-        try:
-            kinds = self._likely_kinds()
-            return self._special(kinds).kernel.source
-        except ADError as error:
-            raise ADError(
-                f"the adjoint depends on the kinds of the arguments: call {self.__name__} once, then look ({error})"
-            ) from error
+        return self._likely_special().kernel.source
 
     @property
     def primal(self) -> Callable[..., float]:
-        """The compiled function itself, with the flags of the gradient's forward sweep."""
-        if self._primal is None:
-            self._primal = self._user.dispatcher or njit(boundscheck=True, nogil=True)(self._plain)
-        return self._primal
+        """The function itself, compiled: the user's own where Numba compiled it, else for the latest arguments' kinds.
+
+        Raises ADError before the first call where the kinds cannot be guessed, as `source` does.
+        """
+        return self._user.dispatcher or self._likely_special().primal
 
     def stats(self) -> TapeStats | None:
         """Statistics of the tape that this thread's latest gradient used; None where none was needed yet."""
@@ -139,10 +132,17 @@ class Gradient:
 
     # ------------------------------------------------------------------------------------------ slow path
 
-    def _likely_kinds(self) -> tuple[Kind, ...]:
-        parsed = self._library.parsed(self._user)
-        kinds = tuple(Kind.FLOATS if p in parsed.arrays else Kind.FLOAT for p in parsed.params)
-        return kinds
+    def _likely_special(self) -> "_Special":
+        """The specialisation of the latest call, or before the first one that for likely kinds."""
+        if self._latest is not None:
+            return self._latest
+        try:
+            parsed = self._library.parsed(self._user)
+            return self._special(tuple(Kind.FLOATS if p in parsed.arrays else Kind.FLOAT for p in parsed.params))
+        except ADError as error:
+            raise ADError(
+                f"the adjoint depends on the kinds of the arguments: call {self.__name__} once, then look ({error})"
+            ) from error
 
     def _find_call(self, *args: Any) -> Any:
         return self._slow_call(args, {})
@@ -179,7 +179,7 @@ class Gradient:
         wrt = self._wrt or tuple(n for n in self._names if by_name[n] in (Kind.FLOAT, Kind.FLOATS))
         if not wrt:
             raise ADTypeError(
-                f"{self._plain.__name__}() has no float argument to differentiate with respect to: pass 1.0 instead of 1"
+                f"{self._plain.__name__}() has no float argument to differentiate with respect to: pass 1.0, not 1"
             )
         function = self._library.specialise(self._user, kinds)
         self._library.require_float(function)
@@ -187,9 +187,9 @@ class Gradient:
         inner = dict(zip(self._names, function.params, strict=True))
         in_order = tuple(inner[n] for n in self._names if n in wrt)
         unit = Program().gradient(function, in_order)
-        kernel = Kernel.of(emit(unit))
         return _Special(
-            kernel,
+            function,
+            Kernel.of(emit(unit)),
             unit.tape is not None,
             tuple(self._names.index(n) for n in wrt),
             kinds,
@@ -203,6 +203,7 @@ class _Special:
 
     def __init__(
         self,
+        function: Function,
         kernel: Kernel,
         uses_tape: bool,
         wrt: tuple[int, ...],
@@ -210,6 +211,7 @@ class _Special:
         single: bool,
         with_value: bool,
     ) -> None:
+        self.function = function
         self.kernel = kernel
         self.uses_tape = uses_tape
         self.wrt = wrt
@@ -219,6 +221,11 @@ class _Special:
         self._call: Callable[..., Any] | None = None
         self.quick: tuple[Callable[..., Any], str]
         """What to call, and what to return of its result, as an expression."""
+
+    @cached_property
+    def primal(self) -> Callable[..., float]:
+        """The function without its derivative, compiled."""
+        return Kernel.of(emit(Program().primal(self.function))).function
 
     def prepared(self, values: Sequence[Any]) -> Callable[..., Any]:
         """The function to call; compiled for the first arguments it meets."""

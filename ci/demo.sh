@@ -3,5 +3,5 @@
 set -eu
 . "$(dirname "$0")/env.sh"
 fresh_venv demo
-"$VENV/bin/python" -m pip install --quiet "$ROOT[demo]"
+"$VENV/bin/python" -m pip install --quiet "${ROOT}[demo]"
 "$VENV/bin/python" -m ad demo "$@"

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Sourced by the scripts here: the tree, the Python to start from, and fresh environments.
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 PYTHON=${PYTHON:-python3}
@@ -10,4 +11,11 @@ fresh_venv() {
     rm -rf "$VENV"
     "$PYTHON" -m venv "$VENV"
     "$VENV/bin/python" -m pip install --quiet --upgrade pip
+}
+
+# That the build in $VENV is the one asked for: its extensions hold this text.
+compiled_with() {
+    for library in "$VENV"/lib/python3.*/site-packages/tape/stack*.so; do
+        grep -q "$1" "$library" || { echo "$library was not compiled as asked for ($1)"; exit 1; }
+    done
 }

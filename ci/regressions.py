@@ -22,7 +22,10 @@ FIGURES = ROOT / "ci" / "regression_figures.py"
 
 
 def run(*command, **options):
-    return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout.strip()
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}: status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout.strip()
 
 
 def environment():
@@ -107,7 +110,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("base", help="the commit to compare with")
     parser.add_argument("head", nargs="?", default="HEAD")
-    parser.add_argument("--pairs", type=int, default=10, help="pairs of processes (10)")
+    parser.add_argument("--pairs", type=int, default=12, help="pairs of processes (12)")
     parser.add_argument("--threshold", type=float, default=0.08, help="slowdown that is reported (0.08 for 8 %%)")
     parser.add_argument(
         "--plant", metavar="COMMAND", help="a shell command that changes the tree of HEAD before its build"

@@ -1,6 +1,7 @@
+# shellcheck shell=sh
 # Sourced: runs the tests in $VENV from a copy outside the tree, so that only what is installed can be imported.
 AWAY=$(mktemp -d)
 trap 'rm -rf "$AWAY"' EXIT
 cp -r "$ROOT/tests" "$ROOT/pyproject.toml" "$AWAY"
-cd "$AWAY"
+cd "$AWAY" || exit
 "$VENV/bin/python" -m pytest -p no:cacheprovider "$@"

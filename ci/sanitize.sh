@@ -1,8 +1,8 @@
 #!/bin/sh
 # The tests of the tape against a build with AddressSanitizer.  Arguments go to pytest.
 # Leaks are not looked for: CPython and LLVM keep memory to the end.  The downstream build is left out (it would need
-# the sanitizer too), and so are the tests that bound the size of the process, which the sanitizer swells, and the one that
-# asks for more memory than its allocator admits.
+# the sanitizer too), and so are the tests that bound the size of the process, which the sanitizer swells, and those
+# that fork.
 set -eu
 . "$(dirname "$0")/env.sh"
 ASAN=$(${CC:-cc} -print-file-name=libasan.so)
@@ -10,7 +10,8 @@ ASAN=$(${CC:-cc} -print-file-name=libasan.so)
 STDCXX=$(${CC:-cc} -print-file-name=libstdc++.so.6)
 fresh_venv sanitize
 LAYERED_TAPE_CHECKED=1 LAYERED_TAPE_SANITIZE=address \
-    "$VENV/bin/python" -m pip install --quiet --no-cache-dir "$ROOT[test]"
+    "$VENV/bin/python" -m pip install --quiet --no-cache-dir "${ROOT}[test]"
+compiled_with __asan_init
 export LD_PRELOAD="$ASAN $STDCXX" PYTHONMALLOC=malloc
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=0
 set -- tests/tape -k "not leak and not fork" "$@"

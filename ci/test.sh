@@ -4,7 +4,8 @@ set -eu
 . "$(dirname "$0")/env.sh"
 
 fresh_venv tools
-"$VENV/bin/python" -m pip install --quiet build ruff mypy numpy numba scipy-stubs platformdirs
+# Pinned: a new release of a linter must not fail a tree that did not change.
+"$VENV/bin/python" -m pip install --quiet ruff==0.17.6 mypy==2.4.1 build numpy numba scipy-stubs platformdirs
 cd "$ROOT"
 "$VENV/bin/ruff" check .
 "$VENV/bin/ruff" format --check .

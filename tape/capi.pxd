@@ -20,4 +20,6 @@ cdef int lt_read(void *tape, size_t pos, size_t bytes, void *out) noexcept nogil
 cdef void *lt_top(void *tape, size_t bytes) noexcept nogil
 cdef size_t lt_length(const void *tape) noexcept nogil
 cdef int lt_truncate(void *tape, size_t pos) noexcept nogil
+cdef long long lt_mark(void *tape) noexcept nogil
+cdef int lt_rewind(void *tape, long long mark) noexcept nogil
 cdef int lt_failed(const void *tape) noexcept nogil

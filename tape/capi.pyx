@@ -75,6 +75,15 @@ cdef int lt_truncate(void *tape, size_t pos) noexcept nogil:
     return tape_truncate(<tape_s *>tape, pos)
 
 
+cdef long long lt_mark(void *tape) noexcept nogil:
+    """A mark as a number; 0 if there is no memory."""
+    return tape_token(<tape_s *>tape)
+
+
+cdef int lt_rewind(void *tape, long long mark) noexcept nogil:
+    return tape_rewind_token(<tape_s *>tape, mark)
+
+
 cdef int lt_failed(const void *tape) noexcept nogil:
     return (<const tape_s *>tape).failed
 
@@ -94,4 +103,5 @@ SYMBOLS = {
     "record": <size_t>&lt_record, "reserve": <size_t>&lt_reserve, "extend": <size_t>&lt_extend,
     "read": <size_t>&lt_read, "top": <size_t>&lt_top, "length": <size_t>&lt_length,
     "truncate": <size_t>&lt_truncate, "failed": <size_t>&lt_failed,
+    "mark": <size_t>&lt_mark, "rewind": <size_t>&lt_rewind,
 }

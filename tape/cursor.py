@@ -36,6 +36,8 @@ _SIGNATURES: dict[str, ir.FunctionType] = {
     "top": ir.FunctionType(_BYTE_P, [_BYTE_P, _SIZE]),
     "length": ir.FunctionType(_SIZE, [_BYTE_P]),
     "failed": ir.FunctionType(_STATUS, [_BYTE_P]),
+    "mark": ir.FunctionType(_SIZE, [_BYTE_P]),
+    "rewind": ir.FunctionType(_STATUS, [_BYTE_P, _SIZE]),
 }
 
 for _name in _SIGNATURES:

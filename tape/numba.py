@@ -1,12 +1,11 @@
 """The tape in Numba's compiled code.
 
 A `Tape` is an argument of ``@njit`` functions: ``t.push(x)``, ``t.pop()``, ``t.peek()``, ``t[i]``, ``t.reserve(n)``,
-``t.extend(a)``, ``t.popn(n)``, ``len(t)``, without the GIL where the function is ``nogil``.  A push is a compare, a
-store and an add in the caller's loop.  Numba finds this module through its entry point, so ``import tape`` does not
-import Numba.
+``t.extend(a)``, ``t.popn(n)``, ``m = t.mark()``, ``t.rewind(m)``, ``len(t)``, without the GIL where the function is
+``nogil``.  A push is a compare, a store and an add in the caller's loop.  Numba finds this module through its entry
+point, so ``import tape`` does not import Numba.
 
-Code generators use `push`, `pop`, `pop_int` and `failed` on an integer handle (``Tape.handle``): dispatching on a
-tape argument costs microseconds, on an integer next to nothing.
+Code generators use the functions of tape.handle, which stand here too.
 
 Errors are raised in the frame of the caller (the methods are inlined there), whose arrays Numba then frees.  An
 exception that passes through *further* compiled frames leaks the arrays of those; this is Numba's.  Compile helpers
@@ -42,13 +41,13 @@ from numba.np.arrayobj import populate_array
 from tape import cursor
 from tape.capi import STATUS
 from tape.core import Tape
-from tape.errors import TapeBusyError, TapeEmptyError, TapeIndexError, TapeMemoryError, TapeValueError
+from tape.errors import TapeBusyError, TapeEmptyError, TapeIndexError, TapeMarkError, TapeMemoryError, TapeValueError
+from tape.handle import failed, pop, pop_int, push
 
 __all__ = ["TapeType", "failed", "pop", "pop_int", "push"]
 
 _NOMEM = STATUS["NOMEM"]
 _BUSY = STATUS["BUSY"]
-_WORD = 8
 
 
 class TapeType(types.Type):
@@ -221,6 +220,22 @@ def _read(_context, tape, position):
 
 
 @intrinsic
+def _mark(_context, tape):
+    def codegen(context, builder, signature, args):
+        return cursor.call(builder, "mark", args)
+
+    return types.int64(tape), codegen
+
+
+@intrinsic
+def _rewind(_context, tape, mark):
+    def codegen(context, builder, signature, args):
+        return cursor.call(builder, "rewind", args)
+
+    return types.int32(tape, types.int64), codegen
+
+
+@intrinsic
 def _length(_context, tape):
     def codegen(context, builder, signature, args):
         length = cursor.call(builder, "length", args)
@@ -379,6 +394,32 @@ def _as_block(_context, pointer, n):
     return block(pointer, types.intp), codegen
 
 
+@overload_method(TapeType, "mark", inline="always")
+def _tape_mark(tape):
+    def mark_tape(tape):
+        mark = _mark(tape)
+        if mark == 0:
+            raise TapeMemoryError("mark: no memory for a mark")
+        return mark
+
+    return mark_tape
+
+
+@overload_method(TapeType, "rewind", inline="always")
+def _tape_rewind(tape, mark):
+    if not isinstance(mark, types.Integer):
+        raise NumbaTypeError(f"rewind: a mark that this tape's mark() returned in compiled code, not {mark}")
+
+    def rewind_tape(tape, mark):
+        status = _rewind(tape, mark)
+        if status:
+            if status == _BUSY:
+                raise TapeBusyError("rewind: a live view pins these items; delete the array first")
+            raise TapeMarkError("rewind: the tape was popped past this mark, or the mark is another tape's")
+
+    return rewind_tape
+
+
 @overload_method(TapeType, "extend", inline="always")
 def _tape_extend(tape, items):
     _require_row(tape, items, "extend")
@@ -440,80 +481,6 @@ def _tape_len(tape):
         return _length(tape)
 
     return length
-
-
-# ------------------------------------------------------------------ functions on a handle, for generated code
-
-
-def _to_word(builder, context, number, value):
-    """A number as the 8-byte word that stands for it on the tape."""
-    if isinstance(number, types.Float):
-        return context.cast(builder, value, number, types.float64)
-    return context.cast(builder, value, number, types.int64)
-
-
-def _pointer(builder, handle):
-    return builder.inttoptr(handle, cgutils.voidptr_t)
-
-
-@intrinsic
-def push(_context, handle, *values):
-    """``push(handle, a, b, ...)``: record numbers as one block of 8-byte words, with one compare.
-
-    Floats go on as float64, integers and bools as int64.  `pop` and `pop_int` take the block off again.
-    If there is no memory the block and all later ones are dropped and `failed` says so.
-
-    Nothing is checked: the handle must be of a live tape (`Tape.handle`, `Tape.claimed`) that one thread uses.  An
-    integer does not tell Numba's cache about the tape's layout: code that caches functions of handles keeps
-    `tape.cursor.ABI` in their source, as `ad` does.
-    """
-    if not values or not all(isinstance(v, types.Number | types.Boolean) for v in values):
-        raise NumbaTypeError(f"push: real numbers, not {values}")
-    if any(isinstance(v, types.Complex) for v in values):
-        raise NumbaTypeError(f"push: real numbers, not {values}")
-
-    def codegen(context, builder, signature, args):
-        numbers = cgutils.unpack_tuple(builder, args[1])
-        words = [_to_word(builder, context, v, a) for v, a in zip(values, numbers, strict=True)]
-        cursor.push_block(builder, _pointer(builder, args[0]), words, _WORD)
-        return context.get_dummy_value()
-
-    return types.none(types.uint64, types.StarArgTuple(values)), codegen
-
-
-def _popper(word, name, doc):
-    def popper(_context, handle, count=None):
-        if count is not None and not (isinstance(count, types.IntegerLiteral) and count.literal_value > 0):
-            raise NumbaTypeError(f"{name}: the number of words must be a positive literal, not {count}")
-        n = 1 if count is None else count.literal_value
-        result = word if count is None else types.UniTuple(word, n)
-
-        def codegen(context, builder, signature, args):
-            pointer = _pointer(builder, args[0])
-            items = cursor.pop_block(builder, pointer, context.get_data_type(word), _WORD, n)
-            return items[0] if count is None else context.make_tuple(builder, result, items)
-
-        return result(types.uint64, types.Omitted(None) if count is None else count), codegen
-
-    popper.__name__ = name
-    popper.__doc__ = doc
-    return intrinsic(prefer_literal=True)(popper)
-
-
-pop = _popper(
-    types.float64, "pop", "``pop(handle)`` or ``pop(handle, n)``: the newest word, or block of n, as float64."
-)
-pop_int = _popper(types.int64, "pop_int", "``pop_int(handle)`` or ``pop_int(handle, n)``: the same as int64.")
-
-
-@intrinsic
-def failed(_context, handle):
-    """``failed(handle)``: 0, or the status of the first `push` that found no memory (see `Tape.raise_failed`)."""
-
-    def codegen(context, builder, signature, args):
-        return cursor.call(builder, "failed", [_pointer(builder, args[0])])
-
-    return types.int32(types.uint64), codegen
 
 
 def _init_extension() -> None:

@@ -38,6 +38,7 @@ cdef enum guard_kind:
     GUARD_DEAD = 0
     GUARD_MARK = 1
     GUARD_PIN = 2
+    GUARD_TOKEN = 3     # a mark whose memory is the tape's; it is known by its serial number
 
 cdef struct guard_s:
     # A mark, or the pin of a live view: a position below which the tape must not sink unnoticed.
@@ -46,6 +47,7 @@ cdef struct guard_s:
     guard_s *below
     guard_s *above
     size_t pos          # bytes of items below the guard
+    long long serial    # of a token
     guard_kind kind
 
 cdef struct tape_s:
@@ -61,6 +63,7 @@ cdef struct tape_s:
     size_t allocations      # slabs taken from the pool so far
     pool_s *pool
     guard_s *guards         # marks and pins, highest position first
+    long long tokens        # tokens given out so far
     int failed              # first status of a `tape_record` that found no room; what follows is dropped
     int in_use              # a compiled loop has the tape (an atomic flag, set at the edges of such loops)
     slab_s first            # node of the inline segment
@@ -90,6 +93,8 @@ cdef int tape_mark(tape_s *t, guard_s *mark) noexcept nogil
 cdef int tape_pin(tape_s *t, guard_s *pin, size_t pos) noexcept nogil
 cdef void tape_drop(tape_s *t, guard_s *guard) noexcept nogil
 cdef int tape_rewind(tape_s *t, guard_s *mark) noexcept nogil
+cdef long long tape_token(tape_s *t) noexcept nogil
+cdef int tape_rewind_token(tape_s *t, long long token) noexcept nogil
 cdef int tape_enter(tape_s *t) noexcept nogil
 cdef void tape_leave(tape_s *t) noexcept nogil
 

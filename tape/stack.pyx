@@ -1,7 +1,7 @@
 """The tape as a C struct (see stack.pxd for the contract)."""
 
 from libc.stdint cimport SIZE_MAX
-from libc.stdlib cimport abort
+from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memcpy
 
 from tape.slab cimport pool_default, pool_give, pool_s, pool_take, slab_s
@@ -86,6 +86,7 @@ cdef void tape_init(tape_s *t, size_t itemsize, size_t slab_bytes, pool_s *pool)
     t.allocations = 0
     t.pool = pool if pool != NULL else pool_default()
     t.guards = NULL
+    t.tokens = 0
     t.failed = TAPE_OK
     t.in_use = 0
     t.first.data = <char *>((<size_t>&t.inline_buffer[0] + 15) & ~<size_t>15)
@@ -235,7 +236,10 @@ cdef inline void unlink_guard(tape_s *t, guard_s *guard) noexcept nogil:
         t.guards = guard.below
     if guard.below != NULL:
         guard.below.above = guard.above
-    guard.kind = GUARD_DEAD
+    if guard.kind == GUARD_TOKEN:
+        free(guard)
+    else:
+        guard.kind = GUARD_DEAD
 
 
 cdef slab_s *find(tape_s *t, size_t pos) noexcept nogil:
@@ -404,6 +408,33 @@ cdef int tape_rewind(tape_s *t, guard_s *mark) noexcept nogil:
     if mark.kind != GUARD_MARK:
         return TAPE_STALE
     return tape_truncate(t, mark.pos)
+
+
+cdef long long tape_token(tape_s *t) noexcept nogil:
+    """A mark of the present length as a number, for code that has no place for a guard; 0 if there is no memory.
+
+    It lasts until the tape is popped past it.
+    """
+    cdef guard_s *guard = <guard_s *>malloc(sizeof(guard_s))
+    if guard == NULL:
+        return 0
+    if tape_mark(t, guard) != TAPE_OK:
+        free(guard)
+        return 0
+    t.tokens += 1
+    guard.serial = t.tokens
+    guard.kind = GUARD_TOKEN
+    return guard.serial
+
+
+cdef int tape_rewind_token(tape_s *t, long long token) noexcept nogil:
+    """`tape_rewind` for a token."""
+    cdef guard_s *guard = t.guards
+    if closed(t):
+        return TAPE_CLOSED
+    while guard != NULL and not (guard.kind == GUARD_TOKEN and guard.serial == token):
+        guard = guard.below
+    return TAPE_STALE if guard == NULL else tape_truncate(t, guard.pos)
 
 
 # ------------------------------------------------------------------------------------------ end of life

@@ -5,10 +5,10 @@ import numpy as np
 import ad.runtime
 import ad.special
 from ad.emit import emit
+from ad.expressions import UserFunction
 from ad.function import Options
 from ad.ir import Kind
 from ad.library import Library
-from ad.parse import UserFunction
 from ad.program import Program
 
 

@@ -49,7 +49,7 @@ class Writer:
     def __init__(self, seed):
         self.rng = random.Random(seed)
         self.lines = []
-        self.ints = ["n"]
+        self.ints = ["n", "c0"]
         self.floats = ["x", "y", "s", "u"]
         self.counter = 0
         self.loops = 0
@@ -57,7 +57,13 @@ class Writer:
     def program(self):
         self.put(1, f"s = {self.rng.choice(['0', '0.0', 'x', '1'])}")
         self.put(1, "u = y * 0.5")
+        self.put(1, "c0 = n")
+        self.put(1, "flag = x > 0.0")
         self.block(1, self.rng.randint(2, 6), 0)
+        if self.rng.random() < 0.3:
+            self.put(1, f"if {self.condition()}:")
+            self.put(2, f"return {self.small(2)}")
+            self.block(1, 1, 0)
         self.put(1, f"return {self.rng.choice(['s', 's + u', 's * x + u * y', 'x', 'math.sin(s) * u'])}")
         head = "def program(x, y, n, a, b):\n"
         return HELPERS + "\n\n" + head + "\n".join(self.lines) + "\n"
@@ -109,7 +115,7 @@ class Writer:
     def for_loop(self, depth, loops):
         rng = self.rng
         var = rng.choice(["i", "j", "k"])
-        bound = rng.choice(["3", "n", "n + 1", "0", "len(a)", "n - 2", "int(2.0 * abs(x)) + 1", *self.ints])
+        bound = rng.choice(["3", "n", "n + 1", "0", "len(a)", "n - 2", "int(2.0 * abs(math.sin(x))) + 1", *self.ints])
         form = rng.choice(["{b}", "1, {b}", "{b}, 0, -1", "0, {b}, 2", "3, -2, -2", "{b}, -1, -1", "0, 4, m"])
         if "m" in form:
             self.put(depth, "m = 1 + n % 2")
@@ -139,7 +145,7 @@ class Writer:
         c = f"c{self.counter}"
         self.put(depth, f"{c} = 0")
         condition = self.rng.choice(
-            [f"{c} < 3", f"{c} < n and {self.condition()}", f"{c} < 2 or ({c} < 4 and u > 0.0)"]
+            [f"{c} < 3", f"{c} < n and ({self.condition()})", f"{c} < 2 or ({c} < 4 and u > 0.0)"]
         )
         self.put(depth, f"while {condition}:")
         self.scope(depth + 1, self.rng.randint(1, 3), loops + 1)
@@ -166,7 +172,12 @@ class Writer:
             )
             args = [self.rng.choice([self.variable(), self.small(1)]) for _ in range(2)]
             self.put(depth, f"{target} = {rng.choice(['', '0.5 * ', '-'])}{call.format(*args)}")
-        elif kind < 0.72:
+        elif kind < 0.69:
+            i = rng.choice(self.ints)
+            self.put(depth, f"c0 = (c0 * {rng.choice(['2', i])} + {rng.choice(['1', i, 'int(3.0 * y)'])}) % 5")
+        elif kind < 0.71:
+            self.put(depth, f"flag = {self.condition()}")
+        elif kind < 0.74:
             self.put(depth, f"{target} = {self.small(1)} if {self.condition()} else {self.small(1)}")
         else:
             self.put(depth, f"{target} = {self.small(2)}")
@@ -199,6 +210,11 @@ class Writer:
                 f"damp({a}, math.sin({b}))",
                 f"constant({rng.choice(self.ints)}) * ({a})",
                 f"math.atan2({a}, 2.0 + abs({b}))",
+                f"(1.2 + abs({a})) ** ({b})",
+                f"(1.2 + math.sin({a})) ** 1.5",
+                f"({a}) % (0.7 + abs({b}))",
+                f"({a}) // 0.6 * ({b})",
+                f"np.hypot({a}, 1.0 + abs({b}))",
             ]
         )
 
@@ -233,6 +249,8 @@ class Writer:
                 f"not {self.variable()} < 0.2",
                 f"0.0 < {self.variable()} < 0.9",
                 f"{self.variable()} * {self.variable()} > 0.05",
+                "flag",
+                f"flag or c0 > {rng.choice(['1', '2'])}",
             ]
         )
 

@@ -164,6 +164,17 @@ def test_tracebacks_show_lines_without_a_file(monkeypatch, tmp_path):
     assert "def f_grad" in "".join(linecache.getlines(kernel.filename))
 
 
+def test_disabled_compilation_is_refused(monkeypatch):
+    from numba.core import config as numba_config
+
+    def f(x):
+        return x * 1.25
+
+    monkeypatch.setattr(numba_config, "DISABLE_JIT", 1)
+    with pytest.raises(ad.ADError, match="NUMBA_DISABLE_JIT"):
+        ad.grad(f)(1.0)
+
+
 def test_change_of_a_called_function_is_seen(run, tmp_path):
     directory = tmp_path / "cache"
     first, _ = run(directory)

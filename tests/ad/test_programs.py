@@ -4,6 +4,8 @@ The gradient runs compiled; the reference is the plain Python function.  Argumen
 differentiated with respect to.
 """
 
+# The programs are as people write them.
+
 import math
 import math as m
 from math import exp, sin

@@ -374,7 +374,7 @@ def counted(x):
 
 def uses_rules(x, y):
     s = x
-    for i in range(3):
+    for _ in range(3):
         s = s * smooth_step(s, y) + counted(s * y)
     return s
 

@@ -121,7 +121,7 @@ def test_a_sum_needs_neither_tape_nor_adjoint():
 
 def expensive(x, n):
     s = x
-    for i in range(n):
+    for _ in range(n):
         s = math.exp(-s) * math.sqrt(1.0 + x) * s
     return s
 
@@ -147,7 +147,7 @@ def test_linear_loops_record_nothing():
 
 
 def semi_implicit(q, p, n):
-    for i in range(n):
+    for _ in range(n):
         p -= 0.1 * q * q
         q += 0.1 * p * p
     return q * p

@@ -33,6 +33,18 @@ def test_takes_gradients_and_wrt():
     assert ad.check_grads(njit(smooth), (A, 0.7, 5), wrt=0).error < 1e-8
 
 
+def test_functions_that_call_plain_ones():
+    assert ad.check_grads(calling, (0.7, 0.3)).error < 1e-8
+
+
+def helper(x, y):
+    return math.sin(x * y)
+
+
+def calling(x, y):
+    return helper(x, y) * helper(y, x) + x
+
+
 def test_linear_and_constant_functions():
     def linear(x, y):
         return 3.0 * x - y

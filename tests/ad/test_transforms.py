@@ -183,6 +183,10 @@ def test_looks_like_a_function():
     assert repr(ad.value_and_grad(product)) == "ad.value_and_grad(product)"
 
 
+def calling(x):
+    return product(x, x) + product(x, 2.0)
+
+
 def test_pickle():
     g = pickle.loads(pickle.dumps(ad.value_and_grad(product, wrt="x")))
     assert g(2.0, 3.0) == (6.0, 3.0)
@@ -199,13 +203,19 @@ def test_decorator():
 def test_primal():
     plain = ad.grad(product).primal
     assert plain(2.0, 3.0) == 6.0
+    assert ad.grad(calling).primal(1.5) == calling(1.5)
+    g = ad.grad(recording, wrt="x")
+    with pytest.raises(ad.ADError, match="call recording_grad once"):
+        _ = g.primal
+    g(0.3, 4)
+    assert g.primal(0.3, 4) == pytest.approx(recording(0.3, 4), rel=1e-15)
     compiled = njit(product)
     assert ad.grad(compiled).primal is compiled
 
 
 def test_value_is_that_of_the_compiled_function():
+    g = ad.value_and_grad(recording)
     for x in np.linspace(-2.0, 2.0, 41):
-        g = ad.value_and_grad(recording)
         assert g(float(x), 7)[0] == g.primal(float(x), 7)
 
 

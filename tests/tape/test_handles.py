@@ -174,6 +174,12 @@ def test_the_plain_c_surface():
     block = function("reserve", handle, handle, size)(tape, 80_000)
     ctypes.memset(block, 0, 80_000)
     assert length(tape) == 88_000
+    mark = function("mark", ctypes.c_longlong, handle)(tape)
+    rewind = function("rewind", status, handle, ctypes.c_longlong)
+    assert push_bytes(tape, doubles, 24) == 0
+    assert rewind(tape, mark) == 0
+    assert length(tape) == 88_000
+    assert rewind(tape, mark + 1) == capi.STATUS["STALE"]
     assert function("truncate", status, handle, size)(tape, 8000) == 0
     assert function("grow", status, handle, size)(tape, 1 << 21) == 0
     assert function("unwind", status, handle)(tape) == 0

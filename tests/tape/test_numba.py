@@ -21,6 +21,7 @@ from tape import (
     TapeClosedError,
     TapeEmptyError,
     TapeIndexError,
+    TapeMarkError,
     TapeMemoryError,
     TapeTypeError,
     TapeValueError,
@@ -86,6 +87,46 @@ def test_every_method():
     tape.push(1.0)
     assert use(tape) == (1, 4.5, 1.0, 4.5, 7000.0, 7000.0, 3)
     assert list(tape) == [1.0, 3.0, 4.5]
+
+
+def test_marks():
+    @njit
+    def nested(tape):
+        outer = tape.mark()
+        for i in range(1000):
+            inner = tape.mark()
+            for k in range(i):
+                tape.push(float(k))
+            tape.rewind(inner)
+            tape.push(1.0)
+        before = len(tape)
+        tape.rewind(outer)
+        return before, len(tape)
+
+    @njit
+    def popped_past(tape):
+        mark = tape.mark()
+        tape.pop()
+        tape.push(1.0)
+        tape.rewind(mark)
+
+    tape = Tape("f8")
+    tape.push(0.0)
+    assert nested(tape) == (1001, 1)
+    assert tape.stats().marks == 2  # the outer one, and the first of the inner ones at the same place
+    with pytest.raises(TapeMarkError, match="popped past"):
+        popped_past(tape)
+    assert tape.stats().marks == 0
+    for wrong in (0, 1, -1, 10**6):
+        with pytest.raises(TapeMarkError):
+            njit(lambda t, m: t.rewind(m))(tape, wrong)
+    mark = njit(lambda t: t.mark())(tape)
+    view = tape.reserve(10)
+    with pytest.raises(TapeBusyError):
+        njit(lambda t, m: t.rewind(m))(tape, mark)
+    del view
+    njit(lambda t, m: t.rewind(m))(tape, mark)
+    assert len(tape) == 1
 
 
 def test_the_loop_is_a_compare_a_store_and_an_add():

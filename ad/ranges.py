@@ -1,0 +1,33 @@
+"""Loops over ranges, run backward."""
+
+from ad.ir import Binary, Call, Const, Expr, For, Unary
+from ad.primitive import Primitive
+
+__all__ = ["backward"]
+
+
+def backward(s: For) -> tuple[Expr, Expr, Expr]:
+    """The range of a loop, backward over exactly the same indices."""
+    start, stop, step = s.start, s.stop, s.step
+    if isinstance(start, Const) and isinstance(stop, Const) and isinstance(step, Const):
+        back = range(int(start.value), int(stop.value), int(step.value))[::-1]
+        return Const(back.start), Const(back.stop), Const(back.step)
+    if isinstance(step, Const) and step.value in (1, -1):
+        by = int(step.value)
+        return _shifted(stop, -by), _shifted(start, -by), Const(-by)
+    trips = Call(Primitive(len, ()), (Call(Primitive(range, ()), (start, stop, step)),))
+    last = Binary("*", Binary("-", trips, Const(1)), step)
+    negative = Const(-int(step.value)) if isinstance(step, Const) else Unary("-", step)
+    origin = isinstance(start, Const) and start.value == 0
+    return (last, negative, negative) if origin else (Binary("+", start, last), Binary("-", start, step), negative)
+
+
+def _shifted(e: Expr, by: int) -> Expr:
+    if isinstance(e, Const) and e.name is None:
+        return Const(int(e.value) + by)
+    if isinstance(e, Binary) and e.op in "+-" and isinstance(e.right, Const) and isinstance(e.right.value, int):
+        offset = (e.right.value if e.op == "+" else -e.right.value) + by
+        if offset == 0:
+            return e.left
+        return Binary("+" if offset > 0 else "-", e.left, Const(abs(offset)))
+    return Binary("+" if by > 0 else "-", e, Const(abs(by)))
