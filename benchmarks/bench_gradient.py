@@ -27,13 +27,13 @@ class Lorenz:
         self.gradient = ad.grad(lorenz.lorenz, wrt=WRT)
         self.primal(*ARGUMENTS)
         self.gradient(*ARGUMENTS)
-        lorenz.by_hand(self.tape.handle, *ARGUMENTS)
+        lorenz.on_tape(self.tape.handle, *ARGUMENTS)
 
     def time_gradient(self):
         self.gradient(*ARGUMENTS)
 
     def time_by_hand(self):
-        lorenz.by_hand(self.tape.handle, *ARGUMENTS)
+        lorenz.on_tape(self.tape.handle, *ARGUMENTS)
 
     def track_gradient_over_primal(self):
         medians = interleaved(

@@ -3,6 +3,8 @@
 The result is x + y + z after `steps` steps; the gradient is with respect to the initial point and the three parameters.
 """
 
+import ctypes
+
 from numba import njit
 
 from tape.numba import pop, push
@@ -24,29 +26,83 @@ def lorenz(x, y, z, sigma, rho, beta, dt, steps):
     return x + y + z
 
 
-@njit(nogil=True)
-def by_hand(tape, x, y, z, sigma, rho, beta, dt, steps):
-    """The adjoint as an expert writes it: one tape, three words a step.  `tape` is a handle."""
-    for _ in range(steps):
-        push(tape, x, y, z)
-        dx = sigma * (y - x)
-        dy = x * (rho - z) - y
-        dz = x * y - beta * z
-        x = x + dt * dx
-        y = y + dt * dy
-        z = z + dt * dz
-    xb = yb = zb = 1.0
-    sb = rb = bb = 0.0
-    for _ in range(steps):
-        x, y, z = pop(tape, 3)
-        dxb, dyb, dzb = dt * xb, dt * yb, dt * zb
-        sb += (y - x) * dxb
-        rb += x * dyb
-        bb -= z * dzb
-        xb += (rho - z) * dyb + y * dzb - sigma * dxb
-        yb += sigma * dxb - dyb + x * dzb
-        zb += -x * dyb - beta * dzb
-    return xb, yb, zb, sb, rb, bb
+def by_hand(record, recall):
+    """The adjoint as an expert writes it, three words a step, kept by what `record` and `recall` work on."""
+
+    @njit(nogil=True)
+    def adjoint(tape, x, y, z, sigma, rho, beta, dt, steps):
+        for i in range(steps):
+            record(tape, i, x, y, z)
+            dx = sigma * (y - x)
+            dy = x * (rho - z) - y
+            dz = x * y - beta * z
+            x = x + dt * dx
+            y = y + dt * dy
+            z = z + dt * dz
+        xb = yb = zb = 1.0
+        sb = rb = bb = 0.0
+        for i in range(steps - 1, -1, -1):
+            x, y, z = recall(tape, i)
+            dxb, dyb, dzb = dt * xb, dt * yb, dt * zb
+            sb += (y - x) * dxb
+            rb += x * dyb
+            bb -= z * dzb
+            xb += (rho - z) * dyb + y * dzb - sigma * dxb
+            yb += sigma * dxb - dyb + x * dzb
+            zb += -x * dyb - beta * dzb
+        return xb, yb, zb, sb, rb, bb
+
+    return adjoint
+
+
+@njit
+def _push(tape, i, x, y, z):
+    push(tape, x, y, z)
+
+
+@njit
+def _pop(tape, i):
+    return pop(tape, 3)
+
+
+@njit
+def _store(rows, i, x, y, z):
+    rows[i, 0], rows[i, 1], rows[i, 2] = x, y, z
+
+
+@njit
+def _load(rows, i):
+    return rows[i, 0], rows[i, 1], rows[i, 2]
+
+
+@njit
+def _append(items, i, x, y, z):
+    items.append(x)
+    items.append(y)
+    items.append(z)
+
+
+@njit
+def _pop_list(items, i):
+    z, y, x = items.pop(), items.pop(), items.pop()
+    return x, y, z
+
+
+on_tape = by_hand(_push, _pop)  # a handle
+on_array = by_hand(_store, _load)  # steps rows of three
+on_list = by_hand(_append, _pop_list)  # numba.typed.List
+
+
+def on_vector(library):
+    """The same in C++ on a std::vector without reserve."""
+    out = (ctypes.c_double * 6)()
+
+    def adjoint(*args):
+        *numbers, steps = args
+        library.lorenz_vector(*map(ctypes.c_double, numbers), ctypes.c_long(steps), out)
+        return tuple(out)
+
+    return adjoint
 
 
 def in_jax(steps):

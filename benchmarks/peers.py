@@ -2,23 +2,26 @@
 
     python benchmarks/peers.py [--json FILE]
 
-Peers that are not installed are skipped (jax, torch, autograd, xad, tangent-ad).  Slow ones run fewer steps; all
-figures are nanoseconds per step, medians of interleaved rounds, and the ratio to the Numba primal of the same run.
+Peers that are not installed are skipped (jax, torch, autograd, xad, tangent-ad), and so is std::vector without a C++
+compiler; every result is compared with ad's.  Slow peers run fewer steps; all figures are nanoseconds per step, medians
+of interleaved rounds, and the ratio to the Numba primal of the same run.  The tape by itself is in benchmarks/stack.py.
 """
 
 import argparse
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-from numba import njit
+from numba import float64, njit
+from numba.typed import List
 
 import ad
 from tape import Tape
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from benchmarks import lorenz
+from benchmarks import compiled, lorenz
 from benchmarks.timing import calls, interleaved
 
 ARGUMENTS = (*lorenz.POINT, *lorenz.PARAMETERS)
@@ -32,19 +35,28 @@ PEERS = [
 ]
 
 
+def report(name, steps, found, expected):
+    agrees = np.allclose(np.asarray(found, float), expected, rtol=1e-8)
+    print(f"{name}: {steps} steps, {'agrees' if agrees else f'DISAGREES: {found} instead of {expected}'}", flush=True)
+
+
 def ours():
-    """Candidates with all the steps: the primal, the adjoint by hand, and ad's."""
+    """Candidates with all the steps: the primal, ad's gradient, and the adjoint by hand on each kind of store."""
     primal = njit(nogil=True)(lorenz.lorenz)
-    tape = Tape("f8")
     gradient = ad.grad(lorenz.lorenz, wrt=("x", "y", "z", "sigma", "rho", "beta"))
-    rest = (lorenz.DT, lorenz.STEPS)
-    return (
-        calls(primal, *ARGUMENTS, *rest, number=20),
-        # the tape itself, not its handle: a handle does not keep it alive
-        calls(lambda *args: lorenz.by_hand(tape.handle, *args), *ARGUMENTS, *rest, number=20),
-        calls(gradient, *ARGUMENTS, *rest, number=20),
-        lambda steps: gradient(*ARGUMENTS, lorenz.DT, steps),
-    )
+    tape, rows, items = Tape("f8"), np.empty((lorenz.STEPS, 3)), List.empty_list(float64)
+    functions = {
+        "primal, Numba": primal,
+        "ad.grad": gradient,
+        "by hand, Numba on a tape": lambda *args: lorenz.on_tape(tape.handle, *args),
+        "by hand, Numba on an array": lambda *args: lorenz.on_array(rows, *args),
+        "by hand, Numba on a List": lambda *args: lorenz.on_list(items, *args),
+    }
+    try:
+        functions["by hand, C++ on std::vector"] = lorenz.on_vector(compiled.reference())
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"skipped: std::vector: {error}")
+    return functions, gradient
 
 
 def main():
@@ -52,8 +64,13 @@ def main():
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     options = parser.parse_args()
 
-    primal, by_hand, gradient, reference = ours()
-    candidates = {"primal, Numba": primal, "by hand, Numba on a tape": by_hand, "ad.grad": gradient}
+    functions, gradient = ours()
+    arguments = (*ARGUMENTS, lorenz.DT, lorenz.STEPS)
+    expected = gradient(*arguments)
+    for name, use in functions.items():
+        if name != "primal, Numba":
+            report(name, lorenz.STEPS, use(*arguments), expected)
+    candidates = {name: calls(use, *arguments, number=20) for name, use in functions.items()}
     steps = dict.fromkeys(candidates, lorenz.STEPS)
     for name, make, n in PEERS:
         try:
@@ -62,9 +79,7 @@ def main():
         except Exception as error:  # a peer may fail in any way on this Python; the others still run
             print(f"skipped: {name}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
             continue
-        expected = reference(n)
-        agrees = np.allclose(np.asarray(found, float), expected, rtol=1e-8)
-        print(f"{name}: {n} steps, {'agrees' if agrees else f'DISAGREES: {found} instead of {expected}'}")
+        report(name, n, found, gradient(*ARGUMENTS, lorenz.DT, n))
         candidates[name] = calls(peer, *ARGUMENTS, number=5 if n == lorenz.STEPS else 1)
         steps[name] = n
 

@@ -4,4 +4,4 @@ AWAY=$(mktemp -d)
 trap 'rm -rf "$AWAY"' EXIT
 cp -r "$ROOT/tests" "$ROOT/pyproject.toml" "$AWAY"
 cd "$AWAY" || exit
-"$VENV/bin/python" -m pytest -p no:cacheprovider "$@"
+LAYERED_TAPE_INSTALLED=1 "$VENV/bin/python" -m pytest -p no:cacheprovider "$@"

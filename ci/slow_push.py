@@ -7,7 +7,7 @@ gets additions to a volatile variable.  How much slower that is depends on the m
 import sys
 from pathlib import Path
 
-LOADS, ADDITIONS = 4, 2
+LOADS, ADDITIONS = 4, 8
 
 
 def put_before(path, line, text):

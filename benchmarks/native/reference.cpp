@@ -123,4 +123,38 @@ double vector_life(long n, long lives, int pops) {
     __asm__ __volatile__("" ::"x"(sum));
     return (now() - start) / lives;
 }
+
+// The adjoint of Lorenz-63 by hand, three values a step on a std::vector (see benchmarks/lorenz.py).
+void lorenz_vector(double x, double y, double z, double sigma, double rho, double beta, double dt, long steps, double *out) {
+    std::vector<double> tape;
+    for (long i = 0; i < steps; i++) {
+        tape.push_back(x);
+        tape.push_back(y);
+        tape.push_back(z);
+        double dx = sigma * (y - x), dy = x * (rho - z) - y, dz = x * y - beta * z;
+        x += dt * dx;
+        y += dt * dy;
+        z += dt * dz;
+    }
+    auto pop = [&tape] {
+        double value = tape.back();
+        tape.pop_back();
+        return value;
+    };
+    double xb = 1, yb = 1, zb = 1, sb = 0, rb = 0, bb = 0;
+    for (long i = 0; i < steps; i++) {
+        z = pop();
+        y = pop();
+        x = pop();
+        double dxb = dt * xb, dyb = dt * yb, dzb = dt * zb;
+        sb += (y - x) * dxb;
+        rb += x * dyb;
+        bb -= z * dzb;
+        xb += (rho - z) * dyb + y * dzb - sigma * dxb;
+        yb += sigma * dxb - dyb + x * dzb;
+        zb += -x * dyb - beta * dzb;
+    }
+    double adjoint[] = {xb, yb, zb, sb, rb, bb};
+    for (int k = 0; k < 6; k++) out[k] = adjoint[k];
+}
 }

@@ -174,7 +174,7 @@ class Writer:
             self.put(depth, f"{target} = {rng.choice(['', '0.5 * ', '-'])}{call.format(*args)}")
         elif kind < 0.69:
             i = rng.choice(self.ints)
-            self.put(depth, f"c0 = (c0 * {rng.choice(['2', i])} + {rng.choice(['1', i, 'int(3.0 * y)'])}) % 5")
+            self.put(depth, f"c0 = (c0 * {rng.choice(['2', i])} + {rng.choice(['1', i, 'int(3.0 * math.sin(y))'])}) % 5")
         elif kind < 0.71:
             self.put(depth, f"flag = {self.condition()}")
         elif kind < 0.74:
@@ -210,7 +210,7 @@ class Writer:
                 f"damp({a}, math.sin({b}))",
                 f"constant({rng.choice(self.ints)}) * ({a})",
                 f"math.atan2({a}, 2.0 + abs({b}))",
-                f"(1.2 + abs({a})) ** ({b})",
+                f"(1.2 + abs({a})) ** math.sin({b})",
                 f"(1.2 + math.sin({a})) ** 1.5",
                 f"({a}) % (0.7 + abs({b}))",
                 f"({a}) // 0.6 * ({b})",
