@@ -10,6 +10,7 @@ import builtins
 import inspect
 import linecache
 from dataclasses import dataclass
+from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import Any, Never
 
@@ -73,13 +74,13 @@ class Source:
                 f"the source of {name}() is not available ({filename}): define the function in a file, a notebook "
                 "cell or an interactive session; one made by exec() needs its text in linecache.cache"
             )
-        module = _parse(lines, filename, name)
+        module, compiled = _parse(lines, filename, name)
         tree = _find(module, code)
         if isinstance(tree, ast.AsyncFunctionDef):
             text = _line(lines, tree.lineno)
             raise UnsupportedSyntax("a coroutine has no derivative: use def", (filename, tree.lineno, 1, text))
         source = cls(function, tree, filename, tuple(lines))
-        if not _runs(module, code, filename):
+        if not _runs(compiled, code):
             raise ADError(
                 f"{filename} has changed since {name}() was defined: its source is no longer that of the function. "
                 "Import or run it again"
@@ -88,7 +89,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        return self.function.__name__
+        return self.function.__code__.co_name
 
     def line(self, number: int) -> str:
         """The text of a line of the file, stripped."""
@@ -134,14 +135,22 @@ def _line(lines: Any, number: int) -> str:
     return lines[number - 1].rstrip("\n") if 0 < number <= len(lines) else ""
 
 
-def _parse(lines: list[str], filename: str, name: str) -> ast.Module:
+def _parse(lines: list[str], filename: str, name: str) -> tuple[ast.Module, CodeType]:
+    """The tree of a file, and what it compiles to."""
     try:
-        return ast.parse("".join(lines), filename)
+        return _parsed("".join(lines), filename)
     except SyntaxError as error:
         raise ADError(
             f"the source of {name}() in {filename} cannot be parsed (line {error.lineno}): it has changed since it "
             "was imported, or is not plain Python"
         ) from error
+
+
+@lru_cache(maxsize=16)  # functions of one file call each other
+def _parsed(text: str, filename: str) -> tuple[ast.Module, CodeType]:
+    tree = ast.parse(text, filename)
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    return tree, compile(tree, filename, "exec", flags=flags, dont_inherit=True)
 
 
 def _find(module: ast.Module, code: CodeType) -> Any:
@@ -156,12 +165,8 @@ def _find(module: ast.Module, code: CodeType) -> Any:
     )
 
 
-def _runs(module: ast.Module, code: CodeType, filename: str) -> bool:
-    """Whether compiling the module gives the code that the function runs."""
-    try:
-        compiled = compile(module, filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    except SyntaxError:
-        return False
+def _runs(compiled: CodeType, code: CodeType) -> bool:
+    """Whether the code of a module contains that of a function."""
     pending = [compiled]
     while pending:
         candidate = pending.pop()

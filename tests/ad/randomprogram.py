@@ -174,7 +174,9 @@ class Writer:
             self.put(depth, f"{target} = {rng.choice(['', '0.5 * ', '-'])}{call.format(*args)}")
         elif kind < 0.69:
             i = rng.choice(self.ints)
-            self.put(depth, f"c0 = (c0 * {rng.choice(['2', i])} + {rng.choice(['1', i, 'int(3.0 * math.sin(y))'])}) % 5")
+            self.put(
+                depth, f"c0 = (c0 * {rng.choice(['2', i])} + {rng.choice(['1', i, 'int(3.0 * math.sin(y))'])}) % 5"
+            )
         elif kind < 0.71:
             self.put(depth, f"flag = {self.condition()}")
         elif kind < 0.74:

@@ -252,3 +252,11 @@ def test_constants_of_two_modules_do_not_mix():
         return first(x) * second(x)
 
     assert ad.grad(both)(1.5) == pytest.approx(2 * 1.5 * 6.0)
+
+
+def test_a_function_of_another_name():
+    def f(x):
+        return x * 4.0
+
+    f.__name__ = "not an identifier"
+    assert ad.grad(f)(1.0) == 4.0
