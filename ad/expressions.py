@@ -12,7 +12,7 @@ from typing import Any, Never
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 
-from ad.ir import Binary, BoolOp, Call, Cast, Compare, Const, Expr, Index, Kind, Len, Select, Unary, Var
+from ad.ir import Binary, BoolOp, Call, Cast, Compare, Const, Expr, Index, Kind, Len, Select, Unary, Var, names, walk
 from ad.primitive import primitive
 from ad.rules import ADVICE, find
 from ad.source import MISSING, Source, place_of
@@ -68,7 +68,7 @@ class ExpressionParser:
     """Turns the expressions of one function into IR.
 
     `local_names` are its variables, `renamed` says how the IR calls some of them; `arrays` collects those that are used
-    like arrays.
+    like arrays, `ints` those in places where only an int can stand.
     """
 
     def __init__(self, source: Source, local_names: set[str], renamed: dict[str, str]) -> None:
@@ -76,6 +76,7 @@ class ExpressionParser:
         self.locals = local_names
         self.renamed = renamed
         self.arrays: set[str] = set()
+        self.ints: set[str] = set()
 
     def refuse(self, message: str, at: Any) -> Never:
         self.source.refuse(message, at)
@@ -173,7 +174,15 @@ class ExpressionParser:
             self.refuse(
                 "arrays of several dimensions are not supported yet: pass a.ravel() and compute the index", node
             )
-        return Index(self.array(node.value), self.expr(node.slice), at=place)
+        index = self.expr(node.slice)
+        self.takes_ints(index)
+        return Index(self.array(node.value), index, at=place)
+
+    def takes_ints(self, *exprs: Expr) -> None:
+        """Note that only ints can stand here; what is converted may be anything."""
+        for e in exprs:
+            if not any(isinstance(part, Cast | Call) for part in walk(e)):
+                self.ints |= names(e)
 
     def attribute(self, node: ast.Attribute) -> Expr:
         if isinstance(node.value, ast.Name) and node.value.id in self.locals:

@@ -64,6 +64,7 @@ class Parsed:
     namer: Namer
     result_place: Place | None = None
     arrays: frozenset[str] = frozenset()  # parameters used like arrays
+    ints: frozenset[str] = frozenset()  # parameters in bounds of ranges and in indices
 
     @property
     def name(self) -> str:
@@ -119,6 +120,7 @@ class _Parser(ExpressionParser):
             self.namer,
             self.result_place,
             frozenset(self.arrays & set(self.params)),
+            frozenset(self.ints & set(self.params)),
         )
 
     def block(self, stmts: Sequence[ast.stmt], loop: bool = False) -> tuple[Block, bool]:
@@ -265,6 +267,7 @@ class _Parser(ExpressionParser):
             advice = advice or "write for i in range(n)"
             self.refuse(f"only loops over range(...) are supported: {advice}", call)
         bounds = [self.expr(a) for a in call.args]
+        self.takes_ints(*bounds)
         defaults: list[Expr] = [Const(0), Const(1)]
         start, stop, step = [defaults[0], *bounds, defaults[1]] if len(bounds) == 1 else [*bounds, defaults[1]][:3]
         if isinstance(step, Const) and step.value == 0:

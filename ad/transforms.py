@@ -112,7 +112,8 @@ class Gradient:
     def source(self) -> str:
         """The generated adjoint, as readable Python: that of the latest kinds of arguments.
 
-        Before the first call, that for arguments that are arrays where the function indexes them and floats elsewhere.
+        Before the first call, that for likely ones: arrays where the function indexes them, ints in the bounds of
+        ranges and in indices, floats elsewhere.
         Raises ADError where that does not fit.
         """
         return self._likely_special().kernel.source
@@ -138,7 +139,8 @@ class Gradient:
             return self._latest
         try:
             parsed = self._library.parsed(self._user)
-            return self._special(tuple(Kind.FLOATS if p in parsed.arrays else Kind.FLOAT for p in parsed.params))
+            likely = {p: Kind.INT for p in parsed.ints} | {p: Kind.FLOATS for p in parsed.arrays}
+            return self._special(tuple(likely.get(p, Kind.FLOAT) for p in parsed.params))
         except ADError as error:
             raise ADError(
                 f"the adjoint depends on the kinds of the arguments: call {self.__name__} once, then look ({error})"

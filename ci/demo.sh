@@ -4,4 +4,4 @@ set -eu
 . "$(dirname "$0")/env.sh"
 fresh_venv demo
 "$VENV/bin/python" -m pip install --quiet "${ROOT}[demo]"
-"$VENV/bin/python" -m ad demo "$@"
+"$VENV/bin/python" -P -m ad demo "$@"    # -P: what is installed, not the tree that this may be run from

@@ -3,6 +3,7 @@
 import ast
 import math
 
+import numpy as np
 import pytest
 from numba import njit
 
@@ -183,8 +184,25 @@ def test_source_before_the_first_call():
         return a[0] * x
 
     assert "def f_grad(a, x, a_b):" in ad.grad(f).source
-    with pytest.raises(ad.ADError, match="call accumulating_grad once"):
-        _ = ad.grad(accumulating).source
+
+    def g(a, x, n, i):
+        total = 0.0
+        for k in range(n - 1):
+            total += a[k + i] * x
+        return total
+
+    gradient = ad.grad(g, wrt=("a", "x"))
+    assert "for k in range(n - 1):" in gradient.source
+    assert gradient(np.ones(5), 2.0, 4, 1)[1] == 3.0
+
+    def h(x, n):
+        last = n + 1
+        for _ in range(last):
+            x = x * x
+        return x
+
+    with pytest.raises(ad.ADError, match="call h_grad once"):
+        _ = ad.grad(h).source
 
 
 def test_source_follows_the_latest_kinds():
