@@ -174,9 +174,9 @@ class ExpressionParser:
             self.refuse(
                 "arrays of several dimensions are not supported yet: pass a.ravel() and compute the index", node
             )
-        index = self.expr(node.slice)
+        array, index = self.array(node.value), self.expr(node.slice)
         self.takes_ints(index)
-        return Index(self.array(node.value), index, at=place)
+        return Index(array, index, at=place)
 
     def takes_ints(self, *exprs: Expr) -> None:
         """Note that only ints can stand here; what is converted may be anything."""
