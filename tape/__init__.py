@@ -4,6 +4,9 @@ from importlib.metadata import version as _version
 
 from tape.core import Mark, Tape
 from tape.errors import (
+    SpillCorruptionError,
+    SpillError,
+    SpillWarning,
     TapeBusyError,
     TapeClosedError,
     TapeEmptyError,
@@ -16,11 +19,16 @@ from tape.errors import (
 )
 from tape.slab import SlabPool, default_pool
 from tape.stats import PoolStats, TapeStats
+from tape.store import Store
 
 __all__ = [
     "Mark",
     "PoolStats",
     "SlabPool",
+    "SpillCorruptionError",
+    "SpillError",
+    "SpillWarning",
+    "Store",
     "Tape",
     "TapeBusyError",
     "TapeClosedError",

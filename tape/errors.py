@@ -1,6 +1,9 @@
 """The errors of the tape.  Each is also the built-in that a caller would catch."""
 
 __all__ = [
+    "SpillCorruptionError",
+    "SpillError",
+    "SpillWarning",
     "TapeBusyError",
     "TapeClosedError",
     "TapeEmptyError",
@@ -47,3 +50,34 @@ class TapeTypeError(TapeError, TypeError):
 
 class TapeValueError(TapeError, ValueError):
     """An argument has the right type and an impossible value."""
+
+
+class SpillError(TapeError, OSError):
+    """A slab could not be moved to or from its store.
+
+    The tape still holds all that was pushed: pop it, save it, give the tape another place (`Tape.add_spill_dir`), or
+    make room and go on.  `errno` is the operating system's number where there is one; `directory`, `wanted` and `free`
+    (bytes) say what was missing where, or are None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        errno: int | None = None,
+        directory: str | None = None,
+        wanted: int | None = None,
+        free: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.errno = errno
+        self.directory = directory
+        self.wanted = wanted
+        self.free = free
+
+
+class SpillCorruptionError(SpillError):
+    """What came back from a store is not what was written there."""
+
+
+class SpillWarning(UserWarning):
+    """Spilling works, but not as it should: to a file system that lies in memory, for example."""
