@@ -2,6 +2,8 @@
 
 from importlib.metadata import version as _version
 
+from tape.budget import Budget
+from tape.config import configure
 from tape.core import Mark, Tape
 from tape.errors import (
     SpillCorruptionError,
@@ -17,13 +19,16 @@ from tape.errors import (
     TapeTypeError,
     TapeValueError,
 )
+from tape.reader import Reader
 from tape.slab import SlabPool, default_pool
 from tape.stats import PoolStats, TapeStats
 from tape.store import Store
 
 __all__ = [
+    "Budget",
     "Mark",
     "PoolStats",
+    "Reader",
     "SlabPool",
     "SpillCorruptionError",
     "SpillError",
@@ -40,6 +45,7 @@ __all__ = [
     "TapeStats",
     "TapeTypeError",
     "TapeValueError",
+    "configure",
     "default_pool",
 ]
 

@@ -22,6 +22,8 @@ cdef struct owned_guard_s:
     guard_s guard
     owned_guard_s *next
 
+cdef owned_guard_s *new_guard() except NULL
+
 cdef class Block
 
 cdef class Tape:
@@ -30,6 +32,9 @@ cdef class Tape:
     cdef readonly SlabPool pool
     cdef int kind
     cdef owned_guard_s *orphans
+    cdef readonly object budget     # a Budget, or None
+    cdef tuple stores               # of its own and given ones, in the order of trying
+    cdef tuple own_stores           # those to close with the tape
     cdef object __weakref__
 
     cdef tape_s *claim(self, str dtype) except NULL
@@ -38,8 +43,12 @@ cdef class Tape:
     cdef int push_other(self, x) except -1
     cdef object item(self, size_t pos)
     cdef object scalar(self, cell)
+    cdef object room(self, n, out)
     cdef size_t bytes_of(self, n, str name) except? -1
     cdef int check_open(self) except -1
+    cdef int set_budget(self, memory, spill_dir, slab_bytes, bint prefetch, spill_limit) except -1
+    cdef int add_store(self, place, spill_limit) except -1
+    cdef int finish(self) except -1
     cdef object view(self, Block block)
     cdef void orphan(self, owned_guard_s *guard) noexcept
     cdef void drop_orphans(self) noexcept

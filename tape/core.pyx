@@ -7,15 +7,25 @@ from cpython.long cimport PyLong_CheckExact
 from libc.stdint cimport SIZE_MAX
 from libc.stdlib cimport free, malloc
 
+from tape.budget cimport Budget
+from tape.layers cimport layers_add_store, layers_new, layers_snapshot
+from tape.residency cimport STORE_CORRUPT, STORE_FOREIGN, count_memory, fault_s, store_ref_s, traffic_s
 from tape.slab cimport SlabPool
 from tape.stack cimport *
+from tape.store cimport Store
+from tape.sync cimport lt_mutex_lock, lt_mutex_unlock
 
 import operator
+import sys
+import warnings
 
 import numpy as np
 
+from tape import config
 from tape.convert import as_array, as_item, fixed_dtype
 from tape.errors import (
+    SpillCorruptionError,
+    SpillError,
     TapeBusyError,
     TapeClosedError,
     TapeEmptyError,
@@ -26,8 +36,9 @@ from tape.errors import (
     TapeValueError,
 )
 from tape.slab import default_pool
-from tape.sizes import parse_bytes
-from tape.stats import TapeStats
+from tape.sizes import format_bytes, parse_bytes
+from tape.places import open_store
+from tape.stats import LayerStats, TapeStats
 
 cdef enum:
     KIND_OTHER = 0
@@ -42,6 +53,13 @@ cdef dict KINDS = {
 
 cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object x, int *overflow) except? -1
+
+
+cdef int warn_unclosed(Tape tape) except -1:
+    """In development mode: a tape with a budget should be closed, not left to the garbage collector."""
+    if sys.flags.dev_mode:
+        warnings.warn(f"unclosed tape of {tape_length(&tape.s)} bytes with a memory budget", ResourceWarning, stacklevel=2)
+    return 0
 
 
 cdef owned_guard_s *new_guard() except NULL:
@@ -78,10 +96,28 @@ cdef class Tape:
     ----------
     dtype : dtype-like
         Any NumPy dtype of fixed size without Python objects: ``"f8"``, ``"f4"``, ``"i8"``, ``bool``, complex, structured.
+    memory : int, str, Budget or None
+        A hard limit on the memory that the tape takes (``"256 MiB"``), in-flight copies included.  Beyond it the oldest
+        slabs are written to disk in the background, and read back ahead of the pops.  A `Budget` may be shared by
+        several tapes.  ``None``: the process's budget if it has one (`tape.configure`), else no limit.
+    spill_dir : path, Store or None
+        Where slabs go that have no room: a directory, in which a file without a name is made (nothing is left behind,
+        whatever happens), or a `Store`, which stays the caller's to close.  ``None`` for a sensible directory.
     slab_bytes : int, str or None
-        The size that slabs grow to.  ``None`` for the default of 1 MiB.
+        The size that slabs grow to.  ``None`` for 1 MiB, or with a small budget for a sixteenth of it.
     pool : SlabPool or None
         Where slabs come from; ``None`` for the pool that all tapes share.
+    prefetch : bool
+        Whether slabs are read back before they are asked for.  Without it every one is waited for.
+    spill_limit : int, str or None
+        Most bytes of disk that the tape may take.
+
+    Raises
+    ------
+    TapeValueError
+        If the budget is smaller than what a tape of such slabs needs; the message says how much that is.
+    SpillError
+        If the directory is missing or cannot be written to.
 
     Notes
     -----
@@ -93,7 +129,9 @@ cdef class Tape:
     NumPy's.
     """
 
-    def __cinit__(self, dtype="f8", *, slab_bytes=None, pool=None):
+    def __cinit__(
+        self, dtype="f8", *, memory=None, spill_dir=None, slab_bytes=None, pool=None, prefetch=True, spill_limit=None
+    ):
         cdef size_t slab = 0
         self.dtype = fixed_dtype(dtype)
         if slab_bytes is not None:
@@ -109,12 +147,83 @@ cdef class Tape:
         self.pool = pool
         self.kind = KINDS.get(self.dtype, KIND_OTHER)
         self.orphans = NULL
+        self.stores = self.own_stores = ()
         tape_init(&self.s, self.dtype.itemsize, slab, self.pool.pool)
+        if memory is None:
+            memory = config.settings().budget
+        if memory is not None:
+            self.set_budget(memory, spill_dir, slab_bytes, prefetch, spill_limit)
+
+    cdef int set_budget(self, memory, spill_dir, slab_bytes, bint prefetch, spill_limit) except -1:
+        cdef Budget budget = memory if isinstance(memory, Budget) else Budget(memory)
+        cdef size_t slab, small = FIRST_SLAB_BYTES, least = INLINE_BYTES
+        cdef size_t item = -(-<size_t>self.s.itemsize // PAGE) * PAGE
+        if slab_bytes is None:
+            slab = SLAB_BYTES
+            while slab > FIRST_SLAB_BYTES and slab > budget.b.limit // 16:
+                slab //= 2
+        else:
+            slab = -(-self.s.slab_bytes // PAGE) * PAGE
+        if slab < item:
+            slab = item
+        while small < slab:
+            least += small
+            small *= 4
+        least += 4 * slab
+        if budget.b.limit < least:
+            raise TapeValueError(
+                f"memory: {budget.b.limit} bytes; a tape whose slabs have {slab} bytes needs at least {least}"
+                + ("" if slab_bytes is None else " (less with a smaller slab_bytes)")
+            )
+        self.s.slab_bytes = slab
+        self.s.layers = layers_new(&budget.b, self.pool.pool, slab, prefetch)
+        if self.s.layers == NULL:
+            raise TapeMemoryError("no memory for a tape")
+        self.budget = budget
+        self.add_store(spill_dir, spill_limit)
+        return 0
+
+    cdef int add_store(self, place, spill_limit) except -1:
+        """One more place for slabs, tried when those before it refuse."""
+        cdef Store store
+        cdef store_ref_s ref
+        if isinstance(place, Store):
+            if spill_limit is not None:
+                raise TapeTypeError("spill_limit: the limit of a given Store is its own")
+            store = place
+        else:
+            store = open_store(place, spill_limit)
+            self.own_stores += (store,)
+        ref.call = store.c
+        ref.object = <void *>store
+        self.stores += (store,)
+        if layers_add_store(self.s.layers, ref) != TAPE_OK:
+            raise TapeValueError("the tape has as many spill directories as it can have")
+        return 0
+
+    def add_spill_dir(self, place, *, spill_limit=None):
+        """Give the tape one more place for slabs, which is tried when those before it refuse.
+
+        Parameters
+        ----------
+        place : path, Store or None
+        spill_limit : int, str or None
+            As for the constructor.
+        """
+        self.edge()
+        self.check_open()
+        if self.s.layers == NULL:
+            raise TapeValueError("the tape has no memory budget, so nothing is ever spilled; give it memory=")
+        self.add_store(place, spill_limit)
 
     def __dealloc__(self):
         # Views and marks hold a reference to the tape, so none is alive here.
         if self.s.itemsize:
+            if self.s.layers != NULL and self.s.end != NULL and tape_length(&self.s) > 0:
+                warn_unclosed(self)
             tape_free(&self.s)
+            for store in self.own_stores:
+                store.close()
         self.drop_orphans()
 
     # ------------------------------------------------------------------------------------------- edges
@@ -131,6 +240,15 @@ cdef class Tape:
                 "no memory for another slab; the tape is as it was"
                 + (f" (its pool has a limit of {limit} bytes)" if limit is not None else "")
             )
+        if status == TAPE_INTERRUPTED:
+            return -1       # what the signal handler raised
+        if status == TAPE_SPILL or status == TAPE_CORRUPT:
+            raise self.spill_error()
+        if status == TAPE_LARGE:
+            raise TapeValueError(
+                f"one block has at most max_reserve = {self.max_reserve} items on this tape: one slab, since it has a "
+                "memory budget"
+            )
         if status == TAPE_CLOSED:
             raise TapeClosedError("the tape is closed")
         if status == TAPE_STALE:
@@ -138,6 +256,31 @@ cdef class Tape:
         if self.s.in_use:
             raise TapeBusyError("the tape is in use by a compiled loop or another thread")
         raise TapeBusyError("a live view pins these items; delete the array first")
+
+    def spill_error(self):
+        """The error for the last slab that could not be moved; None where there was none."""
+        cdef fault_s fault
+        cdef size_t first
+        if self.s.layers == NULL:
+            return None
+        layers_snapshot(self.s.layers, NULL, &fault)
+        if fault.status == 0:
+            return None
+        first = fault.offset // self.s.itemsize
+        if fault.status == STORE_FOREIGN:
+            return SpillError(
+                "this process was forked from the one that spilled the tape: what was spilled stays the parent's, and "
+                "nothing more can be spilled here"
+            )
+        store = next((s for s in self.stores if <size_t><void *>s == <size_t>fault.store), None)
+        if fault.status == STORE_CORRUPT:
+            return SpillCorruptionError(
+                f"slab {fault.slab} of the tape (from item {first}, {fault.bytes} bytes) did not come back from {store!r} as "
+                "it was written: its checksum differs. It and what lies below it cannot be popped"
+            )
+        if store is None:
+            return SpillError(f"the store of another tape of the same budget failed (status {fault.status})")
+        return store.error(fault.status, fault.bytes, "read" if fault.reading else "write")
 
     cdef int edge(self) except -1:
         """What every call from Python passes last before it touches the struct.
@@ -237,16 +380,22 @@ cdef class Tape:
     cdef object item(self, size_t pos):
         """The item at `pos`, which must be on the tape, as a Python object of its own."""
         cdef Py_buffer view
-        cdef size_t run
-        cdef char *address = tape_at(&self.s, pos, &run)
+        cdef double x
+        cdef float single
+        cdef long long word
+        cdef char flag
         if self.kind == KIND_F8:
-            return (<double *>address)[0]
+            self.check(tape_read(&self.s, pos, sizeof(x), &x))
+            return x
         if self.kind == KIND_F4:
-            return <double>(<float *>address)[0]
+            self.check(tape_read(&self.s, pos, sizeof(single), &single))
+            return <double>single
         if self.kind == KIND_I8:
-            return (<long long *>address)[0]
+            self.check(tape_read(&self.s, pos, sizeof(word), &word))
+            return word
         if self.kind == KIND_BOOL:
-            return address[0] != 0
+            self.check(tape_read(&self.s, pos, 1, &flag))
+            return flag != 0
         cell = np.empty(1, self.dtype)
         PyObject_GetBuffer(cell.view("u1"), &view, PyBUF_SIMPLE)
         try:
@@ -311,6 +460,8 @@ cdef class Tape:
         self.check_open()
         if bytes > tape_length(&self.s):
             self.check(TAPE_EMPTY)
+        if bytes > 0:
+            self.check(tape_look(&self.s, tape_length(&self.s) - bytes))
         block.address = tape_top(&self.s, bytes)
         if block.address == NULL and bytes > 0:
             raise TapeValueError(f"the newest {n} items lie on both sides of a slab border; t[-{n}:] copies them")
@@ -362,23 +513,27 @@ cdef class Tape:
         self.check_open()
         if bytes > tape_length(&self.s):    # before so much is allocated
             self.check(TAPE_EMPTY)
-        if out is None:
-            room = out = np.empty(bytes // self.s.itemsize, self.dtype)
-        else:
-            if not isinstance(out, np.ndarray):
-                raise TapeTypeError(f"out: an array, not {type(out).__name__}")
-            room = as_array(out, self.dtype, "out")
-            if out.shape[0] * self.s.itemsize != bytes:
-                raise TapeValueError(f"out: {out.shape[0]} items where {n} are popped")
-            if not out.flags.writeable:
-                raise TapeValueError("out: the array is read-only")
+        room = self.room(n, out)
         PyObject_GetBuffer(room.view("u1"), &view, PyBUF_SIMPLE)
         try:
             self.edge()
             self.check(tape_take(&self.s, view.len, view.buf))
         finally:
             PyBuffer_Release(&view)
-        return out
+        return room if out is None else out
+
+    cdef object room(self, n, out):
+        """An array for `n` items: a new one, or the memory of `out` if that is fit for it."""
+        if out is None:
+            return np.empty(n, self.dtype)
+        if not isinstance(out, np.ndarray):
+            raise TapeTypeError(f"out: an array, not {type(out).__name__}")
+        array = as_array(out, self.dtype, "out")
+        if array.shape[0] != n:
+            raise TapeValueError(f"out: {array.shape[0]} items where {n} are popped")
+        if not array.flags.writeable:
+            raise TapeValueError("out: the array is read-only")
+        return array
 
     def reserve(self, n):
         """Push `n` items to be filled in: a writable view of shape ``(n,)``, contiguous, not initialised.
@@ -390,15 +545,19 @@ cdef class Tape:
         cdef Block block = Block.__new__(Block, self, bytes, True)
         self.edge()
         self.check_open()
+        self.check(tape_grow(&self.s, bytes))
         block.address = tape_reserve(&self.s, bytes)
-        if block.address == NULL:
-            self.check(TAPE_NOMEM)
         try:
             return self.view(block)
         except BaseException:
             tape_drop(&self.s, &block.guard.guard)
             tape_truncate(&self.s, tape_length(&self.s) - bytes)
             raise
+
+    @property
+    def max_reserve(self):
+        """Most items that one `reserve` can give: a slab on a tape with a memory budget, else None."""
+        return None if self.s.layers == NULL else self.s.slab_bytes // self.s.itemsize
 
     cdef size_t bytes_of(self, n, str name) except? -1:
         cdef size_t count = as_count(n, name)
@@ -515,6 +674,15 @@ cdef class Tape:
         """Drop all items, give all slabs back, and refuse all further use.  A second close does nothing."""
         self.edge()
         self.check(tape_close(&self.s))
+        self.finish()
+
+    cdef int finish(self) except -1:
+        """After the struct was closed: close what the tape made for itself."""
+        own, self.own_stores = self.own_stores, ()
+        self.stores = ()
+        for store in own:
+            store.close()
+        return 0
 
     def __enter__(self):
         self.edge()
@@ -577,6 +745,26 @@ cdef class Tape:
         """
         return Claim(self)
 
+    def traffic(self):
+        """A `LayerStats` snapshot of a tape with a memory budget, else None.
+
+        May be called from any thread at any time, also while a compiled loop has the tape.
+        """
+        cdef traffic_s now
+        cdef fault_s fault
+        if self.s.layers == NULL:
+            return None
+        layers_snapshot(self.s.layers, &now, &fault)
+        return LayerStats(
+            bytes=now.length, resident_bytes=now.resident, spilled_bytes=now.spilled, budget_bytes=self.budget.memory,
+            file_bytes=sum(getattr(store, "file_bytes", 0) for store in self.stores),
+            bytes_written=now.written, bytes_read=now.read,
+            write_stalls=now.write_stalls, write_stall_seconds=now.write_stall_seconds,
+            read_stalls=now.read_stalls, read_stall_seconds=now.read_stall_seconds,
+            prefetch_hits=now.hits, prefetch_misses=now.misses,
+            write_seconds=now.write_seconds, read_seconds=now.read_seconds,
+        )
+
     def stats(self):
         """A `TapeStats` snapshot; of a closed tape too."""
         self.edge()
@@ -595,7 +783,7 @@ cdef class Tape:
             slabs=self.s.seg.depth if is_open else 0, slab_bytes=self.s.seg.held if is_open else 0,
             spare_slabs=self.s.spare_slabs, spare_bytes=self.s.spare_bytes,
             high_bytes=self.s.high_bytes, allocations=self.s.allocations,
-            marks=marks, pins=pins, pool=self.pool.stats(),
+            marks=marks, pins=pins, pool=self.pool.stats(), layers=self.traffic(),
         )
 
     def __repr__(self):

@@ -41,13 +41,24 @@ from numba.np.arrayobj import populate_array
 from tape import cursor
 from tape.capi import STATUS
 from tape.core import Tape
-from tape.errors import TapeBusyError, TapeEmptyError, TapeIndexError, TapeMarkError, TapeMemoryError, TapeValueError
+from tape.errors import (
+    SpillCorruptionError,
+    SpillError,
+    TapeBusyError,
+    TapeEmptyError,
+    TapeIndexError,
+    TapeMarkError,
+    TapeMemoryError,
+    TapeValueError,
+)
 from tape.handle import failed, pop, pop_int, push
 
 __all__ = ["TapeType", "failed", "pop", "pop_int", "push"]
 
 _NOMEM = STATUS["NOMEM"]
 _BUSY = STATUS["BUSY"]
+_SPILL = STATUS["SPILL"]
+_CORRUPT = STATUS["CORRUPT"]
 
 
 class TapeType(types.Type):
@@ -183,7 +194,6 @@ def _address(name):
 
 
 _reserve = _address("reserve")
-_top = _address("top")
 
 
 def _copy(name):
@@ -208,15 +218,17 @@ _take = _copy("pop")
 
 @intrinsic
 def _read(_context, tape, position):
-    """The item at a byte position that was checked to be on the tape."""
+    """A status, and the item at a byte position."""
+    result = types.Tuple((types.int32, tape.dtype))
 
     def codegen(context, builder, signature, args):
         slot = cgutils.alloca_once(builder, _item_type(context, tape))
+        builder.store(cgutils.get_null_value(slot.type.pointee), slot)
         size = context.get_constant(types.uint64, tape.itemsize)
-        cursor.call(builder, "read", [args[0], args[1], size, builder.bitcast(slot, cgutils.voidptr_t)])
-        return context.unpack_value(builder, tape.dtype, slot)
+        status = cursor.call(builder, "read", [args[0], args[1], size, builder.bitcast(slot, cgutils.voidptr_t)])
+        return context.make_tuple(builder, result, (status, context.unpack_value(builder, tape.dtype, slot)))
 
-    return tape.dtype(tape, types.uint64), codegen
+    return result(tape, types.uint64), codegen
 
 
 @intrinsic
@@ -252,14 +264,6 @@ def _is_null(_context, pointer):
     return types.boolean(pointer), codegen
 
 
-@intrinsic
-def _load(_context, pointer):
-    def codegen(context, builder, signature, args):
-        return context.unpack_value(builder, pointer.dtype, args[0])
-
-    return pointer.dtype(pointer), codegen
-
-
 # -------------------------------------------------------------------------- methods: the checked, inlined part
 
 
@@ -289,7 +293,10 @@ def _tape_push(tape, x):
     if how == "cast":
 
         def push_item(tape, x):
-            if _push(tape, dtype(x)):
+            status = _push(tape, dtype(x))
+            if status:
+                if status == _SPILL:
+                    raise SpillError("push: a slab could not be written; see the tape's spill_error()")
                 raise TapeMemoryError("push: no memory for another slab; the tape is as it was")
 
         return push_item
@@ -299,7 +306,10 @@ def _tape_push(tape, x):
             item = dtype(x)
             if item != x or (item < 0) != (x < 0):
                 raise TapeValueError("push: the integer does not fit the tape's dtype")
-            if _push(tape, item):
+            status = _push(tape, item)
+            if status:
+                if status == _SPILL:
+                    raise SpillError("push: a slab could not be written; see the tape's spill_error()")
                 raise TapeMemoryError("push: no memory for another slab; the tape is as it was")
 
         return push_whole
@@ -309,7 +319,10 @@ def _tape_push(tape, x):
     def push_exact(tape, x):
         if x > limit or x < -limit:
             raise TapeValueError("push: the integer is not exact as a float; push float(x) to round it")
-        if _push(tape, dtype(x)):
+        status = _push(tape, dtype(x))
+        if status:
+            if status == _SPILL:
+                raise SpillError("push: a slab could not be written; see the tape's spill_error()")
             raise TapeMemoryError("push: no memory for another slab; the tape is as it was")
 
     return push_exact
@@ -322,6 +335,10 @@ def _tape_pop(tape):
         if status:
             if status == _BUSY:
                 raise TapeBusyError("pop: a live view pins these items; delete the array first")
+            if status == _SPILL:
+                raise SpillError("pop: a slab could not be read back; see the tape's spill_error()")
+            if status == _CORRUPT:
+                raise SpillCorruptionError("pop: a slab came back changed; see the tape's spill_error()")
             raise TapeEmptyError("pop: the tape is empty")
         return item
 
@@ -333,10 +350,12 @@ def _tape_peek(tape):
     itemsize = tape.itemsize
 
     def peek_item(tape):
-        address = _top(tape, itemsize)
-        if _is_null(address):
+        status, item = _read(tape, _length(tape) * itemsize - itemsize)
+        if status:
+            if status == _SPILL or status == _CORRUPT:
+                raise SpillError("peek: a slab could not be read back; see the tape's spill_error()")
             raise TapeEmptyError("peek: the tape is empty")
-        return _load(address)
+        return item
 
     return peek_item
 
@@ -358,7 +377,10 @@ def _tape_getitem(tape, i):
         position = _from_the_end(i, _length(tape))
         if position < 0:
             raise TapeIndexError("the index is out of range of the tape")
-        return _read(tape, position * itemsize)
+        status, item = _read(tape, position * itemsize)
+        if status:
+            raise SpillError("a slab could not be read back; see the tape's spill_error()")
+        return item
 
     return getitem
 
@@ -374,7 +396,7 @@ def _tape_reserve(tape, n):
             raise TapeValueError("reserve: a number of items is neither negative nor beyond memory")
         block = _reserve(tape, n * itemsize)
         if _is_null(block):
-            raise TapeMemoryError("reserve: no memory for another slab; the tape is as it was")
+            raise TapeMemoryError("reserve: no memory for such a block (with a memory budget: at most a slab)")
         return _as_block(block, n)
 
     return reserve_block
@@ -415,6 +437,8 @@ def _tape_rewind(tape, mark):
         if status:
             if status == _BUSY:
                 raise TapeBusyError("rewind: a live view pins these items; delete the array first")
+            if status == _SPILL or status == _CORRUPT:
+                raise SpillError("rewind: a slab could not be read back; see the tape's spill_error()")
             raise TapeMarkError("rewind: the tape was popped past this mark, or the mark is another tape's")
 
     return rewind_tape
@@ -425,7 +449,10 @@ def _tape_extend(tape, items):
     _require_row(tape, items, "extend")
 
     def extend_tape(tape, items):
-        if _extend(tape, items):
+        status = _extend(tape, items)
+        if status:
+            if status == _SPILL:
+                raise SpillError("extend: a slab could not be written; see the tape's spill_error()")
             raise TapeMemoryError("extend: no memory for another slab; the tape is as it was")
 
     return extend_tape
@@ -444,7 +471,10 @@ def _tape_popn(tape, n, out=None):
             if n > _length(tape):
                 raise TapeEmptyError("popn: the tape holds fewer items")
             items = np.empty(n, dtype)
-            if _take(tape, items):
+            status = _take(tape, items)
+            if status:
+                if status != _BUSY:
+                    raise SpillError("popn: a slab could not be read back; see the tape's spill_error()")
                 raise TapeBusyError("popn: a live view pins these items; delete the array first")
             return items
 
@@ -456,7 +486,10 @@ def _tape_popn(tape, n, out=None):
             raise TapeValueError("popn: out has another size than the number of items")
         if n > _length(tape):
             raise TapeEmptyError("popn: the tape holds fewer items")
-        if _take(tape, out):
+        status = _take(tape, out)
+        if status:
+            if status != _BUSY:
+                raise SpillError("popn: a slab could not be read back; see the tape's spill_error()")
             raise TapeBusyError("popn: a live view pins these items; delete the array first")
         return out
 

@@ -22,9 +22,10 @@ cdef extern from *:
     #include <pthread.h>
     #include <stdint.h>
     #include <sys/mman.h>
+    /* Whole pages for what may be written to disk past the page cache. */
     static inline void *lt_alloc(size_t bytes) {
         void *p = NULL;
-        return posix_memalign(&p, 64, bytes) == 0 ? p : NULL;
+        return posix_memalign(&p, bytes < 65536 ? 64 : 4096, bytes) == 0 ? p : NULL;
     }
     #define lt_release(p) free(p)
     #define lt_atfork(before, after) pthread_atfork((before), (after), (after))
@@ -97,17 +98,17 @@ cdef void slabs_free(slab_s *slab) noexcept nogil:
         slab = following
 
 
-cdef slab_s *unlink_free(pool_s *pool, size_t bytes) noexcept nogil:
-    """A free slab of at least `bytes` and less than four times that, or NULL.  Call locked."""
+cdef slab_s *unlink_free(pool_s *pool, size_t bytes, bint exact) noexcept nogil:
+    """A free slab of `bytes`, or if not `exact` of less than four times that; NULL if there is none.  Call locked."""
     cdef int k = lt_log2(bytes)
-    cdef int last = k + 1 if k + 1 < SIZE_CLASSES else k
+    cdef int last = k + 1 if k + 1 < SIZE_CLASSES and not exact else k
     cdef slab_s **link
     cdef slab_s *slab
     while k <= last:
         link = &pool.free[k]
         while link[0] != NULL:
             slab = link[0]
-            if slab.bytes >= bytes:
+            if slab.bytes == bytes or (slab.bytes > bytes and not exact):
                 link[0] = slab.next
                 pool.free_bytes -= slab.bytes
                 pool.free_slabs -= 1
@@ -135,8 +136,8 @@ cdef slab_s *unlink_excess(pool_s *pool, size_t keep) noexcept nogil:
     return chain
 
 
-cdef slab_s *pool_take(pool_s *pool, size_t bytes, bint populate) noexcept nogil:
-    """A slab of at least `bytes`, or NULL if the limit or the machine says no.
+cdef slab_s *pool_take(pool_s *pool, size_t bytes, bint populate, bint exact) noexcept nogil:
+    """A slab of at least `bytes` (or exactly so many), or NULL if the limit or the machine says no.
 
     `populate`: all of it will be written, so a new one may have its pages faulted in at once.
     """
@@ -146,7 +147,7 @@ cdef slab_s *pool_take(pool_s *pool, size_t bytes, bint populate) noexcept nogil
         return NULL
     bytes = (bytes + 63) & ~<size_t>63
     lock_pools()
-    slab = unlink_free(pool, bytes)
+    slab = unlink_free(pool, bytes, exact)
     if slab != NULL:
         pool.recycled += 1
     else:
@@ -194,6 +195,32 @@ cdef void pool_give(pool_s *pool, slab_s *slab) noexcept nogil:
     excess = unlink_excess(pool, pool.retain)
     unlock_pools()
     slabs_free(excess)
+
+
+cdef char *pool_take_memory(pool_s *pool, size_t bytes) noexcept nogil:
+    """The memory alone of a slab of exactly `bytes` (a multiple of 64), or NULL."""
+    cdef slab_s *slab = pool_take(pool, bytes, False, True)
+    cdef char *data
+    if slab == NULL:
+        return NULL
+    data = slab.data
+    free(slab)
+    return data
+
+
+cdef void pool_give_memory(pool_s *pool, char *data, size_t bytes) noexcept nogil:
+    """Take memory back whose node stays elsewhere."""
+    cdef slab_s *shell = <slab_s *>malloc(sizeof(slab_s))
+    if shell != NULL:
+        shell.data = data
+        shell.bytes = bytes
+        pool_give(pool, shell)
+        return
+    lt_release(data)
+    lock_pools()
+    pool.used_bytes -= bytes
+    pool.used_slabs -= 1
+    unlock_pools()
 
 
 cdef void pool_trim(pool_s *pool, size_t keep) noexcept nogil:

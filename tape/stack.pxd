@@ -10,6 +10,7 @@ pin forbids what lies below to go unnoticed.  A closed tape has all three equal,
 
 from libc.string cimport memcpy
 
+from tape.residency cimport layers_s
 from tape.slab cimport pool_s, slab_s
 
 cdef extern from *:
@@ -27,11 +28,16 @@ cdef enum:
     TAPE_BUSY = 3       # pinned, or in use elsewhere
     TAPE_CLOSED = 4
     TAPE_STALE = 5      # a mark that was popped past, or of another tape
+    TAPE_SPILL = 6      # a slab could not be moved to or from its store
+    TAPE_CORRUPT = 7    # ... or came back changed
+    TAPE_LARGE = 8      # a block that no slab of a tape with a budget can hold
+    TAPE_INTERRUPTED = 9    # a signal handler raised during a wait; the exception is set
 
 cdef enum:
     INLINE_BYTES = 512          # 64 items of 8 bytes
     INLINE_ROOM = 528           # ... and what it takes to align them to 16 for every dtype
     FIRST_SLAB_BYTES = 4096     # slabs grow by four from here ...
+    PAGE = 4096                 # what budgeted slabs are a multiple of
     SLAB_BYTES = 1 << 20        # ... to here (both by measurement: benchmarks/slab_size.py)
 
 cdef enum guard_kind:
@@ -39,6 +45,7 @@ cdef enum guard_kind:
     GUARD_MARK = 1
     GUARD_PIN = 2
     GUARD_TOKEN = 3     # a mark whose memory is the tape's; it is known by its serial number
+    GUARD_HOLD = 4      # refuses like a pin, but what lies below may leave memory
 
 cdef struct guard_s:
     # A mark, or the pin of a live view: a position below which the tape must not sink unnoticed.
@@ -62,6 +69,7 @@ cdef struct tape_s:
     size_t spare_bytes
     size_t allocations      # slabs taken from the pool so far
     pool_s *pool
+    layers_s *layers        # NULL for a tape without a memory budget
     guard_s *guards         # marks and pins, highest position first
     long long tokens        # tokens given out so far
     int failed              # first status of a `tape_record` that found no room; what follows is dropped
@@ -71,6 +79,7 @@ cdef struct tape_s:
 
 # Life.  `slab_bytes` 0 and `pool` NULL stand for the defaults; an `itemsize` of 0 counts as 1.
 cdef void tape_init(tape_s *t, size_t itemsize, size_t slab_bytes, pool_s *pool) noexcept nogil
+cdef void tape_set_layers(tape_s *t, layers_s *layers) noexcept nogil
 cdef int tape_close(tape_s *t) noexcept nogil
 cdef void tape_free(tape_s *t) noexcept nogil
 
@@ -86,11 +95,14 @@ cdef int tape_extend(tape_s *t, const void *src, size_t bytes) noexcept nogil
 cdef int tape_read(tape_s *t, size_t pos, size_t bytes, void *out) noexcept nogil
 cdef int tape_take(tape_s *t, size_t bytes, void *out) noexcept nogil
 cdef int tape_truncate(tape_s *t, size_t pos) noexcept nogil
+cdef int tape_look(tape_s *t, size_t pos) noexcept nogil
+cdef slab_s *tape_find(const tape_s *t, size_t pos) noexcept nogil
 cdef char *tape_at(tape_s *t, size_t pos, size_t *run) noexcept nogil
 cdef char *tape_top(tape_s *t, size_t bytes) noexcept nogil
 cdef int tape_release(tape_s *t) noexcept nogil
 cdef int tape_mark(tape_s *t, guard_s *mark) noexcept nogil
 cdef int tape_pin(tape_s *t, guard_s *pin, size_t pos) noexcept nogil
+cdef int tape_hold(tape_s *t, guard_s *hold, size_t pos) noexcept nogil
 cdef void tape_drop(tape_s *t, guard_s *guard) noexcept nogil
 cdef int tape_rewind(tape_s *t, guard_s *mark) noexcept nogil
 cdef long long tape_token(tape_s *t) noexcept nogil

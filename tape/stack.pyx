@@ -4,6 +4,16 @@ from libc.stdint cimport SIZE_MAX
 from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memcpy
 
+from tape.layers cimport (
+    layers_free,
+    layers_lower,
+    layers_need,
+    layers_pin,
+    layers_raise,
+    layers_release,
+    layers_take,
+)
+from tape.residency cimport layers_s
 from tape.slab cimport pool_default, pool_give, pool_s, pool_take, slab_s
 from tape.spin cimport lt_atomic_store, lt_atomic_swap, lt_atomic_t
 
@@ -24,13 +34,17 @@ cdef extern from *:
     void LT_ASSERT(bint condition) noexcept nogil
 
 
+cdef enum:
+    VALIDATED_SLABS = 64    # more would make a checked build quadratic
+
+
 cdef inline size_t usable(const tape_s *t, const slab_s *seg) noexcept nogil:
     return seg.bytes - seg.bytes % t.itemsize
 
 
 cdef inline char *top_of(const tape_s *t, slab_s *seg) noexcept nogil:
-    """End of the items in `seg`."""
-    return t.cur if seg == t.seg else seg.fill
+    """End of the items in `seg`, which is in memory."""
+    return t.cur if seg == t.seg else seg.data + seg.filled
 
 
 cdef inline void settle(tape_s *t) noexcept nogil:
@@ -59,12 +73,15 @@ cdef void validate(tape_s *t) noexcept nogil:
         bytes += seg.bytes
     LT_ASSERT(slabs == t.spare_slabs and bytes == t.spare_bytes)
     seg = t.seg
-    while seg.prev != NULL:
-        LT_ASSERT(seg.base == seg.prev.base + <size_t>(seg.prev.fill - seg.prev.data))
+    slabs = 0
+    while seg.prev != NULL and slabs < VALIDATED_SLABS:
+        slabs += 1
+        LT_ASSERT(seg.base == seg.prev.base + seg.prev.filled)
         LT_ASSERT(seg.depth == seg.prev.depth + 1 and seg.held == seg.prev.held + seg.bytes)
         LT_ASSERT(seg.jump.depth < seg.depth)
         seg = seg.prev
-    LT_ASSERT(seg == &t.first and seg.base == 0 and seg.depth == 0 and seg.held == 0)
+    if slabs < VALIDATED_SLABS:
+        LT_ASSERT(seg == &t.first and seg.base == 0 and seg.depth == 0 and seg.held == 0)
 
 
 cdef inline void enter_segment(tape_s *t, slab_s *seg, char *cur) noexcept nogil:
@@ -85,20 +102,27 @@ cdef void tape_init(tape_s *t, size_t itemsize, size_t slab_bytes, pool_s *pool)
     t.spare_bytes = 0
     t.allocations = 0
     t.pool = pool if pool != NULL else pool_default()
+    t.layers = NULL
     t.guards = NULL
     t.tokens = 0
     t.failed = TAPE_OK
     t.in_use = 0
     t.first.data = <char *>((<size_t>&t.inline_buffer[0] + 15) & ~<size_t>15)
     t.first.bytes = INLINE_BYTES
-    t.first.fill = t.first.data
+    t.first.filled = 0
     t.first.base = 0
     t.first.depth = 0
     t.first.held = 0
     t.first.prev = NULL
     t.first.next = NULL
     t.first.jump = &t.first
+    t.first.owner = NULL
     enter_segment(t, &t.first, t.first.data)
+
+
+cdef void tape_set_layers(tape_s *t, layers_s *layers) noexcept nogil:
+    """Give an empty tape a memory budget; it takes over `layers`."""
+    t.layers = layers
 
 
 cdef inline bint closed(const tape_s *t) noexcept nogil:
@@ -114,21 +138,34 @@ cdef size_t tape_length(const tape_s *t) noexcept nogil:
 
 # ---------------------------------------------------------------------------------------------- growing
 
-cdef slab_s *add_slab(tape_s *t, size_t need, size_t hint) noexcept nogil:
-    """Link a new slab for at least `need` bytes above the current segment; NULL if there is none to be had."""
+cdef slab_s *add_slab(tape_s *t, size_t need, size_t hint, int *status) noexcept nogil:
+    """Link a new slab for at least `need` bytes above the current segment; NULL if there is none to be had, and why."""
     cdef slab_s *seg = t.seg
     cdef slab_s *slab
     cdef size_t bytes = FIRST_SLAB_BYTES if seg == &t.first else seg.bytes * 4
+    status[0] = TAPE_NOMEM
     while bytes < hint and bytes < t.slab_bytes:
         bytes *= 4
     if bytes > t.slab_bytes:
         bytes = t.slab_bytes
-    if bytes < need:
-        bytes = need
-    # A tape that filled eight times as much will most likely fill this one too.
-    slab = pool_take(t.pool, bytes, seg.held >= 8 * bytes)
+    if t.layers != NULL:
+        while bytes < need and bytes < t.slab_bytes:
+            bytes *= 4
+        if bytes > t.slab_bytes:
+            bytes = t.slab_bytes
+        if bytes < need:
+            status[0] = TAPE_LARGE
+            return NULL
+        slab = layers_take(t.layers, bytes, &t.in_use, status)
+    else:
+        if bytes < need:
+            bytes = need
+        # A tape that filled eight times as much will most likely fill this one too.
+        slab = pool_take(t.pool, bytes, seg.held >= 8 * bytes, False)
     if slab == NULL:
         return NULL
+    if t.layers == NULL:
+        slab.owner = NULL
     slab.prev = seg
     slab.next = NULL
     seg.next = slab
@@ -141,6 +178,7 @@ cdef slab_s *add_slab(tape_s *t, size_t need, size_t hint) noexcept nogil:
 cdef int grow(tape_s *t, size_t need, size_t hint) noexcept nogil:
     cdef slab_s *seg = t.seg
     cdef slab_s *above
+    cdef int status
     if closed(t):
         return TAPE_CLOSED
     if <size_t>(t.end - t.cur) >= need:
@@ -154,10 +192,10 @@ cdef int grow(tape_s *t, size_t need, size_t hint) noexcept nogil:
         # Round up, so that `need` fits below the last whole item of the slab.
         if need > SIZE_MAX // 4:
             return TAPE_NOMEM
-        above = add_slab(t, need + (t.itemsize - need % t.itemsize) % t.itemsize, hint)
+        above = add_slab(t, need + (t.itemsize - need % t.itemsize) % t.itemsize, hint, &status)
         if above == NULL:
-            return TAPE_NOMEM
-    seg.fill = t.cur
+            return status
+    seg.filled = <size_t>(t.cur - seg.data)
     above.base = seg.base + <size_t>(t.cur - seg.data)
     above.depth = seg.depth + 1
     above.held = seg.held + above.bytes
@@ -170,6 +208,8 @@ cdef int grow(tape_s *t, size_t need, size_t hint) noexcept nogil:
     t.spare_bytes -= above.bytes
     if above.held > t.high_bytes:
         t.high_bytes = above.held
+    if t.layers != NULL:
+        layers_raise(t.layers, seg, above)
     enter_segment(t, above, above.data)
     validate(t)
     return TAPE_OK
@@ -229,20 +269,7 @@ cdef int tape_extend(tape_s *t, const void *src, size_t bytes) noexcept nogil:
 
 # -------------------------------------------------------------------------------------------- shrinking
 
-cdef inline void unlink_guard(tape_s *t, guard_s *guard) noexcept nogil:
-    if guard.above != NULL:
-        guard.above.below = guard.below
-    else:
-        t.guards = guard.below
-    if guard.below != NULL:
-        guard.below.above = guard.above
-    if guard.kind == GUARD_TOKEN:
-        free(guard)
-    else:
-        guard.kind = GUARD_DEAD
-
-
-cdef slab_s *find(tape_s *t, size_t pos) noexcept nogil:
+cdef slab_s *tape_find(const tape_s *t, size_t pos) noexcept nogil:
     """The highest segment whose items begin at or below `pos`."""
     cdef slab_s *seg = t.seg
     while seg.base > pos:
@@ -250,26 +277,64 @@ cdef slab_s *find(tape_s *t, size_t pos) noexcept nogil:
     return seg
 
 
+cdef inline void unlink_guard(tape_s *t, guard_s *guard) noexcept nogil:
+    if guard.above != NULL:
+        guard.above.below = guard.below
+    else:
+        t.guards = guard.below
+    if guard.below != NULL:
+        guard.below.above = guard.above
+    if guard.kind == GUARD_PIN and t.layers != NULL and guard.pos > 0:
+        layers_pin(t.layers, tape_find(t, guard.pos - 1), -1)
+    if guard.kind == GUARD_TOKEN:
+        free(guard)
+    else:
+        guard.kind = GUARD_DEAD
+
+
+cdef inline bint refuses(const guard_s *guard) noexcept nogil:
+    return guard.kind == GUARD_PIN or guard.kind == GUARD_HOLD
+
+
+cdef inline void descend(tape_s *t, slab_s *seg, char *cur) noexcept nogil:
+    """Move the cursor down to `seg`, which is in memory."""
+    if t.layers != NULL:
+        if seg != t.seg:
+            layers_lower(t.layers, t.seg, seg)
+            seg.next = NULL     # its spare slab is kept by the layers
+    else:
+        t.spare_slabs += t.seg.depth - seg.depth
+        t.spare_bytes += t.seg.held - seg.held
+    enter_segment(t, seg, cur)
+
+
+cdef inline int need(tape_s *t, slab_s *seg, bint popping) noexcept nogil:
+    """Have `seg` in memory."""
+    return TAPE_OK if t.layers == NULL else layers_need(t.layers, seg, popping, &t.in_use)
+
+
 cdef int tape_truncate(tape_s *t, size_t pos) noexcept nogil:
     """Drop all above `pos`; marks above it die, a pin above it refuses (TAPE_BUSY) and nothing changes."""
     cdef guard_s *guard = t.guards
     cdef slab_s *seg
+    cdef int status
     if closed(t):
         return TAPE_CLOSED
     if pos > tape_length(t):
         return TAPE_EMPTY
     while guard != NULL and guard.pos > pos:
-        if guard.kind == GUARD_PIN:
+        if refuses(guard):
             return TAPE_BUSY
         guard = guard.below
-    while t.guards != guard:
-        unlink_guard(t, t.guards)
-    seg = find(t, pos)
+    seg = tape_find(t, pos)
     while seg.base == pos and seg.prev != NULL:     # the lowest place, so that no slab is held for no items
         seg = seg.prev
-    t.spare_slabs += t.seg.depth - seg.depth
-    t.spare_bytes += t.seg.held - seg.held
-    enter_segment(t, seg, seg.data + (pos - seg.base))
+    status = need(t, seg, True)
+    if status != TAPE_OK:
+        return status
+    while t.guards != guard:
+        unlink_guard(t, t.guards)
+    descend(t, seg, seg.data + (pos - seg.base))
     validate(t)
     return TAPE_OK
 
@@ -278,23 +343,29 @@ cdef int tape_unwind(tape_s *t) noexcept nogil:
     """Called with `cur == begin`: makes the newest item lie between them, or says why there is none to pop."""
     cdef size_t length = tape_length(t)
     cdef guard_s *guard = t.guards
-    cdef slab_s *seg
+    cdef slab_s *seg = t.seg
+    cdef int status
     if closed(t):
         return TAPE_CLOSED
     if length == 0:
         return TAPE_EMPTY
     while guard != NULL and guard.pos == length:
-        if guard.kind == GUARD_PIN:
+        if refuses(guard):
             return TAPE_BUSY
         guard = guard.below
+    if t.cur == seg.data:
+        seg = seg.prev
+        while seg.filled == 0:
+            seg = seg.prev
+    status = need(t, seg, True)
+    if status != TAPE_OK:
+        return status
     while t.guards != guard:
         unlink_guard(t, t.guards)
-    settle(t)
-    while t.cur == t.begin:
-        seg = t.seg.prev
-        t.spare_slabs += 1
-        t.spare_bytes += t.seg.bytes
-        enter_segment(t, seg, seg.fill)
+    if seg == t.seg:
+        settle(t)
+    else:
+        descend(t, seg, seg.data + seg.filled)
     validate(t)
     return TAPE_OK
 
@@ -303,14 +374,18 @@ cdef int tape_read(tape_s *t, size_t pos, size_t bytes, void *out) noexcept nogi
     """Copy `bytes` from position `pos` up."""
     cdef slab_s *seg
     cdef size_t chunk, end
+    cdef int status
     if closed(t):
         return TAPE_CLOSED
     if bytes > tape_length(t) or pos > tape_length(t) - bytes:
         return TAPE_EMPTY
     if bytes == 0:
         return TAPE_OK
-    seg = find(t, pos + bytes - 1)
+    seg = tape_find(t, pos + bytes - 1)
     while bytes > 0:
+        status = need(t, seg, False)
+        if status != TAPE_OK:
+            return status
         end = pos + bytes
         chunk = end - (seg.base if seg.base > pos else pos)
         memcpy(<char *>out + (bytes - chunk), seg.data + (end - seg.base - chunk), chunk)
@@ -329,20 +404,34 @@ cdef int tape_take(tape_s *t, size_t bytes, void *out) noexcept nogil:
     if bytes > length:
         return TAPE_EMPTY
     while guard != NULL and guard.pos > length - bytes:
-        if guard.kind == GUARD_PIN:
+        if refuses(guard):
             return TAPE_BUSY
         guard = guard.below
+    if t.cur == t.begin and bytes > 0:      # so that the slab below is popped, not looked at
+        status = tape_unwind(t)
+        if status != TAPE_OK:
+            return status
     status = tape_read(t, length - bytes, bytes, out)
     return status if status != TAPE_OK else tape_truncate(t, length - bytes)
 
 
+cdef int tape_look(tape_s *t, size_t pos) noexcept nogil:
+    """Have the item at `pos` in memory, until the next operation on the tape."""
+    if closed(t):
+        return TAPE_CLOSED
+    return TAPE_EMPTY if pos >= tape_length(t) else need(t, tape_find(t, pos), False)
+
+
 cdef char *tape_at(tape_s *t, size_t pos, size_t *run) noexcept nogil:
-    """Address of the item at `pos`; `run` gets the bytes of items that follow it without a gap.  NULL past the end."""
+    """Address of the item at `pos`; `run` gets the bytes of items that follow it without a gap.
+
+    NULL past the end, or where `tape_look` fails.
+    """
     cdef slab_s *seg
     cdef char *item
-    if pos >= tape_length(t):
+    if tape_look(t, pos) != TAPE_OK:
         return NULL
-    seg = find(t, pos)
+    seg = tape_find(t, pos)
     item = seg.data + (pos - seg.base)
     run[0] = <size_t>(top_of(t, seg) - item)
     return item
@@ -361,16 +450,7 @@ cdef char *tape_top(tape_s *t, size_t bytes) noexcept nogil:
 
 # ----------------------------------------------------------------------------------------------- guards
 
-cdef int tape_mark(tape_s *t, guard_s *mark) noexcept nogil:
-    """Make `mark` a live mark of the present length."""
-    cdef int status = tape_pin(t, mark, tape_length(t))
-    if status == TAPE_OK:
-        mark.kind = GUARD_MARK
-    return status
-
-
-cdef int tape_pin(tape_s *t, guard_s *pin, size_t pos) noexcept nogil:
-    """Refuse every shrinking below `pos` until `pin` is dropped."""
+cdef int link_guard(tape_s *t, guard_s *guard, size_t pos, guard_kind kind) noexcept nogil:
     cdef guard_s *above = NULL
     cdef guard_s *below = t.guards
     if closed(t):
@@ -378,19 +458,37 @@ cdef int tape_pin(tape_s *t, guard_s *pin, size_t pos) noexcept nogil:
     while below != NULL and below.pos > pos:
         above = below
         below = below.below
-    pin.pos = pos
-    pin.kind = GUARD_PIN
-    pin.above = above
-    pin.below = below
+    guard.pos = pos
+    guard.kind = kind
+    guard.above = above
+    guard.below = below
     if below != NULL:
-        below.above = pin
+        below.above = guard
     if above != NULL:
-        above.below = pin
+        above.below = guard
     else:
-        t.guards = pin
+        t.guards = guard
     settle(t)
     validate(t)
     return TAPE_OK
+
+
+cdef int tape_mark(tape_s *t, guard_s *mark) noexcept nogil:
+    """Make `mark` a live mark of the present length."""
+    return link_guard(t, mark, tape_length(t), GUARD_MARK)
+
+
+cdef int tape_hold(tape_s *t, guard_s *hold, size_t pos) noexcept nogil:
+    """Refuse every shrinking below `pos` until `hold` is dropped."""
+    return link_guard(t, hold, pos, GUARD_HOLD)
+
+
+cdef int tape_pin(tape_s *t, guard_s *pin, size_t pos) noexcept nogil:
+    """The same, and the slab with the item below `pos`, which is in memory, stays there."""
+    cdef int status = link_guard(t, pin, pos, GUARD_PIN)
+    if status == TAPE_OK and t.layers != NULL and pos > 0:
+        layers_pin(t.layers, tape_find(t, pos - 1), 1)
+    return status
 
 
 cdef void tape_drop(tape_s *t, guard_s *guard) noexcept nogil:
@@ -445,6 +543,8 @@ cdef int tape_release(tape_s *t) noexcept nogil:
     cdef slab_s *above
     if closed(t):
         return TAPE_CLOSED
+    if t.layers != NULL:
+        layers_release(t.layers)
     slab = t.seg.next
     t.seg.next = NULL
     while slab != NULL:
@@ -465,10 +565,13 @@ cdef int tape_close(tape_s *t) noexcept nogil:
     if status != TAPE_OK:
         return status
     while t.guards != NULL:     # marks of the empty tape
-        if t.guards.kind == GUARD_PIN:
+        if refuses(t.guards):
             return TAPE_BUSY
         unlink_guard(t, t.guards)
     tape_release(t)
+    if t.layers != NULL:
+        layers_free(t.layers)
+        t.layers = NULL
     t.cur = t.begin = t.end = NULL
     return TAPE_OK
 

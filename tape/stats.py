@@ -26,6 +26,25 @@ class PoolStats:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerStats:
+    bytes: int
+    resident_bytes: int
+    spilled_bytes: int
+    budget_bytes: int
+    file_bytes: int
+    bytes_written: int
+    bytes_read: int
+    write_stalls: int
+    write_stall_seconds: float
+    read_stalls: int
+    read_stall_seconds: float
+    prefetch_hits: int
+    prefetch_misses: int
+    write_seconds: float
+    read_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class TapeStats:
     """A `Tape` at one moment.  Sizes in bytes."""
 
@@ -47,6 +66,8 @@ class TapeStats:
     pins: int
     """Live views into the tape."""
     pool: PoolStats
+    layers: LayerStats | None = None
+    """What a tape with a memory budget has where, and moved."""
 
     def __str__(self) -> str:
         return (

@@ -1,0 +1,512 @@
+"""A tape with a memory budget at the borders of its slabs (see layers.pxd)."""
+
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memset
+
+from tape.mover cimport WAIT_OK, ask_to_read, ask_to_write, free_one, join_threads, wait_progress
+from tape.residency cimport (
+    MAX_STORES,
+    STORE_CORRUPT,
+    STORE_FOREIGN,
+    budget_s,
+    count_memory,
+    drop,
+    evict,
+    fault_s,
+    forget_slot,
+    layers_s,
+    next_to_write,
+    next_victim,
+    set_browsed,
+    short_of,
+    store_ref_s,
+    traffic_s,
+    wants_reads,
+)
+from tape.slab cimport (
+    AHEAD_OF_NOTHING,
+    SLAB_CLEAN,
+    SLAB_DIRTY,
+    SLAB_READING,
+    SLAB_SPILLED,
+    SLAB_WRITING,
+    pool_give,
+    pool_give_memory,
+    pool_s,
+    pool_take,
+    pool_take_memory,
+    slab_s,
+)
+from tape.spin cimport lt_atomic_t, lt_spin_lock, lt_spin_unlock
+from tape.sync cimport (
+    lt_clock,
+    lt_cond_destroy,
+    lt_cond_init,
+    lt_cond_wake,
+    lt_mutex_destroy,
+    lt_mutex_init,
+    lt_mutex_lock,
+    lt_mutex_unlock,
+)
+
+cdef extern from *:
+    """
+    #if defined(_WIN32)
+    #define lt_atfork3(before, parent, child) 0
+    #else
+    #include <pthread.h>
+    #define lt_atfork3(before, parent, child) pthread_atfork((before), (parent), (child))
+    #endif
+    """
+    int lt_atfork3(
+        void (*before)() noexcept nogil, void (*parent)() noexcept nogil, void (*child)() noexcept nogil
+    ) noexcept nogil
+
+# -------------------------------------------------------------------------------------- budgets and tapes
+
+cdef lt_atomic_t budgets_lock = 0
+cdef budget_s *budgets = NULL       # all of the process, for forks and for its end
+
+
+cdef void budget_init(budget_s *b, size_t limit) noexcept nogil:
+    memset(b, 0, sizeof(budget_s))
+    lt_mutex_init(&b.lock)
+    lt_cond_init(&b.to_write)
+    lt_cond_init(&b.to_read)
+    lt_cond_init(&b.progress)
+    b.limit = limit
+    global budgets
+    lt_spin_lock(&budgets_lock)
+    b.next = budgets
+    budgets = b
+    lt_spin_unlock(&budgets_lock)
+
+
+cdef void budget_free(budget_s *b) noexcept nogil:
+    """The end of a budget that has no tapes."""
+    cdef budget_s **link = &budgets
+    lt_spin_lock(&budgets_lock)
+    while link[0] != b:
+        link = &link[0].next
+    link[0] = b.next
+    lt_spin_unlock(&budgets_lock)
+    lt_mutex_lock(&b.lock)
+    join_threads(b)
+    lt_mutex_unlock(&b.lock)
+    lt_mutex_destroy(&b.lock)
+    lt_cond_destroy(&b.to_write)
+    lt_cond_destroy(&b.to_read)
+    lt_cond_destroy(&b.progress)
+
+
+cdef void budgets_stop() noexcept nogil:
+    """End all threads; from now on, whoever needs a transfer makes it.  For the end of the process."""
+    cdef budget_s *b
+    lt_spin_lock(&budgets_lock)
+    b = budgets
+    lt_spin_unlock(&budgets_lock)
+    while b != NULL:
+        lt_mutex_lock(&b.lock)
+        b.stop = True
+        join_threads(b)
+        b.no_threads = True
+        lt_mutex_unlock(&b.lock)
+        b = b.next
+
+
+cdef layers_s *layers_new(budget_s *b, pool_s *pool, size_t slab_bytes, bint prefetch) noexcept nogil:
+    """A tape joins the budget; NULL if there is no memory for the struct."""
+    cdef layers_s *l = <layers_s *>calloc(1, sizeof(layers_s))
+    if l == NULL:
+        return NULL
+    l.budget = b
+    l.pool = pool
+    l.slab_bytes = slab_bytes
+    l.prefetch = prefetch
+    lt_mutex_lock(&b.lock)
+    l.next = b.tapes
+    b.tapes = l
+    if slab_bytes > b.largest:
+        b.largest = slab_bytes
+    lt_mutex_unlock(&b.lock)
+    return l
+
+
+cdef void layers_free(layers_s *l) noexcept nogil:
+    """An empty tape leaves its budget; waits for its transfers to end.  Its stores may be closed then."""
+    cdef budget_s *b = l.budget
+    cdef layers_s **link
+    cdef int in_use = 1     # no signal handlers: this does not fail
+    lt_mutex_lock(&b.lock)
+    release(l)
+    while l.in_flight > 0:
+        wait_progress(b, &in_use)
+    while free_one(b):
+        pass
+    while l.in_flight > 0:      # slots that the threads are freeing
+        wait_progress(b, &in_use)
+    link = &b.tapes
+    while link[0] != l:
+        link = &link[0].next
+    link[0] = l.next
+    if b.tapes == NULL:
+        join_threads(b)
+    lt_mutex_unlock(&b.lock)
+    free(l.slabs)
+    free(l)
+
+
+cdef void layers_snapshot(layers_s *l, traffic_s *traffic, fault_s *fault) noexcept nogil:
+    """What a tape moved so far (where `traffic` is given), and what went wrong last."""
+    lt_mutex_lock(&l.budget.lock)
+    if traffic != NULL:
+        traffic[0] = l.traffic
+    fault[0] = l.fault
+    lt_mutex_unlock(&l.budget.lock)
+
+
+cdef int layers_add_store(layers_s *l, store_ref_s store) noexcept nogil:
+    """One more store, tried when those before it refuse.  LAYERS_NOMEM if there are too many."""
+    cdef budget_s *b = l.budget
+    cdef int status = LAYERS_OK
+    lt_mutex_lock(&b.lock)
+    if l.store_count == MAX_STORES:
+        status = LAYERS_NOMEM
+    else:
+        l.stores[l.store_count] = store
+        l.store_count += 1
+        l.blocked = False
+    lt_mutex_unlock(&b.lock)
+    return status
+
+
+# ------------------------------------------------------------------------------------------------- memory
+
+cdef bint steal_spare(budget_s *b) noexcept nogil:
+    """Take back the slab that some tape keeps for its next growth."""
+    cdef layers_s *l = b.tapes
+    while l != NULL:
+        if l.spare != NULL:
+            release(l)
+            return True
+        l = l.next
+    return False
+
+
+cdef int make_room(layers_s *l, size_t bytes, bint looking, int *in_use) noexcept nogil:
+    """Take `bytes` from the budget, evicting what is needed last; waits for the disk only where nothing is clean.
+
+    Whatever failed before is tried again, once: the disk may have room by now.
+    """
+    cdef budget_s *b = l.budget
+    cdef slab_s *victim
+    cdef layers_s *other
+    cdef size_t failures = b.failures
+    cdef double since = 0
+    cdef int status = LAYERS_OK
+    while b.used + bytes > b.limit:
+        if steal_spare(b):
+            continue
+        victim = next_victim(b, looking)
+        if victim != NULL:
+            evict(victim)
+            continue
+        if since == 0:
+            since = lt_clock()
+            b.waiting += 1
+            l.traffic.write_stalls += 1
+            other = b.tapes
+            while other != NULL:
+                other.blocked = False
+                other = other.next
+        if b.writing == 0 and next_to_write(b) == NULL:
+            if l.foreign:
+                b.fault.status = STORE_FOREIGN
+                b.fault.reading = False
+                b.fault.bytes = bytes
+            status = LAYERS_SPILL if l.foreign or b.failures != failures else LAYERS_NOMEM
+            break
+        ask_to_write(b)
+        if wait_progress(b, in_use) != WAIT_OK:
+            status = LAYERS_INTERRUPTED
+            break
+    if since != 0:
+        b.waiting -= 1
+        l.traffic.write_stall_seconds += lt_clock() - since
+    if status == LAYERS_OK:
+        count_memory(l, bytes)
+    elif status == LAYERS_SPILL:
+        l.fault = b.fault       # it may be another tape's store that is full
+    return status
+
+
+cdef slab_s *layers_take(layers_s *l, size_t bytes, int *in_use, int *status) noexcept nogil:
+    """A slab of exactly `bytes` for the tape to grow by, or NULL and why."""
+    cdef budget_s *b = l.budget
+    cdef slab_s *slab = NULL
+    cdef slab_s **slabs
+    lt_mutex_lock(&b.lock)
+    status[0] = LAYERS_OK
+    if l.count == l.capacity:
+        slabs = <slab_s **>realloc(l.slabs, 2 * (l.capacity + 8) * sizeof(slab_s *))
+        if slabs == NULL:
+            status[0] = LAYERS_NOMEM
+        else:
+            l.slabs = slabs
+            l.capacity = 2 * (l.capacity + 8)
+    if status[0] == LAYERS_OK and l.spare != NULL and bytes == l.slab_bytes:
+        slab = l.spare
+        l.spare = NULL
+    elif status[0] == LAYERS_OK:
+        status[0] = make_room(l, bytes, False, in_use)
+    lt_mutex_unlock(&b.lock)
+    if slab != NULL or status[0] != LAYERS_OK:
+        return slab
+    slab = pool_take(l.pool, bytes, False, True)
+    if slab == NULL:
+        lt_mutex_lock(&b.lock)
+        count_memory(l, -<ptrdiff_t>bytes)
+        lt_mutex_unlock(&b.lock)
+        status[0] = LAYERS_NOMEM
+        return NULL
+    slab.state = SLAB_DIRTY
+    slab.owner = l if bytes == l.slab_bytes else NULL
+    slab.pins = slab.error = 0
+    slab.stale = slab.orphan = slab.browsed = False
+    slab.ahead = AHEAD_OF_NOTHING
+    slab.newer = slab.older = slab.queued = NULL
+    return slab
+
+
+cdef void release(layers_s *l) noexcept nogil:
+    if l.spare != NULL:
+        drop(l, l.spare)
+        l.spare = NULL
+
+
+cdef void layers_release(layers_s *l) noexcept nogil:
+    """Give the spare slab back."""
+    lt_mutex_lock(&l.budget.lock)
+    release(l)
+    lt_mutex_unlock(&l.budget.lock)
+
+
+# -------------------------------------------------------------------------------------- moving the cursor
+
+cdef void layers_raise(layers_s *l, slab_s *below, slab_s *above) noexcept nogil:
+    """The cursor goes up from `below`, which it may have changed, into `above`, which is new."""
+    cdef budget_s *b = l.budget
+    lt_mutex_lock(&b.lock)
+    if below.owner != NULL:
+        if below.state == SLAB_CLEAN:
+            forget_slot(l, below)
+            below.state = SLAB_DIRTY
+            b.clean -= below.bytes
+        elif below.state == SLAB_WRITING:
+            below.stale = True
+    if above.owner != NULL:
+        above.index = l.count
+        l.slabs[l.count] = above
+        l.count += 1
+    l.held = NULL
+    l.rising = True
+    l.popped_at = 0
+    l.traffic.length = above.base
+    if short_of(b) > 0 and l.count > 1:
+        ask_to_write(b)
+    lt_mutex_unlock(&b.lock)
+
+
+cdef void layers_lower(layers_s *l, slab_s *top, slab_s *to) noexcept nogil:
+    """The cursor comes down from `top` to `to`, which is in memory; what lies above is dropped."""
+    cdef budget_s *b = l.budget
+    cdef slab_s *below
+    cdef size_t slabs = 0
+    cdef double now
+    lt_mutex_lock(&b.lock)
+    while top != to:
+        below = top.prev
+        if top.owner == NULL:       # one of the first, small ones
+            count_memory(l, -<ptrdiff_t>top.bytes)
+            pool_give(l.pool, top)
+        else:
+            l.count -= 1
+            slabs += 1
+            keep_or_drop(l, top)
+        top = below
+    if l.low > l.count:
+        l.low = l.count
+    l.rising = False
+    l.traffic.length = to.base
+    now = lt_clock()
+    if slabs == 1 and l.popped_at > 0:
+        now -= l.popped_at
+        l.pop_seconds = now if l.pop_seconds <= 0 else 0.75 * l.pop_seconds + 0.25 * now
+        now += l.popped_at
+    l.popped_at = now
+    if b.garbage != NULL:
+        ask_to_write(b)
+    if wants_reads(l):
+        ask_to_read(b)
+    lt_mutex_unlock(&b.lock)
+
+
+cdef void keep_or_drop(layers_s *l, slab_s *slab) noexcept nogil:
+    """One empty slab is kept: a cursor that goes to and fro over a border moves no memory."""
+    cdef budget_s *b = l.budget
+    cdef bint in_memory = slab.state == SLAB_DIRTY or slab.state == SLAB_CLEAN
+    if l.held == slab:
+        l.held = NULL
+    if l.spare != NULL or not in_memory:
+        drop(l, slab)
+        return
+    if slab.browsed:
+        set_browsed(l, slab, False)
+    if slab.state == SLAB_CLEAN:
+        forget_slot(l, slab)
+        slab.state = SLAB_DIRTY
+        b.clean -= slab.bytes
+    slab.ahead = AHEAD_OF_NOTHING
+    slab.error = 0
+    l.spare = slab
+
+
+cdef int fetch(layers_s *l, slab_s *slab, bint popping, int *in_use) noexcept nogil:
+    """Wait until a slab is in memory, having it read if nobody does yet."""
+    cdef budget_s *b = l.budget
+    cdef int status = LAYERS_OK
+    cdef bint asked = False
+    cdef double since = lt_clock()
+    l.traffic.read_stalls += 1
+    while slab.state == SLAB_SPILLED or slab.state == SLAB_READING:
+        if slab.state == SLAB_SPILLED:
+            if asked and slab.error != 0:
+                status = LAYERS_CORRUPT if slab.error == STORE_CORRUPT else LAYERS_SPILL
+                slab.error = 0
+                break
+            status = make_room(l, slab.bytes, not popping, in_use)
+            if status != LAYERS_OK:
+                break
+            if slab.state != SLAB_SPILLED:      # read ahead, while this waited for room
+                count_memory(l, -<ptrdiff_t>slab.bytes)
+                continue
+            slab.data = pool_take_memory(l.pool, slab.bytes)
+            if slab.data == NULL:
+                count_memory(l, -<ptrdiff_t>slab.bytes)
+                status = LAYERS_NOMEM
+                break
+            asked = True
+            slab.error = 0
+            slab.state = SLAB_READING
+            slab.ahead = AHEAD_OF_NOTHING
+            l.traffic.spilled -= slab.bytes
+            l.in_flight += 1
+            slab.queued = b.wanted
+            b.wanted = slab
+        ask_to_read(b)
+        if wait_progress(b, in_use) != WAIT_OK:
+            status = LAYERS_INTERRUPTED
+            break
+    since = lt_clock() - since
+    l.traffic.read_stall_seconds += since
+    if l.popped_at > 0:
+        l.popped_at += since        # the speed of popping is that between waits
+    return status
+
+
+cdef int layers_need(layers_s *l, slab_s *slab, bint popping, int *in_use) noexcept nogil:
+    """Have `slab` in memory, where it stays until the next look or move of the cursor."""
+    cdef budget_s *b = l.budget
+    cdef int status = LAYERS_OK
+    if slab.owner == NULL:
+        return LAYERS_OK
+    lt_mutex_lock(&b.lock)
+    l.held = slab
+    if not popping:
+        if slab.index != l.looked:
+            l.look_step = 1 if slab.index == l.looked + 1 else -1 if slab.index + 1 == l.looked else 0
+        l.looked = slab.index
+    if slab.state == SLAB_SPILLED or slab.state == SLAB_READING:
+        l.traffic.misses += 1
+        status = fetch(l, slab, popping, in_use)
+        if status == LAYERS_OK and not popping:
+            set_browsed(l, slab, True)
+    elif slab.ahead != AHEAD_OF_NOTHING:
+        l.traffic.hits += 1
+    if status == LAYERS_OK:
+        slab.ahead = AHEAD_OF_NOTHING
+        if slab.browsed:
+            set_browsed(l, slab, not popping)
+        if not popping and l.look_step != 0 and wants_reads(l):
+            ask_to_read(b)
+    else:
+        l.held = NULL
+    lt_mutex_unlock(&b.lock)
+    return status
+
+
+cdef void layers_pin(layers_s *l, slab_s *slab, int pins) noexcept nogil:
+    """A view into the slab appears (1) or is gone (-1)."""
+    if slab.owner == NULL:
+        return
+    lt_mutex_lock(&l.budget.lock)
+    slab.pins += pins
+    lt_mutex_unlock(&l.budget.lock)
+
+
+# --------------------------------------------------------------------------------------------------- forks
+
+cdef void before_fork() noexcept nogil:
+    cdef budget_s *b
+    lt_spin_lock(&budgets_lock)
+    b = budgets
+    while b != NULL:
+        lt_mutex_lock(&b.lock)
+        b = b.next
+
+
+cdef void after_fork_in_parent() noexcept nogil:
+    cdef budget_s *b = budgets
+    while b != NULL:
+        lt_mutex_unlock(&b.lock)
+        b = b.next
+    lt_spin_unlock(&budgets_lock)
+
+
+cdef void after_fork_in_child() noexcept nogil:
+    """The threads are the parent's, and so are the files: what is in memory can be used, what is not is an error."""
+    cdef budget_s *b = budgets
+    cdef layers_s *l
+    cdef slab_s *slab
+    cdef size_t i
+    while b != NULL:
+        lt_mutex_init(&b.lock)
+        lt_cond_init(&b.to_write)
+        lt_cond_init(&b.to_read)
+        lt_cond_init(&b.progress)
+        b.writers = b.readers = 0
+        b.writing = b.waiting = 0
+        b.wanted = NULL
+        b.garbage = NULL
+        l = b.tapes
+        while l != NULL:
+            l.foreign = True
+            l.in_flight = 0
+            l.writing = l.reading = 0
+            for i in range(l.count):
+                slab = l.slabs[i]
+                if slab.state == SLAB_WRITING:
+                    slab.state = SLAB_DIRTY
+                elif slab.state == SLAB_READING:
+                    slab.state = SLAB_SPILLED
+                    l.traffic.spilled += slab.bytes
+                    count_memory(l, -<ptrdiff_t>slab.bytes)
+                    pool_give_memory(l.pool, slab.data, slab.bytes)
+                    slab.data = NULL
+            l = l.next
+        b = b.next
+    lt_spin_unlock(&budgets_lock)
+
+
+if lt_atfork3(before_fork, after_fork_in_parent, after_fork_in_child) != 0:
+    raise MemoryError("no memory for the fork handlers of memory budgets")

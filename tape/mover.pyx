@@ -1,0 +1,319 @@
+"""The background threads that carry slabs, and how to wait for them (see mover.pxd)."""
+
+from libc.stdlib cimport free
+
+from tape.residency cimport (
+    STORE_CORRUPT,
+    STORE_FOREIGN,
+    budget_s,
+    count_memory,
+    fault_s,
+    forget_slot,
+    layers_s,
+    leave_memory,
+    next_to_read,
+    next_to_write,
+    set_browsed,
+    short_of,
+    slot_s,
+    store_ref_s,
+)
+from tape.slab cimport (
+    AHEAD_OF_LOOKS,
+    AHEAD_OF_NOTHING,
+    SLAB_CLEAN,
+    SLAB_DIRTY,
+    SLAB_READING,
+    SLAB_WRITING,
+    pool_give,
+    pool_take_memory,
+    slab_s,
+)
+from tape.sync cimport (
+    lt_clock,
+    lt_cond_wait,
+    lt_cond_wait_ms,
+    lt_cond_wake,
+    lt_mutex_lock,
+    lt_mutex_unlock,
+)
+from tape.xxh64 cimport lt_xxh64
+
+cdef extern from "Python.h":
+    ctypedef struct PyThreadState:
+        pass
+    int PyGILState_Check() noexcept nogil
+    int PyErr_CheckSignals() noexcept nogil
+    PyThreadState *PyEval_SaveThread() noexcept nogil
+    void PyEval_RestoreThread(PyThreadState *state) noexcept nogil
+
+cdef extern from "pythread.h":
+    unsigned long PYTHREAD_INVALID_THREAD_ID
+    unsigned long PyThread_start_new_thread(void (*body)(void *) noexcept nogil, void *arg) noexcept nogil
+
+cdef enum:
+    THREADS = 2     # of each kind
+
+
+cdef inline void began(int *count, double *since) noexcept nogil:
+    if count[0] == 0:
+        since[0] = lt_clock()
+    count[0] += 1
+
+
+cdef inline void ended(int *count, double *since, double *seconds) noexcept nogil:
+    count[0] -= 1
+    if count[0] == 0:
+        seconds[0] += lt_clock() - since[0]
+
+
+cdef void blame(fault_s *fault, layers_s *l, slab_s *slab, int status, void *store, bint reading) noexcept nogil:
+    fault.status = status
+    fault.store = store
+    fault.reading = reading
+    fault.bytes = slab.bytes
+    fault.slab = slab.index
+    fault.offset = slab.base
+
+
+# --------------------------------------------------------------------------------------------- one transfer
+
+
+cdef bint write_one(budget_s *b) noexcept nogil:
+    """Write the slab that is needed last; False if there is none to write."""
+    cdef slab_s *slab = next_to_write(b)
+    cdef layers_s *l
+    cdef store_ref_s *store
+    cdef int k, last, status = 0
+    cdef long long slot = 0
+    cdef unsigned long long checksum
+    if slab == NULL:
+        return False
+    l = <layers_s *>slab.owner
+    slab.state = SLAB_WRITING
+    slab.stale = False
+    b.writing += slab.bytes
+    l.in_flight += 1
+    began(&l.writing, &l.writing_since)
+    last = l.store_count
+    lt_mutex_unlock(&b.lock)
+
+    checksum = lt_xxh64(slab.data, slab.bytes)
+    for k in range(last):       # the first store that takes it
+        store = &l.stores[k]
+        status = store.call.write(store.object, slab.data, slab.bytes, &slot)
+        if status == 0:
+            break
+
+    lt_mutex_lock(&b.lock)
+    b.writing -= slab.bytes
+    l.in_flight -= 1
+    ended(&l.writing, &l.writing_since, &l.traffic.write_seconds)
+    if status == 0:
+        slab.slot = slot
+        slab.store = k
+        slab.checksum = checksum
+        l.traffic.written += slab.bytes
+    else:
+        l.blocked = True
+        b.failures += 1
+        blame(&b.fault, l, slab, status, l.stores[last - 1].object, False)
+        l.fault = b.fault
+    if slab.orphan:
+        if status == 0:
+            forget_slot(l, slab)
+        count_memory(l, -<ptrdiff_t>slab.bytes)
+        pool_give(l.pool, slab)
+    elif status == 0 and not slab.stale:
+        slab.state = SLAB_CLEAN
+        b.clean += slab.bytes
+    else:
+        if status == 0:
+            forget_slot(l, slab)
+        slab.state = SLAB_DIRTY
+    lt_cond_wake(&b.progress)
+    return True
+
+
+cdef slab_s *wanted_slab(budget_s *b) noexcept nogil:
+    """The first slab that somebody waits for, or NULL; it is READING and has memory."""
+    cdef slab_s *slab = b.wanted
+    if slab != NULL:
+        b.wanted = slab.queued
+        slab.queued = NULL
+    return slab
+
+
+cdef bint start_ahead(slab_s *slab) noexcept nogil:
+    """Give a spilled slab memory that is free."""
+    cdef layers_s *l = <layers_s *>slab.owner
+    slab.data = pool_take_memory(l.pool, slab.bytes)
+    if slab.data == NULL:
+        return False
+    slab.state = SLAB_READING
+    l.traffic.spilled -= slab.bytes
+    l.in_flight += 1
+    count_memory(l, slab.bytes)
+    return True
+
+
+cdef bint read_one(budget_s *b) noexcept nogil:
+    """Read the slab that somebody waits for, else one that will be needed; False if there is none."""
+    cdef slab_s *slab = wanted_slab(b)
+    cdef layers_s *l
+    cdef store_ref_s *store
+    cdef int status = 0
+    cdef double start
+    if slab == NULL:
+        slab = next_to_read(b)
+        if slab == NULL or not start_ahead(slab):
+            return False
+    l = <layers_s *>slab.owner
+    store = &l.stores[slab.store]
+    began(&l.reading, &l.reading_since)
+    lt_mutex_unlock(&b.lock)
+
+    start = lt_clock()
+    if l.foreign:
+        status = STORE_FOREIGN
+    elif not slab.orphan:
+        status = store.call.read(store.object, slab.slot, slab.data, slab.bytes)
+        if status == 0 and lt_xxh64(slab.data, slab.bytes) != slab.checksum:
+            status = STORE_CORRUPT
+    start = lt_clock() - start
+
+    lt_mutex_lock(&b.lock)
+    l.in_flight -= 1
+    ended(&l.reading, &l.reading_since, &l.traffic.read_seconds)
+    if slab.orphan:
+        forget_slot(l, slab)
+        count_memory(l, -<ptrdiff_t>slab.bytes)
+        pool_give(l.pool, slab)
+    elif status == 0:
+        l.traffic.read += slab.bytes
+        # Two read at once, so a slab arrives every half of the time that one takes.
+        start /= THREADS
+        l.fetch_seconds = start if l.fetch_seconds <= 0 else 0.75 * l.fetch_seconds + 0.25 * start
+        slab.state = SLAB_CLEAN
+        b.clean += slab.bytes
+        if slab.ahead == AHEAD_OF_LOOKS:
+            set_browsed(l, slab, True)
+        elif slab.index < l.low:
+            l.low = slab.index
+    else:
+        slab.error = status
+        blame(&l.fault, l, slab, status, store.object, True)
+        slab.ahead = AHEAD_OF_NOTHING
+        leave_memory(l, slab)
+    lt_cond_wake(&b.progress)
+    return True
+
+
+cdef bint free_one(budget_s *b) noexcept nogil:
+    """Have the store forget a slot that is no longer needed; False if there is none."""
+    cdef slot_s *note = b.garbage
+    cdef layers_s *l
+    if note == NULL:
+        return False
+    b.garbage = note.next
+    l = note.layers
+    if not l.foreign:
+        l.in_flight += 1
+        lt_mutex_unlock(&b.lock)
+        l.stores[note.store].call.free(l.stores[note.store].object, note.slot, note.bytes)
+        lt_mutex_lock(&b.lock)
+        l.in_flight -= 1
+        lt_cond_wake(&b.progress)
+    free(note)
+    return True
+
+
+# --------------------------------------------------------------------------------------------- the threads
+
+
+cdef void writer(void *arg) noexcept nogil:
+    cdef budget_s *b = <budget_s *>arg
+    lt_mutex_lock(&b.lock)
+    while b.tapes != NULL and not b.stop:
+        if free_one(b):
+            continue
+        if (b.waiting > 0 or short_of(b) > 0) and write_one(b):
+            continue
+        lt_cond_wait(&b.to_write, &b.lock)
+    b.writers -= 1
+    lt_cond_wake(&b.progress)
+    lt_mutex_unlock(&b.lock)
+
+
+cdef void reader(void *arg) noexcept nogil:
+    cdef budget_s *b = <budget_s *>arg
+    lt_mutex_lock(&b.lock)
+    while b.tapes != NULL and not b.stop:
+        if not read_one(b):
+            lt_cond_wait(&b.to_read, &b.lock)
+    b.readers -= 1
+    lt_cond_wake(&b.progress)
+    lt_mutex_unlock(&b.lock)
+
+
+cdef void start(budget_s *b, int *running, void (*body)(void *) noexcept nogil) noexcept nogil:
+    while running[0] < THREADS and not (b.stop or b.no_threads):
+        running[0] += 1
+        if PyThread_start_new_thread(body, b) == PYTHREAD_INVALID_THREAD_ID:
+            running[0] -= 1
+            b.no_threads = running[0] == 0
+            return
+
+
+cdef void ask_to_write(budget_s *b) noexcept nogil:
+    start(b, &b.writers, writer)
+    lt_cond_wake(&b.to_write)
+
+
+cdef void ask_to_read(budget_s *b) noexcept nogil:
+    start(b, &b.readers, reader)
+    lt_cond_wake(&b.to_read)
+
+
+cdef void sleep(budget_s *b) noexcept nogil:
+    """Wait for `progress`, a tenth of a second at the most, without the GIL if the caller holds it."""
+    cdef PyThreadState *state
+    if PyGILState_Check() == 0:
+        lt_cond_wait_ms(&b.progress, &b.lock, 100)
+        return
+    state = PyEval_SaveThread()
+    lt_cond_wait_ms(&b.progress, &b.lock, 100)
+    lt_mutex_unlock(&b.lock)        # never ask for the GIL with the lock held
+    PyEval_RestoreThread(state)
+    lt_mutex_lock(&b.lock)
+
+
+cdef int wait_progress(budget_s *b, int *in_use) noexcept nogil:
+    """Wait until a transfer has ended, or some time; without threads make one.
+
+    The caller may hold the GIL: it is given up first, since a store written in Python needs it, and the tape counts as
+    in use until it is back.  Signal handlers run where the caller is a method of Tape (`in_use` is not set then), so that
+    Ctrl-C ends the wait.
+    """
+    cdef int before = in_use[0], found = WAIT_OK
+    cdef bint gil
+    if (b.no_threads or b.stop) and ((b.wanted != NULL and read_one(b)) or write_one(b)):
+        return WAIT_OK
+    gil = PyGILState_Check() == 1
+    if gil:
+        in_use[0] = 1
+    sleep(b)
+    if gil and before == 0:
+        lt_mutex_unlock(&b.lock)
+        found = WAIT_INTERRUPTED if PyErr_CheckSignals() != 0 else WAIT_OK
+        in_use[0] = 0
+        lt_mutex_lock(&b.lock)
+    return found
+
+
+cdef void join_threads(budget_s *b) noexcept nogil:
+    """Wait for the end of the threads of a budget that has no tapes any more, or was told to stop."""
+    lt_cond_wake(&b.to_write)
+    lt_cond_wake(&b.to_read)
+    while (b.tapes == NULL or b.stop) and b.writers + b.readers > 0:
+        sleep(b)

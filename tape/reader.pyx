@@ -1,0 +1,214 @@
+"""Reading a stretch of a tape without taking anything off (see reader.pxd)."""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+
+from tape.core cimport Mark, Tape, new_guard
+from tape.layers cimport layers_pin
+from tape.stack cimport *
+
+import numpy as np
+
+from tape.errors import TapeClosedError, TapeEmptyError, TapeMarkError, TapeTypeError
+
+
+cdef void leave_slab(reader_s *r) noexcept nogil:
+    if r.seg != NULL and r.tape.layers != NULL:
+        layers_pin(r.tape.layers, r.seg, -1)
+    r.seg = NULL
+
+
+cdef int reader_init(reader_s *r, tape_s *t, guard_s *hold, size_t bottom, size_t top) noexcept nogil:
+    """Start at `top`, to go down to `bottom`, positions on the tape in bytes.  `hold` is the reader's to the end."""
+    cdef int status
+    if bottom > top or top > tape_length(t):
+        return TAPE_EMPTY
+    r.tape = t
+    r.seg = NULL
+    r.bottom = bottom
+    r.top = top
+    r.hold = hold
+    status = tape_hold(t, hold, top)
+    return status if status != TAPE_OK else reader_restart(r)
+
+
+cdef int reader_restart(reader_s *r) noexcept nogil:
+    """Start again at the top."""
+    leave_slab(r)
+    r.base = r.top
+    r.cur = r.begin = NULL
+    return TAPE_OK
+
+
+cdef void reader_free(reader_s *r) noexcept nogil:
+    leave_slab(r)
+    tape_drop(r.tape, r.hold)
+
+
+cdef size_t reader_length(const reader_s *r) noexcept nogil:
+    """Bytes of items that are left."""
+    return r.base - r.bottom + <size_t>(r.cur - r.begin)
+
+
+cdef int reader_unwind(reader_s *r) noexcept nogil:
+    """Called with `cur == begin`: goes on to the slab below, or says why not."""
+    cdef tape_s *t = r.tape
+    cdef slab_s *seg
+    cdef int status
+    if r.base <= r.bottom:
+        return TAPE_EMPTY
+    status = tape_look(t, r.base - 1)
+    if status != TAPE_OK:
+        return status
+    seg = tape_find(t, r.base - 1)
+    leave_slab(r)
+    if t.layers != NULL:
+        layers_pin(t.layers, seg, 1)
+    r.seg = seg
+    r.cur = seg.data + (r.base - seg.base)
+    r.base = seg.base if seg.base > r.bottom else r.bottom
+    r.begin = seg.data + (r.base - seg.base)
+    return TAPE_OK
+
+
+cdef int reader_take(reader_s *r, size_t bytes, void *out) noexcept nogil:
+    """The next `bytes` down, oldest first, across slab borders; after an error the reader is where it got to."""
+    cdef size_t chunk
+    cdef int status
+    if bytes > reader_length(r):
+        return TAPE_EMPTY
+    while bytes > 0:
+        if r.cur == r.begin:
+            status = reader_unwind(r)
+            if status != TAPE_OK:
+                return status
+        chunk = <size_t>(r.cur - r.begin)
+        if chunk > bytes:
+            chunk = bytes
+        r.cur -= chunk
+        bytes -= chunk
+        memcpy(<char *>out + bytes, r.cur, chunk)
+    return TAPE_OK
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class Reader:
+    """Reads the items of a tape from the newest to the oldest and leaves them where they are.
+
+    Parameters
+    ----------
+    tape : Tape
+    mark : Mark or None
+        Where the stretch to read begins; ``None`` for the beginning of the tape.  It ends at the newest item of now.
+
+    While the reader is open the tape may grow, but popping below the top of the stretch raises `TapeBusyError`.
+    Several readers may be open at once.  What was spilled is read back ahead of the reader.
+
+    Raises
+    ------
+    TapeMarkError
+        If the tape was popped past the mark, or the mark is another tape's.
+    """
+
+    def __cinit__(self, Tape tape not None, Mark mark=None):
+        cdef size_t bottom = 0
+        tape.edge()
+        tape.check_open()
+        if mark is not None:
+            if mark.tape is not tape or mark.place().kind != GUARD_MARK:
+                raise TapeMarkError("the tape was popped past this mark, or the mark is another tape's")
+            bottom = mark.place().pos
+        self.tape = tape
+        self.guard = new_guard()
+        tape.edge()
+        tape.check(reader_init(&self.r, &tape.s, &self.guard.guard, bottom, tape_length(&tape.s)))
+        self.is_open = True
+
+    def __dealloc__(self):
+        if self.is_open:
+            leave_slab(&self.r)
+        if self.tape is not None:
+            self.tape.orphan(self.guard)
+
+    cdef int edge(self) except -1:
+        if not self.is_open:
+            raise TapeClosedError("the reader is closed")
+        self.tape.edge()
+        return 0
+
+    def __len__(self):
+        """Items that are left."""
+        self.edge()
+        return reader_length(&self.r) // self.tape.s.itemsize
+
+    def pop(self):
+        """The next item down.  Raises `TapeEmptyError` at the end of the stretch."""
+        return self.tape.scalar(self.popn(1))
+
+    def popn(self, n, out=None):
+        """The next `n` items down: an array of shape ``(n,)``, in the order in which they were pushed.
+
+        Parameters
+        ----------
+        n : int
+        out : ndarray, optional
+            Contiguous and writable, of shape ``(n,)`` and the tape's dtype; it is filled and returned.
+
+        Raises
+        ------
+        TapeEmptyError
+            If fewer are left; nothing is read.
+        SpillError
+            If a slab could not be read back; the reader is then where it was.
+        """
+        cdef Py_buffer view
+        cdef size_t bytes = self.tape.bytes_of(n, "n")
+        cdef size_t before
+        cdef int status
+        self.edge()
+        if bytes > reader_length(&self.r):
+            raise TapeEmptyError(f"the reader has {len(self)} items left")
+        room = self.tape.room(n, out)
+        PyObject_GetBuffer(room.view("u1"), &view, PyBUF_SIMPLE)
+        try:
+            self.edge()
+            before = reader_length(&self.r)
+            status = reader_take(&self.r, view.len, view.buf)
+            if status != TAPE_OK:
+                reader_restart(&self.r)
+                self.r.base = self.r.bottom + before
+            self.tape.check(status)
+        finally:
+            PyBuffer_Release(&view)
+        return room if out is None else out
+
+    def __iter__(self):
+        """The items that are left, from the newest down."""
+        while len(self):
+            yield self.pop()
+
+    def restart(self):
+        """Start again at the newest item of the stretch."""
+        self.edge()
+        reader_restart(&self.r)
+
+    def close(self):
+        """Let the tape be popped again.  A second close does nothing."""
+        if self.is_open:
+            self.tape.edge()
+            self.is_open = False
+            reader_free(&self.r)
+
+    def __enter__(self):
+        self.edge()
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        self.close()
+
+    def __reduce__(self):
+        raise TapeTypeError("a reader belongs to its tape and cannot be pickled or copied")
+
+    def __repr__(self):
+        return f"<Reader of {self.tape!r}>" if self.is_open else "<Reader: closed>"
