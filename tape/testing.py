@@ -50,7 +50,7 @@ class _Checker:
         memory = bytearray(data)
         view = memoryview(memory)
         slot = self.store.write(view)
-        self._release(view, "write")
+        self._release(view, memory, "write")
         memory[:] = b"\xa5" * len(memory)  # the next slab is pushed there
         self.require(isinstance(slot, int) and slot >= 0, f"write() returned {slot!r}, and a slot is an int from 0 up")
         return slot
@@ -59,7 +59,7 @@ class _Checker:
         memory = bytearray(b"\x5a" * size)
         view = memoryview(memory)
         self.store.read(slot, view)
-        self._release(view, "read")
+        self._release(view, memory, "read")
         return bytes(memory)
 
     def expect(self, slot: int, data: bytes, when: str) -> None:
@@ -68,9 +68,11 @@ class _Checker:
             at = next(i for i, (a, b) in enumerate(zip(found, data, strict=True)) if a != b)
             self.require(False, f"slot {slot} of {len(data)} bytes came back changed from byte {at} on, {when}")
 
-    def _release(self, view: memoryview, operation: str) -> None:
+    def _release(self, view: memoryview, memory: bytearray, operation: str) -> None:
         try:
             view.release()
+            memory.append(0)  # refused while a part of the view is kept somewhere
+            del memory[-1]
         except BufferError:
             self.require(False, f"{operation}() keeps the memoryview after the call, when its memory is another's")
 
@@ -198,6 +200,5 @@ def _no_descriptor_is_leaked(make: Callable[[], Store], chance: random.Random) -
         store.close()
     after = len(os.listdir("/proc/self/fd"))
     # Other threads of the process may open files too; a leak here is one in every round.
-    checker.require(
-        after - before < rounds, f"{rounds} stores were closed, and {after - before} descriptors more are open"
-    )
+    lost = after - before
+    checker.require(lost < rounds, f"{lost} more are open after {rounds} stores were closed")
