@@ -26,6 +26,23 @@ DIRECTIVES = {
     "cdivision": True,
 }
 
+EXTENSIONS = [
+    "slab",
+    "store",
+    "slots",
+    "spillfile",
+    "disk",
+    "residency",
+    "mover",
+    "layers",
+    "budget",
+    "stack",
+    "core",
+    "reader",
+    "capi",
+    "checksum",
+]
+
 compile_args, link_args = [], []
 if sys.platform != "win32":
     compile_args.append("-O3")
@@ -45,7 +62,7 @@ setup(
                 extra_compile_args=compile_args,
                 extra_link_args=link_args,
             )
-            for name in ("slab", "store", "residency", "mover", "layers", "budget", "stack", "core", "reader", "capi")
+            for name in EXTENSIONS
         ],
         build_dir=f"{BASE}/cython",
         compiler_directives=DIRECTIVES,

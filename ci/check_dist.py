@@ -10,12 +10,21 @@ WANTED = [
     "tape/core.pyi",
     "tape/slab.pyi",
     "tape/capi.pyi",
+    "tape/store.pyi",
+    "tape/disk.pyi",
+    "tape/spillfile.pyi",
     "tape/__init__.pxd",
     "tape/core.pxd",
     "tape/stack.pxd",
     "tape/slab.pxd",
     "tape/capi.pxd",
     "tape/spin.pxd",
+    "tape/sync.pxd",
+    "tape/store.pxd",
+    "tape/slots.pxd",
+    "tape/spillfile.pxd",
+    "tape/disk.pxd",
+    "tape/testing.py",
     "ad/py.typed",
     "ad/data/hudson-bay-lynx-hare.csv",
 ]
@@ -35,5 +44,6 @@ def check(archive: Path, names: list[str], wanted: list[str]) -> None:
 with zipfile.ZipFile(wheel) as opened:
     check(wheel, opened.namelist(), WANTED)
 with tarfile.open(sdist) as opened:
-    sources = ["setup.py", "LICENSE", "tape/core.pyx", "tape/stack.pyx", "tape/slab.pyx", "tape/capi.pyx"]
+    modules = ["core", "stack", "slab", "capi", "store", "slots", "spillfile", "disk"]
+    sources = ["setup.py", "LICENSE", "tape/diskio.pxd", *(f"tape/{name}.pyx" for name in modules)]
     check(sdist, opened.getnames(), WANTED + sources)

@@ -80,7 +80,9 @@ cdef class Store:
     def error(self, status, nbytes, operation):
         """The `SpillError` for a status of the C contract; `operation` is "write" or "read"."""
         if status == STORE_RAISED and self.failure is not None:
-            error = SpillError(f"{type(self).__name__}.{operation}() failed: {self.failure!r}")
+            error = SpillError(
+                f"{type(self).__name__}.{operation}() failed: {self.failure!r}", errno=getattr(self.failure, "errno", None)
+            )
             error.__cause__ = self.failure
             return error
         text = os.strerror(status) if status > 0 else "closed"
