@@ -45,7 +45,7 @@ setup(
                 extra_compile_args=compile_args,
                 extra_link_args=link_args,
             )
-            for name in ("slab", "store", "stack", "core", "capi")
+            for name in ("checksum", "slab", "store", "stack", "core", "capi")
         ],
         build_dir=f"{BASE}/cython",
         compiler_directives=DIRECTIVES,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 WANTED = [
     "tape/py.typed",
+    "tape/checksum.pyi",
     "tape/core.pyi",
     "tape/slab.pyi",
     "tape/capi.pyi",
@@ -16,6 +17,7 @@ WANTED = [
     "tape/slab.pxd",
     "tape/capi.pxd",
     "tape/spin.pxd",
+    "tape/xxh64.pxd",
     "ad/py.typed",
     "ad/data/hudson-bay-lynx-hare.csv",
 ]
@@ -35,5 +37,6 @@ def check(archive: Path, names: list[str], wanted: list[str]) -> None:
 with zipfile.ZipFile(wheel) as opened:
     check(wheel, opened.namelist(), WANTED)
 with tarfile.open(sdist) as opened:
-    sources = ["setup.py", "LICENSE", "tape/core.pyx", "tape/stack.pyx", "tape/slab.pyx", "tape/capi.pyx"]
+    modules = ("checksum", "slab", "stack", "core", "capi")
+    sources = ["setup.py", "LICENSE", *(f"tape/{name}.pyx" for name in modules)]
     check(sdist, opened.getnames(), WANTED + sources)
