@@ -4,6 +4,7 @@ from importlib.metadata import version as _version
 
 from tape.core import Mark, Tape
 from tape.errors import (
+    ArchiveError,
     SpillCorruptionError,
     SpillError,
     SpillWarning,
@@ -22,6 +23,7 @@ from tape.stats import PoolStats, TapeStats
 from tape.store import Store
 
 __all__ = [
+    "ArchiveError",
     "Mark",
     "PoolStats",
     "SlabPool",

@@ -10,10 +10,13 @@ from libc.stdlib cimport free, malloc
 from tape.slab cimport SlabPool
 from tape.stack cimport *
 
+import functools
 import operator
 
 import numpy as np
 
+from tape.archive import load as load_archive
+from tape.archive import save as save_archive
 from tape.convert import as_array, as_item, fixed_dtype
 from tape.errors import (
     TapeBusyError,
@@ -531,6 +534,18 @@ cdef class Tape:
 
     def __reduce__(self):
         raise TapeTypeError("a tape is memory of this process and cannot be pickled or copied; use t[:] for its items")
+
+    def save(self, path):
+        """Write the items to the file `path`, which gets that name when it is whole; see `tape.archive.save`."""
+        save_archive(self, path)
+
+    @classmethod
+    def load(cls, path, **options):
+        """A new tape with the items and the dtype of a saved one; `options` are those of `Tape`.
+
+        Raises `ArchiveError` if the file is not a saved tape or is damaged.
+        """
+        return load_archive(path, functools.partial(cls, **options))
 
     # ------------------------------------------------------------------------------------- observation
 
