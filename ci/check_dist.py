@@ -5,30 +5,12 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-WANTED = [
-    "tape/py.typed",
-    "tape/core.pyi",
-    "tape/slab.pyi",
-    "tape/capi.pyi",
-    "tape/store.pyi",
-    "tape/disk.pyi",
-    "tape/spillfile.pyi",
-    "tape/__init__.pxd",
-    "tape/core.pxd",
-    "tape/stack.pxd",
-    "tape/slab.pxd",
-    "tape/capi.pxd",
-    "tape/spin.pxd",
-    "tape/sync.pxd",
-    "tape/store.pxd",
-    "tape/slots.pxd",
-    "tape/spillfile.pxd",
-    "tape/disk.pxd",
-    "tape/testing.py",
-    "ad/py.typed",
-    "ad/data/hudson-bay-lynx-hare.csv",
-]
+ROOT = Path(__file__).resolve().parent.parent
 UNWANTED = (".c", ".cpp", ".html", ".o", ".pyc")
+
+
+def files(*patterns: str) -> list[str]:
+    return [path.relative_to(ROOT).as_posix() for pattern in patterns for path in ROOT.glob(pattern)]
 
 
 def check(archive: Path, names: list[str], wanted: list[str]) -> None:
@@ -39,11 +21,10 @@ def check(archive: Path, names: list[str], wanted: list[str]) -> None:
     print(f"{archive.name}: {len(names)} files, all there")
 
 
+wanted = files("tape/*.py", "tape/*.pyi", "tape/*.pxd", "tape/py.typed", "ad/*.py", "ad/py.typed", "ad/data/*.csv")
 (wheel,) = Path(sys.argv[1]).glob("*.whl")
 (sdist,) = Path(sys.argv[1]).glob("*.tar.gz")
 with zipfile.ZipFile(wheel) as opened:
-    check(wheel, opened.namelist(), WANTED)
+    check(wheel, opened.namelist(), wanted)
 with tarfile.open(sdist) as opened:
-    modules = ["core", "stack", "slab", "capi", "store", "slots", "spillfile", "disk"]
-    sources = ["setup.py", "LICENSE", "tape/diskio.pxd", *(f"tape/{name}.pyx" for name in modules)]
-    check(sdist, opened.getnames(), WANTED + sources)
+    check(sdist, opened.getnames(), [*wanted, *files("tape/*.pyx"), "setup.py", "LICENSE"])

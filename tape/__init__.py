@@ -6,6 +6,7 @@ from tape.budget import Budget
 from tape.config import configure
 from tape.core import Mark, Tape
 from tape.errors import (
+    ArchiveError,
     SpillCorruptionError,
     SpillError,
     SpillWarning,
@@ -25,6 +26,7 @@ from tape.stats import PoolStats, TapeStats
 from tape.store import Store
 
 __all__ = [
+    "ArchiveError",
     "Budget",
     "Mark",
     "PoolStats",

@@ -15,6 +15,7 @@ from tape.stack cimport *
 from tape.store cimport Store
 from tape.sync cimport lt_mutex_lock, lt_mutex_unlock
 
+import functools
 import operator
 import sys
 import warnings
@@ -22,6 +23,8 @@ import warnings
 import numpy as np
 
 from tape import config
+from tape.archive import load as load_archive
+from tape.archive import save as save_archive
 from tape.convert import as_array, as_item, fixed_dtype
 from tape.errors import (
     SpillCorruptionError,
@@ -699,6 +702,18 @@ cdef class Tape:
 
     def __reduce__(self):
         raise TapeTypeError("a tape is memory of this process and cannot be pickled or copied; use t[:] for its items")
+
+    def save(self, path):
+        """Write the items to the file `path`, which gets that name when it is whole; see `tape.archive.save`."""
+        save_archive(self, path)
+
+    @classmethod
+    def load(cls, path, **options):
+        """A new tape with the items and the dtype of a saved one; `options` are those of `Tape`.
+
+        Raises `ArchiveError` if the file is not a saved tape or is damaged.
+        """
+        return load_archive(path, functools.partial(cls, **options))
 
     # ------------------------------------------------------------------------------------- observation
 

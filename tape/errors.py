@@ -1,6 +1,7 @@
 """The errors of the tape.  Each is also the built-in that a caller would catch."""
 
 __all__ = [
+    "ArchiveError",
     "SpillCorruptionError",
     "SpillError",
     "SpillWarning",
@@ -50,6 +51,10 @@ class TapeTypeError(TapeError, TypeError):
 
 class TapeValueError(TapeError, ValueError):
     """An argument has the right type and an impossible value."""
+
+
+class ArchiveError(TapeError, ValueError):
+    """The file is not a saved tape, is of a newer version, or is damaged."""
 
 
 class SpillError(TapeError, OSError):

@@ -1,0 +1,3 @@
+from typing_extensions import Buffer
+
+def xxh64(buffer: Buffer) -> int: ...

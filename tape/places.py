@@ -1,0 +1,19 @@
+"""Which store a tape gets for a place to spill to."""
+
+import os
+
+from tape import config
+from tape.disk import FileStore, check_directory, default_directory
+
+__all__ = ["open_store"]
+
+
+def open_store(place: str | os.PathLike[str] | None, limit: int | str | None) -> FileStore:
+    """A new store in a directory; None for that of the settings, or else one that is on a disk.
+
+    Raises SpillError if there is no such directory or it cannot be written to; warns if it lies in memory.
+    """
+    if place is None:
+        place = config.settings().spill_dir
+    directory = default_directory(stacklevel=4) if place is None else check_directory(place, stacklevel=4)
+    return FileStore(directory, limit=limit)
