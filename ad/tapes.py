@@ -9,7 +9,7 @@ from ad.options import TapeOptions, in_context
 from ad.runtime import PopFailed
 from tape import Tape
 
-__all__ = ["latest_tape", "on_tape"]
+__all__ = ["latest_tape", "new_tape", "on_tape"]
 
 _SETS = 4
 """The number of sets of options that a thread keeps tapes for: one tape for each, more only where calls nest."""
