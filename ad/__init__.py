@@ -5,6 +5,7 @@ reverse sweep needs of the forward sweep goes on a `tape`.
 """
 
 from ad.errors import ADError, ADTypeError, ADValueError, UnsupportedSyntax
+from ad.options import options
 from ad.rules import defvjp
 from ad.testing import check_grads
 from ad.transforms import Gradient, grad, value_and_grad
@@ -18,5 +19,6 @@ __all__ = [
     "check_grads",
     "defvjp",
     "grad",
+    "options",
     "value_and_grad",
 ]

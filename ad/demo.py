@@ -22,8 +22,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from ad.options import Given, TapeOptions
+from ad.tapes import new_tape
 from ad.testing import GradientCheck, check_grads
 from ad.transforms import value_and_grad
+from tape import SpillError, TapeValueError
+from tape.sizes import parse_bytes
 
 __all__ = ["main", "negative_log_likelihood"]
 
@@ -110,11 +114,12 @@ class Calibration:
 
     record: Record
     steps_per_year: int
+    options: Given = field(default_factory=Given)
     evaluations: int = 0
     gradient: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        self.gradient = value_and_grad(negative_log_likelihood, wrt=PARAMETERS)
+        self.gradient = value_and_grad(negative_log_likelihood, wrt=PARAMETERS).with_options(**self.options)
 
     def arguments(self, parameters: Iterable[float]) -> tuple[Any, ...]:
         return (*map(float, parameters), self.record.hares, self.record.lynxes, self.steps_per_year)
@@ -250,6 +255,22 @@ def _png(text: str) -> Path:
     return path
 
 
+def _size(text: str) -> int:
+    try:
+        size = parse_bytes(text, "memory")
+        new_tape(TapeOptions(memory=size)).close()  # which may find it too small
+    except TapeValueError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("memory: ")) from None
+    return size
+
+
+def _directory(text: str) -> Path:
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no directory {path.absolute()}")
+    return path
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps",
@@ -257,6 +278,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=200_000,
         metavar="N",
         help="Runge-Kutta steps of one evaluation (default: 200000)",
+    )
+    parser.add_argument(
+        "--memory",
+        type=_size,
+        metavar="SIZE",
+        help="most memory for the tape of a gradient, e.g. 64MiB; the rest goes to disk (default: no limit)",
+    )
+    parser.add_argument(
+        "--spill-dir",
+        type=_directory,
+        metavar="DIR",
+        help="with --memory: where the rest goes (default: the directory of temporary files)",
     )
     parser.add_argument(
         "--out",
@@ -273,7 +306,7 @@ def main(options: argparse.Namespace) -> int:
     """Run the demo; the exit status."""
     try:
         return run(options)
-    except Unavailable as error:
+    except (Unavailable, SpillError) as error:
         print(error)
         return 1
 
@@ -283,7 +316,8 @@ def run(options: argparse.Namespace) -> int:
     if not options.no_plot:
         optional("matplotlib")
     record = read_record()
-    problem = Calibration(record, options.steps // YEARS)
+    limits = Given(memory=options.memory, spill_dir=options.spill_dir)
+    problem = Calibration(record, options.steps // YEARS, limits)
 
     def say(text: str) -> None:
         if not options.quiet:
@@ -310,6 +344,8 @@ def run(options: argparse.Namespace) -> int:
     ratio = both / plain
     say(f"time: {both * 1e3:.2f} ms for value and gradient, {plain * 1e3:.2f} ms for the function: ratio {ratio:.2f}")
     say(f"tape: {problem.gradient.stats()}")
+    if options.memory is not None:
+        say(f"traffic: {problem.gradient.traffic()}")
     # Away from the optimum, where the first-order term is not zero itself.
     check = check_grads(problem.gradient, problem.arguments(1.1 * parameters), step=1e-3)
     say(f"Taylor test: {taylor_text(check)}")

@@ -37,7 +37,6 @@ from ad.ir import (
 from ad.names import Namer
 from ad.primitive import Primitive
 from ad.unit import SWEEP_BACK, Unit, effects
-from tape.numba import pop, pop_int, push
 
 __all__ = ["Emitted", "emit"]
 
@@ -264,7 +263,9 @@ class _Printer:
                 left = f"{', '.join(targets)} = " if targets else ""
                 self.put(depth, left + self.expr(value))
             case Push(names, _):
-                self.put(depth, f"{self.tape(push, 'push')}({', '.join((str(self.unit.tape), *names))})")
+                self.put(
+                    depth, f"{self.module.imported('tape.numba', 'push')}({', '.join((str(self.unit.tape), *names))})"
+                )
             case Pop(names, kind):
                 self.pop(names, kind, depth)
             case For(var, start, stop, step, body):
@@ -282,11 +283,8 @@ class _Printer:
                 listed = ", ".join(self.expr(v) for v in values)
                 self.put(depth, f"return {listed}".rstrip())
 
-    def tape(self, function: Any, name: str) -> str:
-        return self.module.imported("tape.numba", name)
-
     def pop(self, names: tuple[str, ...], kind: Kind, depth: int) -> None:
-        function = self.tape(pop, "pop") if kind is Kind.FLOAT else self.tape(pop_int, "pop_int")
+        function = self.module.imported("ad.runtime", "pop" if kind is Kind.FLOAT else "pop_int")
         count = f", {len(names)}" if len(names) > 1 else ""
         self.put(depth, f"{', '.join(names)} = {function}({self.unit.tape}{count})")
 

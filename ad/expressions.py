@@ -164,9 +164,9 @@ class ExpressionParser:
     def subscript(self, node: ast.Subscript) -> Expr:
         place = place_of(node)
         match node.value:
-            case ast.Attribute(value=ast.Name(name) as array, attr="shape") if name in self.locals:
+            case ast.Attribute(value=ast.Name(name) as owner, attr="shape") if name in self.locals:
                 if isinstance(node.slice, ast.Constant) and node.slice.value == 0:
-                    return Len(self.array(array), at=place)
+                    return Len(self.array(owner), at=place)
                 self.refuse("arrays have one dimension: write a.shape[0] or len(a)", node)
         if isinstance(node.slice, ast.Slice):
             self.refuse("slices are not supported yet: write a loop over the elements", node)

@@ -13,11 +13,11 @@ __all__ = ["checked_call"]
 
 
 def checked_call(
-    examples: Sequence[Any], call: Callable[..., Any], otherwise: Callable[..., Any], pick: str = "{}"
+    examples: Sequence[Any], call: Callable[..., Any], pick: str, otherwise: Callable[..., Any]
 ) -> Callable[..., Any]:
     """``call(*args)`` where the arguments are like the examples, else ``otherwise(*args)``.
 
-    An array is like another one of its dimension and dtype.  `pick` is what to return of the result of `call`, an
+    An array is like another one of its dimension and dtype.  `pick` is what to return of the result of `call`: an
     expression with {} in its place.
     """
     names = [f"a{i}" for i in range(len(examples))]

@@ -85,7 +85,7 @@ class Program:
 
         Its parameters are the tape's handle (where it records anything), those of `f`, and a zeroed array for the
         gradient of each array of `wrt`.  It returns the value, then the derivatives with respect to the scalars; where
-        it uses a tape, first of all the tape's status, 0 if all is well.
+        it uses a tape, first of all the tape's status, 0 if all is well.  A pop that fails ends it by PopFailed.
         """
         active = tuple(p in wrt for p in f.params)
         lowered = self._lowered(f, active)

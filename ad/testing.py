@@ -48,7 +48,7 @@ def check_grads(
     Parameters
     ----------
     f:
-        The function, or a gradient of it made by `ad.grad` or `ad.value_and_grad`.
+        The function, or a gradient of it made by `ad.grad` or `ad.value_and_grad`, whose options hold here too.
     args:
         Its positional arguments.
     wrt:
@@ -82,12 +82,14 @@ _Direction = dict[str, Any]
 
 class _Check:
     def __init__(self, f: Any, args: Sequence[Any], wrt: Any) -> None:
+        options: Any = {}
         if isinstance(f, Gradient):
             wrt = f._wrt_given if wrt is None else wrt
+            options = f._options
             f = f._user.dispatcher or f._plain
         if isinstance(args, str) or not isinstance(args, Sequence):
             raise ADTypeError(f"check_grads: args is the tuple of the function's arguments, not {args!r}")
-        self.gradient = value_and_grad(f, wrt)
+        self.gradient = value_and_grad(f, wrt).with_options(**options)
         self.name = self.gradient._plain.__name__
         names = self.gradient._names
         self.args = [adapt(n, a) for n, a in zip(names, args, strict=False)]

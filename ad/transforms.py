@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from types import FunctionType
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numba.core.dispatcher import Dispatcher
@@ -19,9 +19,11 @@ from ad.fastcall import checked_call
 from ad.function import Function
 from ad.ir import Kind
 from ad.library import Library
+from ad.options import OPTIONS, Given, checked
 from ad.program import Program
 from ad.source import python_function
-from tape import Tape, TapeStats
+from ad.tapes import latest_tape, on_tape
+from tape import TapeStats
 
 __all__ = ["Gradient", "Wrt", "grad", "value_and_grad"]
 
@@ -48,6 +50,8 @@ def grad(f: Callable[..., float], wrt: Wrt = None) -> "Gradient":
         A function of the same arguments.  It returns the derivative with respect to a single argument as it is, those
         with respect to several (or a sequence) as a tuple: a float for a float, an array for an array.
 
+    A call also takes the options of `ad.options`, as in ``g(a, b, memory="256 MiB")``.
+
     Raises ADTypeError or ADValueError for arguments that make no sense.  The call raises `UnsupportedSyntax` for code
     outside the supported subset, and what `f` itself raises.
 
@@ -66,7 +70,9 @@ def value_and_grad(f: Callable[..., float], wrt: Wrt = None) -> "Gradient":
 class Gradient:
     """A compiled gradient; made by `grad` and `value_and_grad`."""
 
-    def __init__(self, f: Callable[..., float], wrt: Wrt, with_value: bool) -> None:
+    def __init__(
+        self, f: Callable[..., float], wrt: Wrt, with_value: bool, options: dict[str, Any] | None = None
+    ) -> None:
         if isinstance(f, Gradient):
             raise ADTypeError("derivatives of derivatives are not supported yet")
         self._plain: FunctionType = python_function(f, "the function to differentiate")
@@ -82,6 +88,8 @@ class Gradient:
         self._wrt = _names_of(wrt, self._names, self._plain.__name__)
         self._bare = wrt is None or isinstance(wrt, str | int)
         self._with_value = with_value
+        self._options = checked(options or {})
+        self._call_options = tuple(name for name in OPTIONS if name not in self._names)
         self._library = Library()
         self._arity = sum(p.kind is not p.KEYWORD_ONLY for p in self._signature.parameters.values())
         self._all_positional = self._arity == len(self._names)
@@ -103,10 +111,25 @@ class Gradient:
     def __repr__(self) -> str:
         name = "value_and_grad" if self._with_value else "grad"
         wrt = "" if self._wrt_given is None else f", wrt={self._wrt_given!r}"
-        return f"ad.{name}({self._plain.__name__}{wrt})"
+        options = ", ".join(f"{option}={value!r}" for option, value in self._options.items())
+        more = f".with_options({options})" if options else ""
+        return f"ad.{name}({self._plain.__name__}{wrt}){more}"
 
     def __reduce__(self) -> Any:
-        return Gradient, (self._user.dispatcher or self._plain, self._wrt_given, self._with_value)
+        return Gradient, (self._user.dispatcher or self._plain, self._wrt_given, self._with_value, self._options)
+
+    def with_options(self, **given: Unpack[Given]) -> "Gradient":
+        """The same gradient with options of its own (see `ad.options`); both share the compiled code.
+
+        An option in a call, ``g(a, b, memory="256 MiB")``, goes before one given here, and this before `ad.options`.
+        Where the function has a parameter of an option's name, a call passes that, and the option can only be given
+        here or by `ad.options`.
+        """
+        other = object.__new__(Gradient)
+        other.__dict__.update(self.__dict__)
+        other._options = {**self._options, **checked(given)}
+        other._quick = other._find_call
+        return other
 
     @property
     def source(self) -> str:
@@ -128,8 +151,13 @@ class Gradient:
 
     def stats(self) -> TapeStats | None:
         """Statistics of the tape that this thread's latest gradient used; None where none was needed yet."""
-        free = _tapes.free
-        return free[-1].stats() if free else None
+        tape = latest_tape()
+        return tape.stats() if tape is not None else None
+
+    def traffic(self) -> Any:
+        """What that tape moved to disk and back; None where it has no memory limit (see `Tape.traffic`)."""
+        tape: Any = latest_tape()
+        return tape.traffic() if tape is not None else None
 
     # ------------------------------------------------------------------------------------------ slow path
 
@@ -151,10 +179,16 @@ class Gradient:
 
     def _slow_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call with arguments of any form; the next one of the same types is quick."""
+        options = self._options
+        if kwargs:
+            given = {name: kwargs.pop(name) for name in self._call_options if name in kwargs}
+            options = {**options, **checked(given)}
         try:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise ADTypeError(f"{self.__name__}(): {error}") from None
+            unknown = self._call_options and kwargs.keys() - {*self._names}
+            advice = f"; its options are {' and '.join(self._call_options)}" if unknown else ""
+            raise ADTypeError(f"{self.__name__}(): {error}{advice}") from None
         bound.apply_defaults()
         values = list(bound.arguments.values())
         chosen = self._wrt or ()
@@ -163,10 +197,11 @@ class Gradient:
             values[i] = adapt(name, values[i])
             kinds.append(kind_of_argument(name, values[i], name in chosen))
         special = self._special(tuple(kinds))
-        call = special.prepared(values)
+        special.compile(values)
+        call = special.call(options)
         same = len(args) == len(values) and all(a is b for a, b in zip(args, values, strict=True))
-        if self._all_positional and same:
-            self._quick = checked_call(args, special.quick[0], self._find_call, special.quick[1])
+        if self._all_positional and same and options is self._options:
+            self._quick = checked_call(args, *special.shortcut(call), self._find_call)
         return call(*values)
 
     def _special(self, kinds: tuple[Kind, ...]) -> "_Special":
@@ -220,30 +255,29 @@ class _Special:
         self.kinds = kinds
         self.single = single
         self.with_value = with_value
-        self._call: Callable[..., Any] | None = None
-        self.quick: tuple[Callable[..., Any], str]
-        """What to call, and what to return of its result, as an expression."""
+        self._compiled = False
+        self._arrays = tuple(i for i in sorted(wrt) if kinds[i].is_array)
+        # Where in (scalar derivatives..., arrays...) each of wrt comes from.
+        scalars = [i for i in sorted(wrt) if not kinds[i].is_array]
+        self._order = [scalars.index(i) if i in scalars else len(scalars) + self._arrays.index(i) for i in wrt]
 
     @cached_property
     def primal(self) -> Callable[..., float]:
         """The function without its derivative, compiled."""
         return Kernel.of(emit(Program().primal(self.function))).function
 
-    def prepared(self, values: Sequence[Any]) -> Callable[..., Any]:
-        """The function to call; compiled for the first arguments it meets."""
-        if self._call is None:
-            arrays = [np.zeros(values[i].shape) for i in sorted(self.wrt) if self.kinds[i].is_array]
+    def compile(self, values: Sequence[Any]) -> None:
+        """Compile for the first arguments that come."""
+        if not self._compiled:
+            arrays = [np.zeros(values[i].shape) for i in self._arrays]
             self.kernel.compile([*([0] if self.uses_tape else []), *values, *arrays])
-            self._call = self._make()
-        return self._call
+            self._compiled = True
 
-    def _make(self) -> Callable[..., Any]:
+    def call(self, options: dict[str, Any]) -> Callable[..., Any]:
+        """The function to call, with options of its own."""
         kernel, single, with_value = self.kernel.function, self.single, self.with_value
-        arrays = tuple(i for i in sorted(self.wrt) if self.kinds[i].is_array)
-        # Where in (value, scalar derivatives..., arrays...) each of wrt comes from.
-        scalars = [i for i in sorted(self.wrt) if not self.kinds[i].is_array]
-        order = [scalars.index(i) if i in scalars else len(scalars) + arrays.index(i) for i in self.wrt]
-        run = _on_tape(kernel) if self.uses_tape else _pairing(kernel)
+        arrays, order = self._arrays, self._order
+        run = on_tape(kernel, options) if self.uses_tape else _pairing(kernel)
 
         def call(*args: Any) -> Any:
             made = [np.zeros(args[i].shape) for i in arrays]
@@ -252,51 +286,21 @@ class _Special:
             gradient = found[order[0]] if single else tuple(found[k] for k in order)
             return (value, gradient) if with_value else gradient
 
-        self.quick = call, "{}"
-        if not arrays and not self.uses_tape and order == sorted(order):
-            if single:
-                self.quick = kernel, "{}" if with_value else "{}[1]"
-            else:
-                self.quick = kernel, "((result := {})[0], result[1:])" if with_value else "{}[1:]"
         return call
+
+    def shortcut(self, call: Callable[..., Any]) -> tuple[Callable[..., Any], str]:
+        """What to call instead of `call` where that is the kernel alone; what to return of it, as an expression."""
+        if self._arrays or self.uses_tape or self._order != sorted(self._order):
+            return call, "{}"
+        if self.single:
+            return self.kernel.function, "{}" if self.with_value else "{}[1]"
+        return self.kernel.function, "((result := {})[0], result[1:])" if self.with_value else "{}[1:]"
 
 
 def _pairing(kernel: Callable[..., Any]) -> Callable[..., tuple[float, tuple[float, ...]]]:
     def run(*args: Any) -> tuple[float, tuple[float, ...]]:
         result = kernel(*args)
         return (result[0], result[1:]) if isinstance(result, tuple) else (result, ())
-
-    return run
-
-
-class _Tapes(threading.local):
-    """The tapes of a thread that no call is using.  A call takes one out and puts it back empty."""
-
-    def __init__(self) -> None:
-        self.free: list[Tape] = []
-
-
-_tapes = _Tapes()
-_KEPT = 4
-
-
-def _on_tape(kernel: Callable[..., Any]) -> Callable[..., tuple[float, tuple[float, ...]]]:
-    def run(*args: Any) -> tuple[float, tuple[float, ...]]:
-        free = _tapes.free
-        tape = free.pop() if free else Tape("f8")
-        try:
-            status, value, *derivatives = kernel(tape.handle, *args)
-            if status:
-                tape.raise_failed()
-            if len(tape):
-                raise ADError("the sweeps did not match: this is a defect of ad, please report it with the function")
-        except BaseException:
-            tape.clear()
-            raise
-        finally:
-            if len(free) < _KEPT:
-                free.append(tape)
-        return value, tuple(derivatives)
 
     return run
 

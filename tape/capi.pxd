@@ -14,6 +14,7 @@ cdef int lt_pop(void *tape, void *item, size_t bytes) noexcept nogil
 cdef int lt_grow(void *tape, size_t bytes) noexcept nogil
 cdef int lt_unwind(void *tape) noexcept nogil
 cdef void *lt_record(void *tape, size_t bytes) noexcept nogil
+cdef int lt_recall(void *tape, void *out, size_t bytes) noexcept nogil
 cdef void *lt_reserve(void *tape, size_t bytes) noexcept nogil
 cdef int lt_extend(void *tape, const void *src, size_t bytes) noexcept nogil
 cdef int lt_read(void *tape, size_t pos, size_t bytes, void *out) noexcept nogil

@@ -51,6 +51,10 @@ cdef void *lt_record(void *tape, size_t bytes) noexcept nogil:
     return tape_record(<tape_s *>tape, bytes)
 
 
+cdef int lt_recall(void *tape, void *out, size_t bytes) noexcept nogil:
+    return tape_recall(<tape_s *>tape, out, bytes)
+
+
 cdef void *lt_reserve(void *tape, size_t bytes) noexcept nogil:
     return tape_reserve(<tape_s *>tape, bytes)
 
@@ -101,7 +105,8 @@ STATUS = {
 SYMBOLS = {
     "new": <size_t>&lt_new, "free": <size_t>&lt_free, "enter": <size_t>&lt_enter, "leave": <size_t>&lt_leave,
     "push": <size_t>&lt_push, "pop": <size_t>&lt_pop, "grow": <size_t>&lt_grow, "unwind": <size_t>&lt_unwind,
-    "record": <size_t>&lt_record, "reserve": <size_t>&lt_reserve, "extend": <size_t>&lt_extend,
+    "record": <size_t>&lt_record, "recall": <size_t>&lt_recall, "reserve": <size_t>&lt_reserve,
+    "extend": <size_t>&lt_extend,
     "read": <size_t>&lt_read, "top": <size_t>&lt_top, "length": <size_t>&lt_length,
     "truncate": <size_t>&lt_truncate, "failed": <size_t>&lt_failed,
     "mark": <size_t>&lt_mark, "rewind": <size_t>&lt_rewind,

@@ -1,11 +1,11 @@
 """LLVM building blocks of the cursor: what a push or pop in compiled code is made of.
 
-The slow paths are called by *name* (``lt1_grow``), never by address, so that code which Numba cached in one process
+The slow paths are called by *name* (``lt2_grow``), never by address, so that code which Numba cached in one process
 runs in another.  The names carry the ABI number of the struct: code that was cached for another layout does not
 link to a name of this one, and the number in the type's name makes the cache miss before that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import llvmlite.binding
@@ -29,6 +29,7 @@ _SIGNATURES: dict[str, ir.FunctionType] = {
     "grow": ir.FunctionType(_STATUS, [_BYTE_P, _SIZE]),
     "unwind": ir.FunctionType(_STATUS, [_BYTE_P]),
     "record": ir.FunctionType(_BYTE_P, [_BYTE_P, _SIZE]),
+    "recall": ir.FunctionType(_STATUS, [_BYTE_P, _BYTE_P, _SIZE]),
     "reserve": ir.FunctionType(_BYTE_P, [_BYTE_P, _SIZE]),
     "extend": ir.FunctionType(_STATUS, [_BYTE_P, _BYTE_P, _SIZE]),
     "pop": ir.FunctionType(_STATUS, [_BYTE_P, _BYTE_P, _SIZE]),
@@ -181,8 +182,19 @@ def push_block(builder: ir.IRBuilder, tape: ir.Value, items: Sequence[ir.Value],
     builder.position_at_end(done)
 
 
-def pop_block(builder: ir.IRBuilder, tape: ir.Value, item_type: ir.Type, size: int, count: int) -> list[ir.Value]:
-    """Pop a block that `push_block` pushed, in the order of its items; zeros where the tape does not hold them."""
+def pop_block(
+    builder: ir.IRBuilder,
+    tape: ir.Value,
+    item_type: ir.Type,
+    size: int,
+    count: int,
+    leave: Callable[[], None] | None = None,
+) -> list[ir.Value]:
+    """Pop a block that `push_block` pushed, in the order of its items.
+
+    A failure sticks to the tape (`failed`).  `leave` generates what happens then, and must end with a return; without
+    it the items are zeros.
+    """
     nbytes = size * count
     block_type = ir.ArrayType(item_type, count)
     spill = cgutils.alloca_once(builder, block_type)
@@ -195,10 +207,13 @@ def pop_block(builder: ir.IRBuilder, tape: ir.Value, item_type: ir.Type, size: i
 
     # The block of another slab, or (pushed otherwise) one in pieces: it is gathered in a local.
     builder.position_at_end(slow)
-    builder.store(ir.Constant(block_type, None), spill)
-    call(builder, "pop", [tape, builder.bitcast(spill, _BYTE_P), ir.Constant(_SIZE, nbytes)])
+    status = call(builder, "recall", [tape, builder.bitcast(spill, _BYTE_P), ir.Constant(_SIZE, nbytes)])
+    if leave is not None:
+        with builder.if_then(builder.icmp_signed("!=", status, ir.Constant(_STATUS, 0)), likely=False):
+            leave()
     gathered = builder.load(spill)
     late = [builder.extract_value(gathered, i) for i in range(count)]
+    slow = builder.basic_block
     builder.branch(done)
 
     builder.position_at_end(load)

@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 
 from tape import cursor
 
-__all__ = ["failed", "pop", "pop_int", "push"]
+__all__ = ["failed", "pop", "pop_int", "popper", "push"]
 
 _WORD = 8
 
@@ -51,8 +51,15 @@ def push(_context, handle, *values):
     return types.none(types.uint64, types.StarArgTuple(values)), codegen
 
 
-def _popper(word, name, doc):
-    def popper(_context, handle, count=None):
+def popper(word, name, doc, leave_by=None):
+    """An intrinsic that pops words of one kind.
+
+    `leave_by` is an exception: the compiled function is left by it where a pop fails.  Generated code that computes
+    indices from what it pops needs that, as zeros could lead them out of bounds.  Code that owns arrays does not: they
+    would leak (Numba frees nothing on such an exit).
+    """
+
+    def pop_words(_context, handle, count=None):
         if count is not None and not (isinstance(count, types.IntegerLiteral) and count.literal_value > 0):
             raise NumbaTypeError(f"{name}: the number of words must be a positive literal, not {count}")
         n = 1 if count is None else count.literal_value
@@ -60,25 +67,40 @@ def _popper(word, name, doc):
 
         def codegen(context, builder, signature, args):
             pointer = _pointer(builder, args[0])
-            items = cursor.pop_block(builder, pointer, context.get_data_type(word), _WORD, n)
+
+            def leave():
+                context.call_conv.return_user_exc(builder, leave_by)
+
+            on_failure = None if leave_by is None else leave
+            items = cursor.pop_block(builder, pointer, context.get_data_type(word), _WORD, n, on_failure)
             return items[0] if count is None else context.make_tuple(builder, result, items)
 
         return result(types.uint64, types.Omitted(None) if count is None else count), codegen
 
-    popper.__name__ = name
-    popper.__doc__ = doc
-    return intrinsic(prefer_literal=True)(popper)
+    pop_words.__name__ = name
+    pop_words.__doc__ = doc
+    return intrinsic(prefer_literal=True)(pop_words)
 
 
-pop = _popper(
-    types.float64, "pop", "``pop(handle)`` or ``pop(handle, n)``: the newest word, or block of n, as float64."
+pop = popper(
+    types.float64,
+    "pop",
+    """``pop(handle)`` or ``pop(handle, n)``: the newest word, or block of n, as float64.
+
+    If the tape does not hold as much, or cannot read it back, this pop and all later ones give zeros, and `failed`
+    says so.
+    """,
 )
-pop_int = _popper(types.int64, "pop_int", "``pop_int(handle)`` or ``pop_int(handle, n)``: the same as int64.")
+pop_int = popper(types.int64, "pop_int", "``pop_int(handle)`` or ``pop_int(handle, n)``: the same as int64.")
 
 
 @intrinsic
 def failed(_context, handle):
-    """``failed(handle)``: 0, or the status of the first `push` that found no memory (see `Tape.raise_failed`)."""
+    """``failed(handle)``: 0, or the status of the first `push` or `pop` that failed (see `Tape.raise_failed`).
+
+    A push fails if there is no room for its block, a pop if the tape does not hold the block or cannot read it back.
+    Whatever fails, all pushes after it are dropped and all pops after it give zeros: look once after each sweep.
+    """
 
     def codegen(context, builder, signature, args):
         return cursor.call(builder, "failed", [_pointer(builder, args[0])])

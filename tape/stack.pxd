@@ -19,7 +19,7 @@ cdef extern from *:
 cdef enum:
     # Changes when `tape_s` or the meaning of a symbol in tape.capi changes: compiled code of another
     # layout must miss, never run.
-    TAPE_ABI = 1
+    TAPE_ABI = 2
 
 cdef enum:
     TAPE_OK = 0
@@ -72,7 +72,7 @@ cdef struct tape_s:
     layers_s *layers        # NULL for a tape without a memory budget
     guard_s *guards         # marks and pins, highest position first
     long long tokens        # tokens given out so far
-    int failed              # first status of a `tape_record` that found no room; what follows is dropped
+    int failed              # first bad status of a `tape_record` or `tape_recall`; what follows does nothing
     int in_use              # a compiled loop has the tape (an atomic flag, set at the edges of such loops)
     slab_s first            # node of the inline segment
     char inline_buffer[INLINE_ROOM]     # not initialised
@@ -88,6 +88,7 @@ cdef int tape_grow(tape_s *t, size_t need) noexcept nogil
 cdef int tape_unwind(tape_s *t) noexcept nogil
 cdef char *tape_record(tape_s *t, size_t bytes) noexcept nogil
 cdef void tape_forgive(tape_s *t) noexcept nogil
+cdef int tape_recall(tape_s *t, void *out, size_t bytes) noexcept nogil
 
 # Blocks, positions and guards; sizes and positions in bytes.
 cdef size_t tape_length(const tape_s *t) noexcept nogil

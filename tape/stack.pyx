@@ -2,7 +2,7 @@
 
 from libc.stdint cimport SIZE_MAX
 from libc.stdlib cimport abort, free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from tape.layers cimport (
     layers_free,
@@ -227,20 +227,34 @@ cdef char *tape_record(tape_s *t, size_t bytes) noexcept nogil:
     """The slow path of a push in generated code: room for `bytes` at `cur`, which is left in place, or NULL.
 
     The first failure sticks in `failed` and everything after it is dropped, so that the code needs no branch at
-    each push: it looks once, when its forward sweep is over.  Until `tape_forgive`, the segment seems full.
+    each push: it looks once, when its forward sweep is over.  Until `tape_forgive`, the segment seems full and empty.
     """
     if t.failed == TAPE_OK:
         t.failed = grow(t, bytes, 0)
         if t.failed != TAPE_OK:
-            t.end = t.cur
+            t.begin = t.end = t.cur
     return t.cur if t.failed == TAPE_OK else NULL
 
 
 cdef void tape_forgive(tape_s *t) noexcept nogil:
-    """Forget a failed `tape_record`."""
+    """Forget a failed `tape_record` or `tape_recall`."""
     t.failed = TAPE_OK
     if not closed(t):
         enter_segment(t, t.seg, t.cur)
+
+
+cdef int tape_recall(tape_s *t, void *out, size_t bytes) noexcept nogil:
+    """The slow path of a pop in generated code: `bytes` into `out`, or zeros if that fails or anything failed before.
+
+    A failure sticks as that of `tape_record` does, and nothing is popped any more.
+    """
+    if t.failed == TAPE_OK:
+        t.failed = tape_pop_bytes(t, out, bytes)
+        if t.failed != TAPE_OK:
+            t.begin = t.end = t.cur
+    if t.failed != TAPE_OK:
+        memset(out, 0, bytes)
+    return t.failed
 
 
 cdef int tape_extend(tape_s *t, const void *src, size_t bytes) noexcept nogil:

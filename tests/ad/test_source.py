@@ -25,7 +25,8 @@ def lorenz(sigma, rho, beta, x, y, z, steps, dt):
 
 LORENZ = '''\
 from numba import njit
-from tape.numba import failed, pop, push
+from ad.runtime import pop
+from tape.numba import failed, push
 
 
 @njit(nogil=True, error_model="numpy", boundscheck=True)

@@ -6,10 +6,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numba import njit
+from numba import njit, types
 from numba.core.errors import TypingError
 
-from tape import SlabPool, Tape, TapeBusyError, TapeClosedError, TapeMemoryError, TapeTypeError, capi
+from tape import (
+    SlabPool,
+    Tape,
+    TapeBusyError,
+    TapeClosedError,
+    TapeEmptyError,
+    TapeMemoryError,
+    TapeTypeError,
+    capi,
+)
+from tape.handle import popper
 from tape.numba import failed, pop, pop_int, push
 
 
@@ -52,6 +62,11 @@ def pop3(handle):
     return pop(handle, 3)
 
 
+@njit
+def status(handle):
+    return failed(handle)
+
+
 @given(st.integers(0, 600), st.integers(0, 200))
 def test_blocks_of_other_pushes_are_gathered(singles, block):
     # The words that a block pop takes may have been pushed one by one, and lie on both sides of a border.
@@ -70,7 +85,6 @@ def test_blocks_of_other_pushes_are_gathered(singles, block):
 
 def test_a_full_pool_sticks_and_drops():
     tape = Tape("f8", pool=SlabPool(limit=8192))
-    status = njit(lambda h: failed(h))
     record(tape.handle, 10)
     assert status(tape.handle) == 0
     record(tape.handle, 10_000)
@@ -103,6 +117,98 @@ def test_after_a_failure_smaller_blocks_are_dropped_too():
         tape.raise_failed()
     small(tape.handle)
     assert len(tape) == held + 1
+
+
+@njit
+def pop1(handle):
+    return pop(handle)
+
+
+@njit
+def push1(handle):
+    push(handle, 7.0)
+
+
+@pytest.mark.parametrize("held", [0, 2, 8, 65, 576])
+def test_a_pop_of_too_much_sticks_and_gives_zeros(held):
+    items = np.arange(1.0, held + 1)
+    many = njit(lambda h: pop(h, 600))
+    tape = Tape("f8")
+    for forget in (tape.raise_failed, tape.clear):
+        tape.extend(items)
+        assert many(tape.handle) == (0.0,) * 600
+        assert status(tape.handle) == capi.STATUS["EMPTY"]
+        # What is there stays there until the failure is forgotten: no push and no pop does anything.
+        push1(tape.handle)
+        assert pop1(tape.handle) == 0.0
+        assert pop3(tape.handle) == (0.0, 0.0, 0.0)
+        assert len(tape) == held
+        if forget == tape.raise_failed:
+            with pytest.raises(TapeEmptyError, match=f"holds {held}$"):
+                forget()
+            assert [pop1(tape.handle) for _ in items] == items[::-1].tolist()
+        forget()
+        assert status(tape.handle) == 0 and len(tape) == 0
+        record(tape.handle, 100)
+        assert replay(tape.handle, 100) == -1
+        assert status(tape.handle) == 0
+
+
+def test_pops_after_a_push_that_failed_give_zeros():
+    tape = Tape("f8", pool=SlabPool(limit=4096))
+    tape.extend(np.ones(64 + 510))
+    record(tape.handle, 1)  # seven words for two places: the first fits
+    assert pop1(tape.handle) == 0.0
+    assert pop3(tape.handle) == (0.0, 0.0, 0.0)
+    assert status(tape.handle) == capi.STATUS["NOMEM"], "the first failure is the one that counts"
+    assert len(tape) == 64 + 511
+    with pytest.raises(TapeMemoryError):
+        tape.raise_failed()
+    assert pop3(tape.handle) == (1.0, 1.0, 0.0)
+
+
+def test_a_pinned_block_is_not_popped():
+    tape = Tape("f8")
+    tape.extend(np.ones(10))
+    view = tape.peek(3)
+    assert pop1(tape.handle) == 0.0
+    with pytest.raises(TapeBusyError, match="view"):
+        tape.raise_failed()
+    assert len(tape) == 10
+    del view
+    assert pop3(tape.handle) == (1.0, 1.0, 1.0)
+
+
+def test_a_closed_tape_gives_zeros():
+    tape = Tape("f8")
+    handle = tape.handle
+    tape.close()
+    push1(handle)
+    assert pop3(handle) == (0.0, 0.0, 0.0)
+    with pytest.raises(TapeClosedError):
+        tape.raise_failed()
+
+
+def test_a_popper_that_leaves():
+    strict = popper(types.float64, "strict", "Pop or raise.", ArithmeticError)
+
+    @njit
+    def first_of_three(handle, out):
+        out[0] = strict(handle, 3)[0]
+        out[1] = 1.0
+
+    tape, out = Tape("f8"), np.zeros(2)
+    tape.extend(np.arange(1.0, 580.0))
+    for k in range(193):
+        first_of_three(tape.handle, out)
+        assert out.tolist() == [577.0 - 3 * k, 1.0]
+    assert len(tape) == 0
+    out[:] = 0.0
+    with pytest.raises(ArithmeticError):
+        first_of_three(tape.handle, out)
+    assert not out.any(), "nothing after the pop ran"
+    with pytest.raises(TapeEmptyError):
+        tape.raise_failed()
 
 
 def test_handles_are_for_words():
@@ -186,6 +292,15 @@ def test_the_plain_c_surface():
     room = function("record", handle, handle, size)(tape, 8)
     assert room
     assert function("failed", status, handle)(tape) == 0
+    recall = function("recall", status, handle, handle, size)
+    assert function("truncate", status, handle, size)(tape, 0) == 0
+    assert push_bytes(tape, doubles, 24) == 0
+    assert recall(tape, out, 16) == 0
+    assert list(out[:2]) == [2, 3]
+    assert recall(tape, out, 16) == capi.STATUS["EMPTY"]
+    assert list(out) == [0, 0, 3]
+    assert function("failed", status, handle)(tape) == capi.STATUS["EMPTY"]
+    assert function("record", handle, handle, size)(tape, 8) is None
     assert function("enter", status, handle)(tape) == 0
     assert function("enter", status, handle)(tape) == capi.STATUS["BUSY"]
     function("leave", None, handle)(tape)

@@ -1,0 +1,88 @@
+"""Options of a gradient's call: how much memory its tape may use, and where the rest goes.
+
+They come from the call itself, else from `Gradient.with_options`, else from a surrounding ``with ad.options(...)``;
+each option by itself.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple, TypedDict, Unpack
+
+from ad.errors import ADTypeError
+from tape.sizes import parse_bytes
+
+__all__ = ["OPTIONS", "Given", "TapeOptions", "checked", "in_context", "options"]
+
+
+class Given(TypedDict, total=False):
+    """Options as a caller writes them."""
+
+    memory: int | str | None
+    spill_dir: str | os.PathLike[str] | None
+
+
+class TapeOptions(NamedTuple):
+    """All options of a tape; equal where their tapes may stand in for each other.  None is the tape's own default."""
+
+    memory: int | None = None
+    spill_dir: str | None = None
+
+
+OPTIONS = TapeOptions._fields
+
+_context: ContextVar[dict[str, Any] | None] = ContextVar("ad.options", default=None)
+
+in_context = _context.get
+"""The checked options of the surrounding ``with ad.options(...)``, or None."""
+
+
+def checked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as `TapeOptions` takes them.
+
+    Raises ADTypeError for an option that does not exist or a `spill_dir` that is no path, and the errors of
+    `tape.sizes.parse_bytes` for a `memory` that is no size.
+    """
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in OPTIONS:
+            raise ADTypeError(f"there is no option {name!r}; the options are {' and '.join(OPTIONS)}")
+        if value is not None:
+            value = parse_bytes(value, name) if name == "memory" else _directory(value)
+        found[name] = value
+    return found
+
+
+def _directory(value: Any) -> str:
+    if not isinstance(value, str | os.PathLike) or not isinstance(path := os.fspath(value), str):
+        raise ADTypeError(f"spill_dir: a path or None, not {type(value).__name__}")
+    return os.path.abspath(path)  # the same directory after a change of the working directory
+
+
+def options(**given: Unpack[Given]) -> AbstractContextManager[None]:
+    """Options for all gradients that are called in a ``with`` block, in this thread or asyncio task.
+
+    Parameters
+    ----------
+    memory : int, str or None
+        The most memory that the tape of a call may use (``"256 MiB"``); what is over goes to disk in the background
+        and comes back ahead of the reverse sweep.  None for no limit.
+    spill_dir : path or None
+        The directory for what goes to disk; None for that of temporary files.
+
+    A gradient that needs no tape ignores them.  An inner block changes the options that it names.
+
+    >>> with ad.options(memory="1 GiB", spill_dir="/scratch"):
+    ...     g(1.0, 10**9)
+    """
+    return _within(checked(given))
+
+
+@contextmanager
+def _within(given: dict[str, Any]) -> Iterator[None]:
+    token = _context.set({**(_context.get() or {}), **given})
+    try:
+        yield
+    finally:
+        _context.reset(token)
