@@ -158,9 +158,14 @@ cdef void layers_free(layers_s *l) noexcept nogil:
 
 cdef void layers_snapshot(layers_s *l, traffic_s *traffic, fault_s *fault) noexcept nogil:
     """What a tape moved so far (where `traffic` is given), and what went wrong last."""
+    cdef double now = lt_clock()
     lt_mutex_lock(&l.budget.lock)
     if traffic != NULL:
         traffic[0] = l.traffic
+        if l.writing > 0:
+            traffic.write_seconds += now - l.writing_since
+        if l.reading > 0:
+            traffic.read_seconds += now - l.reading_since
     fault[0] = l.fault
     lt_mutex_unlock(&l.budget.lock)
 
@@ -426,13 +431,14 @@ cdef int layers_need(layers_s *l, slab_s *slab, bint popping, int *in_use) noexc
         if slab.index != l.looked:
             l.look_step = 1 if slab.index == l.looked + 1 else -1 if slab.index + 1 == l.looked else 0
         l.looked = slab.index
-    if slab.state == SLAB_SPILLED or slab.state == SLAB_READING:
+    if slab.state == SLAB_SPILLED:
         l.traffic.misses += 1
+    elif slab.ahead != AHEAD_OF_NOTHING:
+        l.traffic.hits += 1
+    if slab.state == SLAB_SPILLED or slab.state == SLAB_READING:
         status = fetch(l, slab, popping, in_use)
         if status == LAYERS_OK and not popping:
             set_browsed(l, slab, True)
-    elif slab.ahead != AHEAD_OF_NOTHING:
-        l.traffic.hits += 1
     if status == LAYERS_OK:
         slab.ahead = AHEAD_OF_NOTHING
         if slab.browsed:

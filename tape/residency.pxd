@@ -47,7 +47,7 @@ cdef struct traffic_s:
     double write_stall_seconds
     size_t read_stalls      # ... or for a slab
     double read_stall_seconds
-    size_t hits             # slabs that were there before they were popped, thanks to the prefetcher
+    size_t hits             # slabs that were there, or on their way, before they were asked for
     size_t misses
     double write_seconds    # in which at least one transfer was under way
     double read_seconds

@@ -245,11 +245,12 @@ cdef slab_s *next_below(layers_s *l) noexcept nogil:
 cdef slab_s *next_beside(layers_s *l) noexcept nogil:
     """The next slab to read ahead of looking, slab by slab in one direction, or NULL.
 
-    It takes free memory, or that of the browsed slab that was used longest ago and is no longer needed.
+    No further ahead than half of what was read for looking: the other half is where the looking has been, and makes room.
     """
     cdef budget_s *b = l.budget
+    cdef slab_s *victim
     cdef size_t i = l.looked
-    cdef size_t steps = b.browsed // l.slab_bytes // 2 + 1
+    cdef size_t steps = b.browsed // l.slab_bytes // 2 + 2
     if l.look_step == 0 or not wants_reads(l):
         return NULL
     while steps > 0:
@@ -263,12 +264,12 @@ cdef slab_s *next_beside(layers_s *l) noexcept nogil:
         return NULL
     if l.slabs[i].error != 0:
         return NULL
-    if b.used + l.slab_bytes <= b.limit:
-        return l.slabs[i]
-    if 3 * l.slab_bytes <= b.browsed and evictable(owner_of(b.oldest), b.oldest):
-        evict(b.oldest)
-        return l.slabs[i] if b.used + l.slab_bytes <= b.limit else NULL
-    return NULL
+    while b.used + l.slab_bytes > b.limit:
+        victim = next_victim(b, True)
+        if victim == NULL or victim.ahead != AHEAD_OF_NOTHING:      # never one that was not looked at yet
+            return NULL
+        evict(victim)
+    return l.slabs[i]
 
 
 cdef slab_s *next_to_read(budget_s *b) noexcept nogil:
