@@ -54,8 +54,8 @@ def settings() -> Settings:
 
 def configure(
     *,
-    memory: int | str | Budget | None | _Unset = _UNSET,
-    spill_dir: str | os.PathLike[str] | None | _Unset = _UNSET,
+    memory: int | str | Budget | _Unset | None = _UNSET,
+    spill_dir: str | os.PathLike[str] | _Unset | None = _UNSET,
 ) -> None:
     """Set what holds for tapes made from now on that are not told otherwise.
 

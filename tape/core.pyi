@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, SupportsIndex, final, overload
@@ -6,14 +7,34 @@ import numpy as np
 import numpy.typing as npt
 
 from tape.archive import Path
+from tape.budget import Budget
+from tape.errors import SpillError
 from tape.slab import SlabPool
-from tape.stats import TapeStats
+from tape.stats import LayerStats, TapeStats
+from tape.store import Store
 
 @final
 class Tape:
     def __init__(
-        self, dtype: npt.DTypeLike = "f8", *, slab_bytes: int | str | None = None, pool: SlabPool | None = None
+        self,
+        dtype: npt.DTypeLike = "f8",
+        *,
+        memory: int | str | Budget | None = None,
+        spill_dir: str | os.PathLike[str] | Store | None = None,
+        slab_bytes: int | str | None = None,
+        pool: SlabPool | None = None,
+        prefetch: bool = True,
+        spill_limit: int | str | None = None,
     ) -> None: ...
+    @property
+    def budget(self) -> Budget | None: ...
+    def add_spill_dir(
+        self, place: str | os.PathLike[str] | Store | None, *, spill_limit: int | str | None = None
+    ) -> None: ...
+    @property
+    def max_reserve(self) -> int | None: ...
+    def spill_error(self) -> SpillError | None: ...
+    def traffic(self) -> LayerStats | None: ...
     @property
     def dtype(self) -> np.dtype[Any]: ...
     @property
@@ -45,7 +66,17 @@ class Tape:
     def close(self) -> None: ...
     def save(self, path: Path) -> None: ...
     @classmethod
-    def load(cls, path: Path, *, slab_bytes: int | str | None = None, pool: SlabPool | None = None) -> Self: ...
+    def load(
+        cls,
+        path: Path,
+        *,
+        memory: int | str | Budget | None = None,
+        spill_dir: str | os.PathLike[str] | Store | None = None,
+        slab_bytes: int | str | None = None,
+        pool: SlabPool | None = None,
+        prefetch: bool = True,
+        spill_limit: int | str | None = None,
+    ) -> Self: ...
     def raise_failed(self) -> None: ...
     def stats(self) -> TapeStats: ...
     def __len__(self) -> int: ...

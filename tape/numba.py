@@ -352,7 +352,7 @@ def _tape_peek(tape):
     def peek_item(tape):
         status, item = _read(tape, _length(tape) * itemsize - itemsize)
         if status:
-            if status == _SPILL or status == _CORRUPT:
+            if status in (_SPILL, _CORRUPT):
                 raise SpillError("peek: a slab could not be read back; see the tape's spill_error()")
             raise TapeEmptyError("peek: the tape is empty")
         return item
@@ -437,7 +437,7 @@ def _tape_rewind(tape, mark):
         if status:
             if status == _BUSY:
                 raise TapeBusyError("rewind: a live view pins these items; delete the array first")
-            if status == _SPILL or status == _CORRUPT:
+            if status in (_SPILL, _CORRUPT):
                 raise SpillError("rewind: a slab could not be read back; see the tape's spill_error()")
             raise TapeMarkError("rewind: the tape was popped past this mark, or the mark is another tape's")
 

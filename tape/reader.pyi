@@ -2,7 +2,6 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 import numpy.typing as npt
 
 from tape.core import Mark, Tape
