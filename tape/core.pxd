@@ -44,6 +44,7 @@ cdef class Tape:
     cdef object item(self, size_t pos)
     cdef object scalar(self, cell)
     cdef object room(self, n, out)
+    cdef str limits(self)
     cdef size_t bytes_of(self, n, str name) except? -1
     cdef int check_open(self) except -1
     cdef int set_budget(self, memory, spill_dir, slab_bytes, bint prefetch, spill_limit) except -1

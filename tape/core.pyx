@@ -238,11 +238,7 @@ cdef class Tape:
         if status == TAPE_EMPTY:
             raise TapeEmptyError(f"not enough items: the tape holds {len(self)}")
         if status == TAPE_NOMEM:
-            limit = self.pool.limit
-            raise TapeMemoryError(
-                "no memory for another slab; the tape is as it was"
-                + (f" (its pool has a limit of {limit} bytes)" if limit is not None else "")
-            )
+            raise TapeMemoryError(f"no memory for another slab; the tape is as it was{self.limits()}")
         if status == TAPE_INTERRUPTED:
             return -1       # what the signal handler raised
         if status == TAPE_SPILL or status == TAPE_CORRUPT:
@@ -259,6 +255,18 @@ cdef class Tape:
         if self.s.in_use:
             raise TapeBusyError("the tape is in use by a compiled loop or another thread")
         raise TapeBusyError("a live view pins these items; delete the array first")
+
+    cdef str limits(self):
+        """What keeps the tape from having more memory, for a message."""
+        cdef str found = ""
+        if self.pool.limit is not None:
+            found += f"; its pool has a limit of {self.pool.limit} bytes"
+        if self.budget is not None:
+            found += (
+                f"; of its budget of {self.budget.memory} bytes {self.budget.used_bytes} are in use, by slabs that cannot "
+                "leave memory: those that a cursor, a view or a reader is in"
+            )
+        return found
 
     def spill_error(self):
         """The error for the last slab that could not be moved; None where there was none."""

@@ -224,7 +224,8 @@ cdef int make_room(layers_s *l, size_t bytes, bint looking, int *in_use) noexcep
             while other != NULL:
                 other.blocked = False
                 other = other.next
-        if b.writing == 0 and next_to_write(b) == NULL:
+        # What is in flight will be clean, and can then be evicted.
+        if b.writing + b.reading == 0 and next_to_write(b) == NULL:
             if l.foreign:
                 b.fault.status = STORE_FOREIGN
                 b.fault.reading = False
@@ -406,6 +407,7 @@ cdef int fetch(layers_s *l, slab_s *slab, bint popping, int *in_use) noexcept no
             slab.ahead = AHEAD_OF_NOTHING
             l.traffic.spilled -= slab.bytes
             l.in_flight += 1
+            b.reading += slab.bytes
             slab.queued = b.wanted
             b.wanted = slab
         ask_to_read(b)
@@ -491,7 +493,7 @@ cdef void after_fork_in_child() noexcept nogil:
         lt_cond_init(&b.to_read)
         lt_cond_init(&b.progress)
         b.writers = b.readers = 0
-        b.writing = b.waiting = 0
+        b.writing = b.reading = b.waiting = 0
         b.wanted = NULL
         b.garbage = NULL
         l = b.tapes

@@ -153,6 +153,7 @@ cdef bint start_ahead(slab_s *slab) noexcept nogil:
     slab.state = SLAB_READING
     l.traffic.spilled -= slab.bytes
     l.in_flight += 1
+    l.budget.reading += slab.bytes
     count_memory(l, slab.bytes)
     return True
 
@@ -184,6 +185,7 @@ cdef bint read_one(budget_s *b) noexcept nogil:
 
     lt_mutex_lock(&b.lock)
     l.in_flight -= 1
+    b.reading -= slab.bytes
     ended(&l.reading, &l.reading_since, &l.traffic.read_seconds)
     if slab.orphan:
         forget_slot(l, slab)

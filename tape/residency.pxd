@@ -93,7 +93,8 @@ cdef struct budget_s:
     size_t high             # most of it so far
     size_t clean            # of it in slabs that lie in a store too
     size_t writing          # ... or will soon
-    size_t browsed          # ... or were read for looking
+    size_t reading          # ... on its way back
+    size_t browsed          # ... read for looking
     size_t largest          # slab size of any tape so far
     layers_s *tapes
     slab_s *newest          # browsed slabs by last use
