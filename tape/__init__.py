@@ -19,11 +19,13 @@ from tape.errors import (
     TapeValueError,
 )
 from tape.slab import SlabPool, default_pool
-from tape.stats import PoolStats, TapeStats
+from tape.stats import LayerStats, PoolStats, TapeStats
 from tape.store import Store
+from tape.watch import watch
 
 __all__ = [
     "ArchiveError",
+    "LayerStats",
     "Mark",
     "PoolStats",
     "SlabPool",
@@ -43,6 +45,7 @@ __all__ = [
     "TapeTypeError",
     "TapeValueError",
     "default_pool",
+    "watch",
 ]
 
 __version__ = _version("layered-tape")
