@@ -22,12 +22,14 @@ from tape.errors import (
 )
 from tape.reader import Reader
 from tape.slab import SlabPool, default_pool
-from tape.stats import PoolStats, TapeStats
+from tape.stats import LayerStats, PoolStats, TapeStats
 from tape.store import Store
+from tape.watch import watch
 
 __all__ = [
     "ArchiveError",
     "Budget",
+    "LayerStats",
     "Mark",
     "PoolStats",
     "Reader",
@@ -49,6 +51,7 @@ __all__ = [
     "TapeValueError",
     "configure",
     "default_pool",
+    "watch",
 ]
 
 __version__ = _version("layered-tape")

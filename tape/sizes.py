@@ -5,7 +5,7 @@ import re
 
 from tape.errors import TapeTypeError, TapeValueError
 
-__all__ = ["format_bytes", "parse_bytes"]
+__all__ = ["byte_unit", "format_bytes", "parse_bytes"]
 
 _UNITS = {"": 1, "b": 1}
 for _power, _letter in enumerate("kmgt", start=1):
@@ -48,9 +48,16 @@ def parse_bytes(size: int | str, name: str = "size") -> int:
 
 def format_bytes(number: int) -> str:
     """Bytes for a reader: ``"640 B"``, ``"1.5 MiB"``."""
-    value, unit = float(number), "B"
+    unit, name = byte_unit(number)
+    value = number / unit
+    return f"{value:.0f} {name}" if value == int(value) else f"{value:.1f} {name}"
+
+
+def byte_unit(number: float) -> tuple[int, str]:
+    """The unit that so many bytes are best told in: its size and its name."""
+    unit, name = 1, "B"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if value < 1024:
+        if number < 1024 * unit:
             break
-        value, unit = value / 1024, larger
-    return f"{value:.0f} {unit}" if value == int(value) else f"{value:.1f} {unit}"
+        unit, name = 1024 * unit, larger
+    return unit, name

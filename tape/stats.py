@@ -1,10 +1,10 @@
-"""Frozen snapshots of a tape and of a pool."""
+"""Frozen snapshots of a tape, of its layers and of a pool."""
 
 from dataclasses import dataclass
 
 from tape.sizes import format_bytes
 
-__all__ = ["PoolStats", "TapeStats"]
+__all__ = ["LayerStats", "PoolStats", "TapeStats"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +27,67 @@ class PoolStats:
 
 @dataclass(frozen=True, slots=True)
 class LayerStats:
+    """Where the bytes of a tape with a memory budget are, and went so far (`Tape.traffic`).
+
+    Sizes in bytes, times in seconds.
+    """
+
     bytes: int
+    """Of the items on the tape."""
     resident_bytes: int
+    """Of the slabs that are in memory."""
     spilled_bytes: int
+    """Of the slabs that are only in the store."""
     budget_bytes: int
+    """The limit on `resident_bytes`."""
     file_bytes: int
+    """What the store occupies: as much as the deepest spill needed."""
     bytes_written: int
+    """To the store, so far."""
     bytes_read: int
+    """From the store, so far."""
     write_stalls: int
+    """How often a push had to wait until a slab was written."""
     write_stall_seconds: float
+    """How long pushes waited, all in all."""
     read_stalls: int
+    """How often a pop had to wait until a slab was read."""
     read_stall_seconds: float
+    """How long pops waited, all in all."""
     prefetch_hits: int
+    """Slabs that were back in memory, or on their way, before they were asked for."""
     prefetch_misses: int
+    """Slabs that were not."""
     write_seconds: float
+    """Time spent in writing to the store, beside the program or not."""
     read_seconds: float
+    """Time spent in reading from the store, beside the program or not."""
+
+    @property
+    def write_rate(self) -> float:
+        """Bytes a second while writing; 0.0 if nothing was written."""
+        return self.bytes_written / self.write_seconds if self.write_seconds > 0 else 0.0
+
+    @property
+    def read_rate(self) -> float:
+        """Bytes a second while reading; 0.0 if nothing was read."""
+        return self.bytes_read / self.read_seconds if self.read_seconds > 0 else 0.0
+
+    def __str__(self) -> str:
+        text = (
+            f"{format_bytes(self.bytes)} on the tape: {format_bytes(self.resident_bytes)} in memory "
+            f"(budget {format_bytes(self.budget_bytes)}), {format_bytes(self.spilled_bytes)} spilled "
+            f"(store {format_bytes(self.file_bytes)})"
+        )
+        if not (self.bytes_written or self.bytes_read or self.write_stalls or self.read_stalls):
+            return text + "; nothing was moved yet"
+        text += (
+            f"\nwritten {format_bytes(self.bytes_written)} at {format_bytes(round(self.write_rate))}/s "
+            f"({_stalls(self.write_stalls, self.write_stall_seconds)}), read {format_bytes(self.bytes_read)} at "
+            f"{format_bytes(round(self.read_rate))}/s ({_stalls(self.read_stalls, self.read_stall_seconds)})"
+        )
+        wanted = self.prefetch_hits + self.prefetch_misses
+        return text + (f"; {self.prefetch_hits} of {wanted} slabs were read ahead" if wanted else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +122,7 @@ class TapeStats:
             f"({format_bytes(self.spare_bytes)}), at most {format_bytes(self.high_bytes)}; "
             f"pool: {format_bytes(self.pool.used_bytes)} in use, {format_bytes(self.pool.free_bytes)} free"
         )
+
+
+def _stalls(count: int, seconds: float) -> str:
+    return f"{count} stall{'' if count == 1 else 's'}, {seconds:.2f} s" if count else "no stalls"
