@@ -106,7 +106,7 @@ def test_layer_stats_in_words():
     assert str(BUSY) == (
         "1 GiB on the tape: 250 MiB in memory (budget 256 MiB), 774 MiB spilled (store 800 MiB)\n"
         "written 800 MiB at 400 MiB/s (3 stalls, 0.25 s), read 26 MiB at 52 MiB/s (1 stall, 0.50 s); "
-        "25 of 26 slabs were there in time"
+        "25 of 26 slabs were read ahead"
     )
     only_written = dataclasses.replace(QUIET, bytes_written=MIB, write_seconds=1.0, file_bytes=MIB)
     assert str(only_written).endswith("written 1 MiB at 1 MiB/s (no stalls), read 0 B at 0 B/s (no stalls)")
