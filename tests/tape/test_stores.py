@@ -78,7 +78,7 @@ class StaysOpen(MemoryStore):
 class Leaks(MemoryStore):
     def close(self):
         if self._slots is not None:
-            self.leaked = os.dup(0)
+            self.leaked = os.open(os.devnull, os.O_RDONLY)
             LEAKED.append(self.leaked)
         super().close()
 
