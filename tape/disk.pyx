@@ -196,7 +196,8 @@ cdef class DiskStore(Store):
                 f"of {format_bytes(self.file_bytes)}>")
 
     def close(self):
-        """Forget everything, give the space back, and refuse further use.  Transfers under way end first."""
+        """Forget everything and refuse further use.  It waits for nothing: the space is given back when the last transfer
+        that is under way has ended."""
         with nogil:
             spill_close(&self.spill)
 
