@@ -14,6 +14,7 @@ Claim the tape once, work on the C struct without the GIL, and hand it back::
 Between claim and leave every other use of the tape, from Python or a compiled loop, raises TapeBusyError.
 """
 
+from tape.residency cimport layers_s
 from tape.slab cimport SlabPool
 from tape.stack cimport guard_s, tape_s
 
@@ -50,6 +51,7 @@ cdef class Tape:
     cdef int set_budget(self, memory, spill_dir, slab_bytes, bint prefetch, spill_limit) except -1
     cdef int add_store(self, place, spill_limit) except -1
     cdef int finish(self) except -1
+    cdef int leave(self, layers_s *layers) except -1
     cdef object view(self, Block block)
     cdef void orphan(self, owned_guard_s *guard) noexcept
     cdef void drop_orphans(self) noexcept

@@ -4,21 +4,22 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport SIZE_MAX
 from libc.stdlib cimport free, malloc
 
 from tape.budget cimport Budget
-from tape.layers cimport layers_add_store, layers_new, layers_snapshot
-from tape.residency cimport STORE_CORRUPT, STORE_FOREIGN, count_memory, fault_s, store_ref_s, traffic_s
+from tape.layers cimport layers_add_store, layers_carried, layers_free, layers_new, layers_snapshot
+from tape.residency cimport STORE_CORRUPT, STORE_FOREIGN, fault_s, layers_s, store_ref_s, traffic_s
 from tape.slab cimport SlabPool
 from tape.stack cimport *
 from tape.store cimport Store
-from tape.sync cimport lt_mutex_lock, lt_mutex_unlock
 
 import functools
 import operator
 import sys
 import warnings
+from _thread import start_new_thread
 
 import numpy as np
 
@@ -58,11 +59,25 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object x, int *overflow) except? -1
 
 
-cdef int warn_unclosed(Tape tape) except -1:
+cdef int warn_unclosed(size_t nbytes) except -1:
     """In development mode: a tape with a budget should be closed, not left to the garbage collector."""
     if sys.flags.dev_mode:
-        warnings.warn(f"unclosed tape of {tape_length(&tape.s)} bytes with a memory budget", ResourceWarning, stacklevel=2)
+        warnings.warn(f"unclosed tape of {nbytes} bytes with a memory budget", ResourceWarning, stacklevel=2)
     return 0
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class Remains:
+    """What a tape leaves that dies inside a transfer: `end` waits for the last one, in another thread."""
+    cdef layers_s *layers
+    cdef tuple kept         # alive until then
+    cdef tuple own_stores
+
+    def end(self):
+        layers_free(self.layers)
+        for store in self.own_stores:
+            store.close()
 
 
 cdef owned_guard_s *new_guard() except NULL:
@@ -221,13 +236,33 @@ cdef class Tape:
 
     def __dealloc__(self):
         # Views and marks hold a reference to the tape, so none is alive here.
+        cdef size_t unclosed = 0
+        cdef layers_s *layers
         if self.s.itemsize:
-            if self.s.layers != NULL and self.s.end != NULL and tape_length(&self.s) > 0:
-                warn_unclosed(self)
-            tape_free(&self.s)
-            for store in self.own_stores:
-                store.close()
+            if self.s.layers != NULL:
+                unclosed = tape_length(&self.s)
+            layers = tape_abandon(&self.s)
+            if layers != NULL and layers_carried(layers):
+                self.leave(layers)
+            elif layers != NULL:
+                layers_free(layers)
+                for store in self.own_stores:
+                    store.close()
         self.drop_orphans()
+        if unclosed > 0:    # at the end: a warning may be an error
+            warn_unclosed(unclosed)
+
+    cdef int leave(self, layers_s *layers) except -1:
+        """The collector came by in a thread that carries a slab for this budget, perhaps for this very tape."""
+        cdef Remains remains = Remains.__new__(Remains)
+        remains.layers = layers
+        remains.kept = (self.budget, self.pool, self.stores)
+        remains.own_stores = self.own_stores
+        try:
+            start_new_thread(remains.end, ())
+        except RuntimeError:
+            Py_INCREF(remains)      # the interpreter is at its end, and so are all its threads
+        return 0
 
     # ------------------------------------------------------------------------------------------- edges
 
@@ -254,6 +289,8 @@ cdef class Tape:
             raise TapeMarkError("the tape was popped past this mark, or the mark is another tape's")
         if self.s.in_use:
             raise TapeBusyError("the tape is in use by a compiled loop or another thread")
+        if self.s.layers != NULL and layers_carried(self.s.layers):
+            raise TapeBusyError("a store cannot close a tape that it, or another store of the same budget, is working for")
         raise TapeBusyError("a live view pins these items; delete the array first")
 
     cdef str limits(self):

@@ -3,7 +3,16 @@
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
-from tape.mover cimport WAIT_OK, ask_to_read, ask_to_write, free_one, join_threads, wait_progress
+from tape.mover cimport (
+    WAIT_INTERRUPTED,
+    WAIT_OK,
+    ask_to_read,
+    ask_to_write,
+    carries,
+    free_one,
+    join_threads,
+    wait_progress,
+)
 from tape.residency cimport (
     MAX_STORES,
     STORE_CORRUPT,
@@ -156,6 +165,11 @@ cdef void layers_free(layers_s *l) noexcept nogil:
     free(l)
 
 
+cdef bint layers_carried(const layers_s *l) noexcept nogil:
+    """Whether this thread is in a store for a tape of the same budget: `layers_free` would wait for its own caller."""
+    return carries(l.budget)
+
+
 cdef void layers_snapshot(layers_s *l, traffic_s *traffic, fault_s *fault) noexcept nogil:
     """What a tape moved so far (where `traffic` is given), and what went wrong last."""
     cdef double now = lt_clock()
@@ -198,6 +212,11 @@ cdef bint steal_spare(budget_s *b) noexcept nogil:
     return False
 
 
+cdef inline int wait_status(budget_s *b, int *in_use) noexcept nogil:
+    cdef int found = wait_progress(b, in_use)
+    return LAYERS_OK if found == WAIT_OK else LAYERS_INTERRUPTED if found == WAIT_INTERRUPTED else LAYERS_NOMEM
+
+
 cdef int make_room(layers_s *l, size_t bytes, bint looking, int *in_use) noexcept nogil:
     """Take `bytes` from the budget, evicting what is needed last; waits for the disk only where nothing is clean.
 
@@ -233,8 +252,8 @@ cdef int make_room(layers_s *l, size_t bytes, bint looking, int *in_use) noexcep
             status = LAYERS_SPILL if l.foreign or b.failures != failures else LAYERS_NOMEM
             break
         ask_to_write(b)
-        if wait_progress(b, in_use) != WAIT_OK:
-            status = LAYERS_INTERRUPTED
+        status = wait_status(b, in_use)
+        if status != LAYERS_OK:
             break
     if since != 0:
         b.waiting -= 1
@@ -411,8 +430,8 @@ cdef int fetch(layers_s *l, slab_s *slab, bint popping, int *in_use) noexcept no
             slab.queued = b.wanted
             b.wanted = slab
         ask_to_read(b)
-        if wait_progress(b, in_use) != WAIT_OK:
-            status = LAYERS_INTERRUPTED
+        status = wait_status(b, in_use)
+        if status != LAYERS_OK:
             break
     since = lt_clock() - since
     l.traffic.read_stall_seconds += since

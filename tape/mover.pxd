@@ -11,6 +11,7 @@ from tape.slab cimport slab_s
 cdef enum:
     WAIT_OK = 0
     WAIT_INTERRUPTED = 1    # a signal handler raised; the exception is set
+    WAIT_REFUSED = 2        # this thread carries a slab of the budget, and would wait for itself
 
 cdef bint write_one(budget_s *b) noexcept nogil
 cdef bint read_one(budget_s *b) noexcept nogil
@@ -19,3 +20,4 @@ cdef void ask_to_write(budget_s *b) noexcept nogil
 cdef void ask_to_read(budget_s *b) noexcept nogil
 cdef int wait_progress(budget_s *b, int *in_use) noexcept nogil
 cdef void join_threads(budget_s *b) noexcept nogil
+cdef bint carries(const budget_s *b) noexcept nogil

@@ -51,8 +51,43 @@ cdef extern from "pythread.h":
     unsigned long PYTHREAD_INVALID_THREAD_ID
     unsigned long PyThread_start_new_thread(void (*body)(void *) noexcept nogil, void *arg) noexcept nogil
 
+cdef extern from *:
+    """
+    #if defined(_MSC_VER)
+    #define LT_THREAD_LOCAL __declspec(thread)
+    #else
+    #define LT_THREAD_LOCAL __thread
+    #endif
+    typedef struct lt_errand { const void *budget; const struct lt_errand *outer; } lt_errand_t;
+    static LT_THREAD_LOCAL const lt_errand_t *lt_errands = NULL;
+    static inline void lt_set_out(lt_errand_t *e, const void *budget) {
+        e->budget = budget;
+        e->outer = lt_errands;
+        lt_errands = e;
+    }
+    static inline void lt_come_back(const lt_errand_t *e) { lt_errands = e->outer; }
+    static inline int lt_is_out_for(const void *budget) {
+        const lt_errand_t *e = lt_errands;
+        while (e && e->budget != budget) e = e->outer;
+        return e != NULL;
+    }
+    """
+    ctypedef struct lt_errand_t:
+        pass
+    void lt_set_out(lt_errand_t *e, const void *budget) noexcept nogil
+    void lt_come_back(const lt_errand_t *e) noexcept nogil
+    bint lt_is_out_for(const void *budget) noexcept nogil
+
 cdef enum:
     THREADS = 2     # of each kind
+
+
+cdef bint carries(const budget_s *b) noexcept nogil:
+    """Whether this thread is in a store, for a tape of this budget: it must not wait for one then, which may be itself.
+
+    A store written in Python can run anything there, the garbage collector and what that finds included.
+    """
+    return lt_is_out_for(b)
 
 
 cdef inline void began(int *count, double *since) noexcept nogil:
@@ -87,6 +122,7 @@ cdef bint write_one(budget_s *b) noexcept nogil:
     cdef int k, last, status = 0
     cdef long long slot = 0
     cdef unsigned long long checksum
+    cdef lt_errand_t errand
     if slab == NULL:
         return False
     l = <layers_s *>slab.owner
@@ -98,12 +134,14 @@ cdef bint write_one(budget_s *b) noexcept nogil:
     last = l.store_count
     lt_mutex_unlock(&b.lock)
 
+    lt_set_out(&errand, b)
     checksum = lt_xxh64(slab.data, slab.bytes)
     for k in range(last):       # the first store that takes it
         store = &l.stores[k]
         status = store.call.write(store.object, slab.data, slab.bytes, &slot)
         if status == 0:
             break
+    lt_come_back(&errand)
 
     lt_mutex_lock(&b.lock)
     b.writing -= slab.bytes
@@ -165,6 +203,7 @@ cdef bint read_one(budget_s *b) noexcept nogil:
     cdef store_ref_s *store
     cdef int status = 0
     cdef double start
+    cdef lt_errand_t errand
     if slab == NULL:
         slab = next_to_read(b)
         if slab == NULL or not start_ahead(slab):
@@ -174,6 +213,7 @@ cdef bint read_one(budget_s *b) noexcept nogil:
     began(&l.reading, &l.reading_since)
     lt_mutex_unlock(&b.lock)
 
+    lt_set_out(&errand, b)
     start = lt_clock()
     if l.foreign:
         status = STORE_FOREIGN
@@ -182,6 +222,7 @@ cdef bint read_one(budget_s *b) noexcept nogil:
         if status == 0 and lt_xxh64(slab.data, slab.bytes) != slab.checksum:
             status = STORE_CORRUPT
     start = lt_clock() - start
+    lt_come_back(&errand)
 
     lt_mutex_lock(&b.lock)
     l.in_flight -= 1
@@ -215,6 +256,7 @@ cdef bint free_one(budget_s *b) noexcept nogil:
     """Have the store forget a slot that is no longer needed; False if there is none."""
     cdef slot_s *note = b.garbage
     cdef layers_s *l
+    cdef lt_errand_t errand
     if note == NULL:
         return False
     b.garbage = note.next
@@ -222,7 +264,9 @@ cdef bint free_one(budget_s *b) noexcept nogil:
     if not l.foreign:
         l.in_flight += 1
         lt_mutex_unlock(&b.lock)
+        lt_set_out(&errand, b)
         l.stores[note.store].call.free(l.stores[note.store].object, note.slot, note.bytes)
+        lt_come_back(&errand)
         lt_mutex_lock(&b.lock)
         l.in_flight -= 1
         lt_cond_wake(&b.progress)
@@ -299,6 +343,8 @@ cdef int wait_progress(budget_s *b, int *in_use) noexcept nogil:
     """
     cdef int before = in_use[0], found = WAIT_OK
     cdef bint gil
+    if carries(b):
+        return WAIT_REFUSED
     if (b.no_threads or b.stop) and ((b.wanted != NULL and read_one(b)) or write_one(b)):
         return WAIT_OK
     gil = PyGILState_Check() == 1

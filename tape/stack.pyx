@@ -5,6 +5,7 @@ from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memcpy, memset
 
 from tape.layers cimport (
+    layers_carried,
     layers_free,
     layers_lower,
     layers_need,
@@ -572,29 +573,43 @@ cdef int tape_release(tape_s *t) noexcept nogil:
 
 cdef int tape_close(tape_s *t) noexcept nogil:
     """Give everything back and refuse all further use; TAPE_BUSY, and nothing changed, if a pin is live."""
-    cdef int status
+    cdef guard_s *guard = t.guards
+    cdef layers_s *layers
     if closed(t):
         return TAPE_OK
-    status = tape_truncate(t, 0)
-    if status != TAPE_OK:
-        return status
-    while t.guards != NULL:     # marks of the empty tape
-        if refuses(t.guards):
+    if t.layers != NULL and layers_carried(t.layers):
+        return TAPE_BUSY
+    while guard != NULL:
+        if refuses(guard):
             return TAPE_BUSY
-        unlink_guard(t, t.guards)
-    tape_release(t)
-    if t.layers != NULL:
-        layers_free(t.layers)
-        t.layers = NULL
-    t.cur = t.begin = t.end = NULL
+        guard = guard.below
+    layers = tape_abandon(t)
+    if layers != NULL:      # others may run while this waits for what is in flight
+        t.in_use = 1
+        layers_free(layers)
+        t.in_use = 0
     return TAPE_OK
+
+
+cdef layers_s *tape_abandon(tape_s *t) noexcept nogil:
+    """Close a tape whatever still points into it, without waiting: what it returns is for `layers_free`, or NULL."""
+    cdef layers_s *layers = t.layers
+    if closed(t):
+        return NULL
+    while t.guards != NULL:
+        unlink_guard(t, t.guards)
+    tape_truncate(t, 0)     # to the inline segment, which is always in memory
+    tape_release(t)
+    t.layers = NULL
+    t.cur = t.begin = t.end = NULL
+    return layers
 
 
 cdef void tape_free(tape_s *t) noexcept nogil:
     """The end of a tape: its slabs go back to the pool whatever still points into them."""
-    while t.guards != NULL:
-        unlink_guard(t, t.guards)
-    tape_close(t)
+    cdef layers_s *layers = tape_abandon(t)
+    if layers != NULL:
+        layers_free(layers)
 
 
 cdef int tape_enter(tape_s *t) noexcept nogil:
