@@ -230,8 +230,11 @@ cdef char *tape_record(tape_s *t, size_t bytes) noexcept nogil:
     The first failure sticks in `failed` and everything after it is dropped, so that the code needs no branch at
     each push: it looks once, when its forward sweep is over.  Until `tape_forgive`, the segment seems full and empty.
     """
+    cdef int before = t.in_use
     if t.failed == TAPE_OK:
+        t.in_use = 1        # no signal handlers: generated code cannot pass on what they raise
         t.failed = grow(t, bytes, 0)
+        t.in_use = before
         if t.failed != TAPE_OK:
             t.begin = t.end = t.cur
     return t.cur if t.failed == TAPE_OK else NULL
@@ -249,8 +252,11 @@ cdef int tape_recall(tape_s *t, void *out, size_t bytes) noexcept nogil:
 
     A failure sticks as that of `tape_record` does, and nothing is popped any more.
     """
+    cdef int before = t.in_use
     if t.failed == TAPE_OK:
+        t.in_use = 1
         t.failed = tape_pop_bytes(t, out, bytes)
+        t.in_use = before
         if t.failed != TAPE_OK:
             t.begin = t.end = t.cur
     if t.failed != TAPE_OK:
@@ -260,18 +266,21 @@ cdef int tape_recall(tape_s *t, void *out, size_t bytes) noexcept nogil:
 
 cdef int tape_extend(tape_s *t, const void *src, size_t bytes) noexcept nogil:
     """Push `bytes` from `src`, across slab borders.  On failure the tape is as it was."""
-    cdef size_t start = tape_length(t)
+    cdef slab_s *start = t.seg
+    cdef char *cur = t.cur
     cdef size_t chunk
     cdef const char *source = <const char *>src
-    cdef int status
+    cdef int status = TAPE_OK
     if closed(t):
         return TAPE_CLOSED
+    # The way back must need no disk: where it began stays in memory.
+    if t.layers != NULL:
+        layers_pin(t.layers, start, 1)
     while bytes > 0:
         if t.cur == t.end:
             status = grow(t, t.itemsize, bytes)
             if status != TAPE_OK:
-                tape_truncate(t, start)
-                return status
+                break
         chunk = <size_t>(t.end - t.cur)
         if chunk > bytes:
             chunk = bytes
@@ -279,7 +288,11 @@ cdef int tape_extend(tape_s *t, const void *src, size_t bytes) noexcept nogil:
         t.cur += chunk
         source += chunk
         bytes -= chunk
-    return TAPE_OK
+    if t.layers != NULL:
+        layers_pin(t.layers, start, -1)
+    if status != TAPE_OK:
+        descend(t, start, cur)
+    return status
 
 
 # -------------------------------------------------------------------------------------------- shrinking
@@ -332,6 +345,7 @@ cdef int tape_truncate(tape_s *t, size_t pos) noexcept nogil:
     """Drop all above `pos`; marks above it die, a pin above it refuses (TAPE_BUSY) and nothing changes."""
     cdef guard_s *guard = t.guards
     cdef slab_s *seg
+    cdef slab_s *highest
     cdef int status
     if closed(t):
         return TAPE_CLOSED
@@ -341,10 +355,14 @@ cdef int tape_truncate(tape_s *t, size_t pos) noexcept nogil:
         if refuses(guard):
             return TAPE_BUSY
         guard = guard.below
-    seg = tape_find(t, pos)
+    seg = highest = tape_find(t, pos)
     while seg.base == pos and seg.prev != NULL:     # the lowest place, so that no slab is held for no items
         seg = seg.prev
     status = need(t, seg, True)
+    if seg != highest and (status == TAPE_SPILL or status == TAPE_CORRUPT):
+        # Only what lies below `pos` cannot be read, and nobody asked for that yet.
+        seg = highest
+        status = need(t, seg, True)
     if status != TAPE_OK:
         return status
     while t.guards != guard:

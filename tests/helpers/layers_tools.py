@@ -66,7 +66,8 @@ def nothing_left(before):
 
 
 PREAMBLE = """
-import errno, gc, os, signal, sys, threading, time
+import errno, gc, os, signal, sys, threading, time, warnings
+warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
 import numpy as np
 import tape
 from tape import *
@@ -74,6 +75,18 @@ from tape.budget import Budget
 from tape.testing import FaultStore, MemoryStore
 def small(store, memory=32768, **options):
     return Tape("f8", memory=memory, slab_bytes=4096, spill_dir=store, **options)
+def child(work):
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        except BaseException as error:
+            print("child", repr(error))
+        finally:
+            sys.stdout.flush()
+            os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
 """
 
 
