@@ -1,19 +1,24 @@
 """`Budget`: memory for the slabs of one tape, or of several that compete for it."""
 
 import atexit
+import weakref
 
-from tape.layers cimport budget_free, budget_init, budgets_stop
+from tape.layers cimport budget_free, budget_init, budget_stop
 from tape.sync cimport lt_mutex_lock, lt_mutex_unlock
 
 from tape.errors import TapeTypeError
 from tape.sizes import format_bytes, parse_bytes
 
 
+budgets = weakref.WeakSet()
+cdef bint at_exit = False
+
+
 cdef class Budget:
     """A hard limit on the memory of the tapes that are given it: ``Tape(memory=budget)``.
 
-    When they need more, the slab that is needed last anywhere goes to the disk of its tape.  Counted are slabs and inline
-    buffers, with those on their way to or from a disk.
+    When they need more, the slab that is needed last anywhere goes to the disk of its tape.  Counted are all slabs, those
+    on their way to or from a disk included.  After a fork the budget is all the child's.
 
     Parameters
     ----------
@@ -24,6 +29,9 @@ cdef class Budget:
     def __cinit__(self, memory):
         budget_init(&self.b, parse_bytes(memory, "memory"))
         self.ready = True
+        if at_exit:
+            budget_stop(&self.b)
+        budgets.add(self)
 
     def __dealloc__(self):
         if self.ready:
@@ -61,4 +69,7 @@ cdef class Budget:
 @atexit.register
 def _stop_threads():
     # A thread that carries a slab to a store written in Python needs an interpreter.
-    budgets_stop()
+    global at_exit
+    at_exit = True
+    for budget in list(budgets):
+        budget_stop(&(<Budget>budget).b)

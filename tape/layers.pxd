@@ -16,7 +16,7 @@ cdef enum layers_status:
 
 cdef void budget_init(budget_s *b, size_t limit) noexcept nogil
 cdef void budget_free(budget_s *b) noexcept nogil
-cdef void budgets_stop() noexcept nogil
+cdef void budget_stop(budget_s *b) noexcept nogil
 
 cdef layers_s *layers_new(budget_s *b, pool_s *pool, size_t slab_bytes, bint prefetch) noexcept nogil
 cdef void layers_free(layers_s *l) noexcept nogil

@@ -8,6 +8,7 @@ from tape.mover cimport (
     WAIT_OK,
     ask_to_read,
     ask_to_write,
+    blame,
     carries,
     free_one,
     join_threads,
@@ -74,7 +75,7 @@ cdef extern from *:
 # -------------------------------------------------------------------------------------- budgets and tapes
 
 cdef lt_atomic_t budgets_lock = 0
-cdef budget_s *budgets = NULL       # all of the process, for forks and for its end
+cdef budget_s *budgets = NULL       # all of the process, for forks
 
 
 cdef void budget_init(budget_s *b, size_t limit) noexcept nogil:
@@ -108,19 +109,13 @@ cdef void budget_free(budget_s *b) noexcept nogil:
     lt_cond_destroy(&b.progress)
 
 
-cdef void budgets_stop() noexcept nogil:
-    """End all threads; from now on, whoever needs a transfer makes it.  For the end of the process."""
-    cdef budget_s *b
-    lt_spin_lock(&budgets_lock)
-    b = budgets
-    lt_spin_unlock(&budgets_lock)
-    while b != NULL:
-        lt_mutex_lock(&b.lock)
-        b.stop = True
-        join_threads(b)
-        b.no_threads = True
-        lt_mutex_unlock(&b.lock)
-        b = b.next
+cdef void budget_stop(budget_s *b) noexcept nogil:
+    """End the threads; from now on, whoever needs a transfer makes it.  For the end of the process."""
+    lt_mutex_lock(&b.lock)
+    b.stop = True
+    join_threads(b)
+    b.no_threads = True
+    lt_mutex_unlock(&b.lock)
 
 
 cdef layers_s *layers_new(budget_s *b, pool_s *pool, size_t slab_bytes, bint prefetch) noexcept nogil:
@@ -217,10 +212,23 @@ cdef inline int wait_status(budget_s *b, int *in_use) noexcept nogil:
     return LAYERS_OK if found == WAIT_OK else LAYERS_INTERRUPTED if found == WAIT_INTERRUPTED else LAYERS_NOMEM
 
 
-cdef int make_room(layers_s *l, size_t bytes, bint looking, int *in_use) noexcept nogil:
+cdef bint has_room(budget_s *b, size_t bytes, size_t spare) noexcept nogil:
+    """Whether `bytes` are free, and `spare` more without writing anything if something is spilled."""
+    cdef layers_s *l = b.tapes
+    if b.used + bytes > b.limit:
+        return False
+    if b.used + bytes + spare <= b.limit or next_victim(b, False) != NULL:
+        return True
+    while l != NULL and l.traffic.spilled == 0:
+        l = l.next
+    return l == NULL
+
+
+cdef int make_room(layers_s *l, size_t bytes, size_t spare, bint looking, int *in_use) noexcept nogil:
     """Take `bytes` from the budget, evicting what is needed last; waits for the disk only where nothing is clean.
 
-    Whatever failed before is tried again, once: the disk may have room by now.
+    Whatever failed before is tried again, once: the disk may have room by now.  If it has not, `spare` bytes are kept, by
+    which what was spilled can be read, and saved elsewhere.
     """
     cdef budget_s *b = l.budget
     cdef slab_s *victim
@@ -228,10 +236,10 @@ cdef int make_room(layers_s *l, size_t bytes, bint looking, int *in_use) noexcep
     cdef size_t failures = b.failures
     cdef double since = 0
     cdef int status = LAYERS_OK
-    while b.used + bytes > b.limit:
+    while not has_room(b, bytes, spare):
         if steal_spare(b):
             continue
-        victim = next_victim(b, looking)
+        victim = next_victim(b, looking) if b.used + bytes > b.limit else NULL
         if victim != NULL:
             evict(victim)
             continue
@@ -249,7 +257,10 @@ cdef int make_room(layers_s *l, size_t bytes, bint looking, int *in_use) noexcep
                 b.fault.status = STORE_FOREIGN
                 b.fault.reading = False
                 b.fault.bytes = bytes
-            status = LAYERS_SPILL if l.foreign or b.failures != failures else LAYERS_NOMEM
+            if l.foreign or b.failures != failures:
+                status = LAYERS_SPILL
+            elif b.used + bytes > b.limit:
+                status = LAYERS_NOMEM
             break
         ask_to_write(b)
         status = wait_status(b, in_use)
@@ -283,7 +294,7 @@ cdef slab_s *layers_take(layers_s *l, size_t bytes, int *in_use, int *status) no
         slab = l.spare
         l.spare = NULL
     elif status[0] == LAYERS_OK:
-        status[0] = make_room(l, bytes, False, in_use)
+        status[0] = make_room(l, bytes, 0 if l.foreign else l.slab_bytes, False, in_use)
     lt_mutex_unlock(&b.lock)
     if slab != NULL or status[0] != LAYERS_OK:
         return slab
@@ -334,6 +345,7 @@ cdef void layers_raise(layers_s *l, slab_s *below, slab_s *above) noexcept nogil
         l.slabs[l.count] = above
         l.count += 1
     l.held = NULL
+    l.look_step = 0
     l.rising = True
     l.popped_at = 0
     l.traffic.length = above.base
@@ -361,6 +373,7 @@ cdef void layers_lower(layers_s *l, slab_s *top, slab_s *to) noexcept nogil:
         top = below
     if l.low > l.count:
         l.low = l.count
+    l.look_step = 0         # `looked` may lie above the cursor now
     l.rising = False
     l.traffic.length = to.base
     now = lt_clock()
@@ -369,8 +382,6 @@ cdef void layers_lower(layers_s *l, slab_s *top, slab_s *to) noexcept nogil:
         l.pop_seconds = now if l.pop_seconds <= 0 else 0.75 * l.pop_seconds + 0.25 * now
         now += l.popped_at
     l.popped_at = now
-    if b.garbage != NULL:
-        ask_to_write(b)
     if wants_reads(l):
         ask_to_read(b)
     lt_mutex_unlock(&b.lock)
@@ -396,6 +407,15 @@ cdef void keep_or_drop(layers_s *l, slab_s *slab) noexcept nogil:
     l.spare = slab
 
 
+cdef void want(budget_s *b, slab_s *slab) noexcept nogil:
+    """Queue a slab for reading: first come, first served.  No more wait than there are threads."""
+    cdef slab_s **link = &b.wanted
+    while link[0] != NULL:
+        link = &link[0].queued
+    slab.queued = NULL
+    link[0] = slab
+
+
 cdef int fetch(layers_s *l, slab_s *slab, bint popping, int *in_use) noexcept nogil:
     """Wait until a slab is in memory, having it read if nobody does yet."""
     cdef budget_s *b = l.budget
@@ -407,9 +427,10 @@ cdef int fetch(layers_s *l, slab_s *slab, bint popping, int *in_use) noexcept no
         if slab.state == SLAB_SPILLED:
             if asked and slab.error != 0:
                 status = LAYERS_CORRUPT if slab.error == STORE_CORRUPT else LAYERS_SPILL
+                blame(&l.fault, l, slab, slab.error, l.stores[slab.store].object, True)
                 slab.error = 0
                 break
-            status = make_room(l, slab.bytes, not popping, in_use)
+            status = make_room(l, slab.bytes, 0, not popping, in_use)
             if status != LAYERS_OK:
                 break
             if slab.state != SLAB_SPILLED:      # read ahead, while this waited for room
@@ -427,8 +448,7 @@ cdef int fetch(layers_s *l, slab_s *slab, bint popping, int *in_use) noexcept no
             l.traffic.spilled -= slab.bytes
             l.in_flight += 1
             b.reading += slab.bytes
-            slab.queued = b.wanted
-            b.wanted = slab
+            want(b, slab)
         ask_to_read(b)
         status = wait_status(b, in_use)
         if status != LAYERS_OK:
@@ -501,38 +521,50 @@ cdef void after_fork_in_parent() noexcept nogil:
 
 
 cdef void after_fork_in_child() noexcept nogil:
-    """The threads are the parent's, and so are the files: what is in memory can be used, what is not is an error."""
+    """The threads are the parent's, and so are the files: what is in memory can be used, what is not is an error.
+
+    Memory is shared with the parent as long as nobody writes to it, so it counts there only: the budget is all the child's.
+    """
     cdef budget_s *b = budgets
     cdef layers_s *l
-    cdef slab_s *slab
-    cdef size_t i
     while b != NULL:
         lt_mutex_init(&b.lock)
         lt_cond_init(&b.to_write)
         lt_cond_init(&b.to_read)
         lt_cond_init(&b.progress)
         b.writers = b.readers = 0
-        b.writing = b.reading = b.waiting = 0
-        b.wanted = NULL
+        b.used = b.clean = b.writing = b.reading = b.browsed = b.waiting = 0
+        b.newest = b.oldest = b.wanted = NULL
         b.garbage = NULL
         l = b.tapes
         while l != NULL:
-            l.foreign = True
-            l.in_flight = 0
-            l.writing = l.reading = 0
-            for i in range(l.count):
-                slab = l.slabs[i]
-                if slab.state == SLAB_WRITING:
-                    slab.state = SLAB_DIRTY
-                elif slab.state == SLAB_READING:
-                    slab.state = SLAB_SPILLED
-                    l.traffic.spilled += slab.bytes
-                    count_memory(l, -<ptrdiff_t>slab.bytes)
-                    pool_give_memory(l.pool, slab.data, slab.bytes)
-                    slab.data = NULL
+            disown(l)
             l = l.next
         b = b.next
     lt_spin_unlock(&budgets_lock)
+
+
+cdef void disown(layers_s *l) noexcept nogil:
+    """In a child process: nothing of a tape that was forked is in flight, and nothing in memory is in a store too."""
+    cdef slab_s *slab
+    cdef size_t i
+    l.foreign = True
+    l.in_flight = 0
+    l.writing = l.reading = 0
+    for i in range(l.count):
+        slab = l.slabs[i]
+        slab.browsed = False
+        slab.newer = slab.older = slab.queued = NULL
+        if slab.state == SLAB_READING:
+            slab.state = SLAB_SPILLED
+            l.traffic.spilled += slab.bytes
+            l.traffic.resident -= slab.bytes
+            pool_give_memory(l.pool, slab.data, slab.bytes)
+            slab.data = NULL
+        elif slab.state != SLAB_SPILLED:
+            slab.state = SLAB_DIRTY
+    l.low = 0
+    l.inherited = l.traffic.resident
 
 
 if lt_atfork3(before_fork, after_fork_in_parent, after_fork_in_child) != 0:

@@ -5,7 +5,7 @@ something to carry and end with the last tape of their budget.  No built-in stor
 compiled code holds it.  Everything here is called with the budget's lock held, and gives it up while it carries or waits.
 """
 
-from tape.residency cimport budget_s, layers_s
+from tape.residency cimport budget_s, fault_s, layers_s
 from tape.slab cimport slab_s
 
 cdef enum:
@@ -20,4 +20,5 @@ cdef void ask_to_write(budget_s *b) noexcept nogil
 cdef void ask_to_read(budget_s *b) noexcept nogil
 cdef int wait_progress(budget_s *b, int *in_use) noexcept nogil
 cdef void join_threads(budget_s *b) noexcept nogil
+cdef void blame(fault_s *fault, layers_s *l, slab_s *slab, int status, void *store, bint reading) noexcept nogil
 cdef bint carries(const budget_s *b) noexcept nogil

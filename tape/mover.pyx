@@ -39,10 +39,23 @@ from tape.sync cimport (
 )
 from tape.xxh64 cimport lt_xxh64
 
+cdef extern from *:
+    """
+    /* PyGILState_Check() says yes to everybody once the process has had a second interpreter. */
+    static inline int lt_has_gil(void) {
+    #if PY_VERSION_HEX >= 0x030D0000
+        PyThreadState *now = PyThreadState_GetUnchecked();
+    #else
+        PyThreadState *now = _PyThreadState_UncheckedGet();
+    #endif
+        return now != NULL && now == PyGILState_GetThisThreadState();
+    }
+    """
+    bint lt_has_gil() noexcept nogil
+
 cdef extern from "Python.h":
     ctypedef struct PyThreadState:
         pass
-    int PyGILState_Check() noexcept nogil
     int PyErr_CheckSignals() noexcept nogil
     PyThreadState *PyEval_SaveThread() noexcept nogil
     void PyEval_RestoreThread(PyThreadState *state) noexcept nogil
@@ -156,7 +169,6 @@ cdef bint write_one(budget_s *b) noexcept nogil:
         l.blocked = True
         b.failures += 1
         blame(&b.fault, l, slab, status, l.stores[last - 1].object, False)
-        l.fault = b.fault
     if slab.orphan:
         if status == 0:
             forget_slot(l, slab)
@@ -245,7 +257,6 @@ cdef bint read_one(budget_s *b) noexcept nogil:
             l.low = slab.index
     else:
         slab.error = status
-        blame(&l.fault, l, slab, status, store.object, True)
         slab.ahead = AHEAD_OF_NOTHING
         leave_memory(l, slab)
     lt_cond_wake(&b.progress)
@@ -324,7 +335,7 @@ cdef void ask_to_read(budget_s *b) noexcept nogil:
 cdef void sleep(budget_s *b) noexcept nogil:
     """Wait for `progress`, a tenth of a second at the most, without the GIL if the caller holds it."""
     cdef PyThreadState *state
-    if PyGILState_Check() == 0:
+    if not lt_has_gil():
         lt_cond_wait_ms(&b.progress, &b.lock, 100)
         return
     state = PyEval_SaveThread()
@@ -345,9 +356,12 @@ cdef int wait_progress(budget_s *b, int *in_use) noexcept nogil:
     cdef bint gil
     if carries(b):
         return WAIT_REFUSED
-    if (b.no_threads or b.stop) and ((b.wanted != NULL and read_one(b)) or write_one(b)):
-        return WAIT_OK
-    gil = PyGILState_Check() == 1
+    if b.no_threads or b.stop:
+        while free_one(b):
+            pass
+        if (b.wanted != NULL and read_one(b)) or write_one(b):
+            return WAIT_OK
+    gil = lt_has_gil()
     if gil:
         in_use[0] = 1
     sleep(b)
