@@ -171,6 +171,7 @@ cdef void layers_snapshot(layers_s *l, traffic_s *traffic, fault_s *fault) noexc
     lt_mutex_lock(&l.budget.lock)
     if traffic != NULL:
         traffic[0] = l.traffic
+        traffic.spare = l.spare.bytes if l.spare != NULL else 0
         if l.writing > 0:
             traffic.write_seconds += now - l.writing_since
         if l.reading > 0:

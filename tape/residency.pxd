@@ -41,6 +41,7 @@ cdef struct traffic_s:
     size_t length           # bytes of items below the current slab
     size_t resident         # bytes of memory that the tape holds
     size_t spilled          # bytes of slabs that are in the store only
+    size_t spare            # of what is resident, the empty slab that is kept
     size_t written
     size_t read
     size_t write_stalls     # times that the tape waited for memory
