@@ -81,7 +81,8 @@ cdef struct layers_s:
     double pop_seconds      # a slab's worth of popping takes, running mean
     double fetch_seconds    # a slab's read takes, running mean
     size_t looked           # index of the slab looked at last
-    int look_step           # +1 or -1 where looking goes slab by slab
+    int look_move           # +1 or -1 if that was beside the one before, else 0
+    int look_step           # the same if looking goes slab by slab in one direction, else 0
     fault_s fault
     traffic_s traffic
 
