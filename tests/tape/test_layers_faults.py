@@ -414,6 +414,63 @@ def test_others_find_the_tape_busy_while_a_push_waits():
     tape.close()
 
 
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("left", [64 + 1, 64 + ITEMS // 2, 64 + ITEMS])
+def test_a_slab_that_changes_while_it_is_written(left, late):
+    """What is written then is neither the old nor the new; `late`: the write ends when the cursor is above again."""
+    gate = threading.Event()
+    inside = []
+
+    class Gate(MemoryStore):
+        def write(self, data):
+            inside.append(None)
+            assert gate.wait(30)
+            return super().write(data)
+
+    store = Gate()
+    tape = small_tape(store)
+    tape.extend(numbers(64 + 6 * ITEMS + 1))
+    assert eventually(lambda: inside)  # a writer, at the oldest slab
+    tape.popn(len(tape) - left)
+    if not late:
+        gate.set()
+        settled(tape)
+    tape.extend(-numbers(2 * ITEMS, left))
+    gate.set()
+    settled(tape)
+    tape.extend(-numbers(40 * ITEMS, left + 2 * ITEMS))
+    n = len(tape)
+    assert np.array_equal(tape.popn(n - left), -numbers(n - left, left))
+    check_all(tape, left)
+    tape.close()
+    assert store._slots == {}
+
+
+def test_slabs_that_are_dropped_while_they_are_written():
+    gate = threading.Event()
+
+    class Gate(MemoryStore):
+        def write(self, data):
+            assert gate.wait(30)
+            return super().write(data)
+
+    store = Gate()
+    budget = Budget(8 * SLAB)
+    tape = small_tape(store, budget)
+    tape.extend(numbers(64 + 6 * ITEMS + 1))
+    tape.clear()
+    tape.extend(numbers(64 + 5 * ITEMS))  # memory of what is in flight is not to be had yet
+    assert budget.used_bytes <= budget.memory
+    opener = threading.Timer(0.05, gate.set)
+    opener.start()
+    tape.extend(numbers(20_000, len(tape)))
+    opener.join()
+    check_all(tape, 64 + 5 * ITEMS + 20_000)
+    tape.close()
+    assert store._slots == {}
+    assert budget.used_bytes == 0
+
+
 # Interrupts.
 
 
