@@ -2,6 +2,7 @@
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_CheckSignals, PyErr_SetInterrupt
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from libc.stdint cimport SIZE_MAX
@@ -27,6 +28,7 @@ from tape.errors import (
     TapeClosedError,
     TapeEmptyError,
     TapeIndexError,
+    TapeInterrupt,
     TapeMarkError,
     TapeMemoryError,
     TapeTypeError,
@@ -195,6 +197,10 @@ cdef class Tape:
             raise TapeMemoryError(f"no memory for another slab; the tape is as it was{self.limits()}")
         if status == TAPE_INTERRUPTED:
             return -1       # what the signal handler raised
+        if status == TAPE_STOPPED:
+            PyErr_SetInterrupt()
+            PyErr_CheckSignals()
+            raise TapeInterrupt("interrupted while it waited for a slab")   # whatever the handler thinks of it
         if status == TAPE_SPILL or status == TAPE_CORRUPT:
             raise self.spill_error()
         if status == TAPE_LARGE:

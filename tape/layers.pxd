@@ -13,6 +13,7 @@ cdef enum layers_status:
     LAYERS_SPILL = 6        # TAPE_SPILL
     LAYERS_CORRUPT = 7      # TAPE_CORRUPT
     LAYERS_INTERRUPTED = 9  # TAPE_INTERRUPTED
+    LAYERS_STOPPED = 10     # TAPE_STOPPED
 
 cdef layers_s *layers_new(budget_s *b, pool_s *pool, size_t slab_bytes, bint prefetch) noexcept nogil
 cdef void layers_free(layers_s *l) noexcept nogil
