@@ -102,7 +102,7 @@ cdef class Tape:
         Where slabs go that have no room: a directory, in which a file without a name is made (nothing is left behind,
         whatever happens), or a `Store`, which stays the caller's to close.  ``None`` for a sensible directory.
     slab_bytes : int, str or None
-        The size that slabs grow to.  ``None`` for 1 MiB, or with a small budget for a sixteenth of it.
+        The size that slabs grow to.  ``None`` for 1 MiB; with a budget for up to 4 MiB, but a 32nd of it at most.
     pool : SlabPool or None
         Where slabs come from; ``None`` for the pool that all tapes share.
     prefetch : bool

@@ -184,7 +184,7 @@ cdef int make_room(layers_s *l, size_t bytes, bint looking, int *in_use) noexcep
     return status
 
 
-cdef slab_s *layers_take(layers_s *l, size_t bytes, int *in_use, int *status) noexcept nogil:
+cdef slab_s *layers_take(layers_s *l, size_t bytes, bint populate, int *in_use, int *status) noexcept nogil:
     """A slab of exactly `bytes` for the tape to grow by, or NULL and why."""
     cdef budget_s *b = l.budget
     cdef slab_s *slab = NULL
@@ -206,7 +206,7 @@ cdef slab_s *layers_take(layers_s *l, size_t bytes, int *in_use, int *status) no
     lt_mutex_unlock(&b.lock)
     if slab != NULL or status[0] != LAYERS_OK:
         return slab
-    slab = pool_take(l.pool, bytes, False, True)
+    slab = pool_take(l.pool, bytes, populate, True)
     if slab == NULL:
         lt_mutex_lock(&b.lock)
         count_memory(l, -<ptrdiff_t>bytes)
