@@ -27,6 +27,10 @@ _JOIN = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
 _ULIMIT = 'ulimit -d "$0" && exec "$@"'
 
 
+class NoCgroupError(OSError):
+    """No memory cgroup can be made, and why."""
+
+
 @dataclass
 class Report:
     """What a child said and took; bytes."""
@@ -107,7 +111,6 @@ def _homes() -> Iterator[tuple[Path, int]]:
 
 
 def _make_group(limit: int, swap: bool) -> Group:
-    """Raises OSError that says why not."""
     why = "no cgroup of this system controls memory"
     for home, version in _homes():
         path = home / f"layered-tape-{os.getpid()}-{time.monotonic_ns()}"
@@ -126,7 +129,7 @@ def _make_group(limit: int, swap: bool) -> Group:
             why = f"{home}: {error.strerror}"
             continue
         return group
-    raise OSError(why)
+    raise NoCgroupError(why)
 
 
 @contextmanager
@@ -136,7 +139,7 @@ def _confined(command: list[str], limit: int | None, swap: bool) -> Iterator[tup
         return
     try:
         group = _make_group(limit, swap)
-    except OSError as error:
+    except NoCgroupError as error:
         if swap:
             raise
         label = f"RLIMIT_DATA of {format_bytes(limit)} (no cgroup: {error})"
@@ -164,7 +167,7 @@ def run(script: str, settings: dict[str, Any], *, limit: int | None = None, swap
     """Run ``python script --child SETTINGS`` under a limit of memory; its last line of output are its figures, as JSON.
 
     A child that fails or is killed for its memory is a Report with an `error`.  With `swap` the limit is one of memory
-    alone; raises OSError if there is no cgroup then.
+    alone, which only a cgroup can give: raises NoCgroupError if there is none.
     """
     report = Report()
     command = [sys.executable, script, "--child", json.dumps(settings)]

@@ -177,7 +177,7 @@ def measure(options, steps):
                     continue
                 try:
                     report = confined.run(__file__, settings, limit=options.limit if held else None, swap=swap)
-                except OSError as error:
+                except confined.NoCgroupError as error:
                     skipped[name] = f"no memory cgroup: {error}"
                     continue
                 reports.setdefault(name, []).append(report)
