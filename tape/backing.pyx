@@ -1,11 +1,16 @@
 """What a `Tape` with a memory budget has beside its struct (see backing.pxd)."""
 
+cimport cython
+from cpython.ref cimport Py_INCREF
+
 from tape.budget cimport Budget
-from tape.layers cimport layers_add_store, layers_new, layers_snapshot
+from tape.layers cimport layers_add_store, layers_carried, layers_free, layers_new, layers_snapshot
 from tape.residency cimport STORE_CORRUPT, STORE_FOREIGN, fault_s, store_ref_s, traffic_s
 from tape.slab cimport SlabPool
 from tape.stack cimport FIRST_SLAB_BYTES, INLINE_BYTES, PAGE, TAPE_OK
 from tape.store cimport Store
+
+from _thread import start_new_thread
 
 from tape.errors import SpillCorruptionError, SpillError, TapeMemoryError, TapeTypeError, TapeValueError
 from tape.places import open_store
@@ -42,6 +47,8 @@ cdef size_t least_memory(size_t slab) noexcept:
     return least + 4 * slab
 
 
+@cython.final
+@cython.no_gc_clear     # the threads use the stores until the tape has ended
 cdef class Backing:
     """Made by `Tape`."""
 
@@ -49,6 +56,7 @@ cdef class Backing:
         cdef size_t least
         self.stores = self.own = ()
         self.itemsize = itemsize
+        self.pool = pool
         self.budget = memory if isinstance(memory, Budget) else Budget(memory)
         self.slab_bytes = slab_for(self.budget.b.limit, itemsize, slab_bytes)
         least = least_memory(self.slab_bytes)
@@ -57,11 +65,11 @@ cdef class Backing:
                 f"memory: {self.budget.b.limit} bytes; a tape whose slabs have {self.slab_bytes} bytes needs at least "
                 f"{least}" + (" (less with a smaller slab_bytes)" if slab_bytes != 0 else "")
             )
-        self.open(place, spill_limit)
+        first = self.open(place, spill_limit)
         self.layers = layers_new(&self.budget.b, pool.pool, self.slab_bytes, prefetch)
         if self.layers == NULL:
             raise TapeMemoryError("no memory for a tape")
-        self.hand_over(self.stores[0])
+        self.hand_over(first)
 
     def open(self, place, spill_limit):
         """One more store, not known to the layers yet."""
@@ -69,10 +77,11 @@ cdef class Backing:
             if spill_limit is not None:
                 raise TapeTypeError("spill_limit: the limit of a given Store is its own")
             self.stores += (place,)
-        else:
-            store = open_store(place, spill_limit)
-            self.stores += (store,)
-            self.own += (store,)
+            return place
+        store = open_store(place, spill_limit)
+        self.stores += (store,)
+        self.own += (store,)
+        return store
 
     def hand_over(self, Store store not None):
         cdef store_ref_s ref
@@ -83,8 +92,7 @@ cdef class Backing:
 
     cdef int add(self, place, spill_limit) except -1:
         """One more place for slabs, tried when those before it refuse."""
-        self.open(place, spill_limit)
-        self.hand_over(self.stores[-1])
+        self.hand_over(self.open(place, spill_limit))
         return 0
 
     cdef object error(self):
@@ -131,3 +139,24 @@ cdef class Backing:
         for store in own:
             store.close()
         return 0
+
+    cdef bint carried(self):
+        """Whether this thread is in a store for a tape of the same budget; to wait for its transfers is to wait for itself."""
+        return layers_carried(self.layers)
+
+    cdef int end(self) except -1:
+        """The end of a tape that was not closed."""
+        if not self.carried():
+            self.finish()
+            return 0
+        # The collector came by in a thread that carries a slab for this budget, perhaps for this very tape.
+        try:
+            start_new_thread(self.finish, ())
+        except RuntimeError:
+            Py_INCREF(self)     # the interpreter is at its end, and so are all its threads
+        return 0
+
+    def finish(self):
+        """Wait for the last transfer, and close."""
+        layers_free(self.layers)
+        self.close()

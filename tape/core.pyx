@@ -53,10 +53,10 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object x, int *overflow) except? -1
 
 
-cdef int warn_unclosed(Tape tape) except -1:
+cdef int warn_unclosed(size_t nbytes) except -1:
     """In development mode: a tape with a budget should be closed, not left to the garbage collector."""
     if sys.flags.dev_mode:
-        warnings.warn(f"unclosed tape of {tape_length(&tape.s)} bytes with a memory budget", ResourceWarning, stacklevel=2)
+        warnings.warn(f"unclosed tape of {nbytes} bytes with a memory budget", ResourceWarning, stacklevel=2)
     return 0
 
 
@@ -177,13 +177,15 @@ cdef class Tape:
 
     def __dealloc__(self):
         # Views and marks hold a reference to the tape, so none is alive here.
+        cdef size_t unclosed = 0
         if self.s.itemsize:
-            if self.s.layers != NULL and self.s.end != NULL and tape_length(&self.s) > 0:
-                warn_unclosed(self)
-            tape_free(&self.s)
-            if self.backing is not None:
-                self.backing.close()
+            if self.s.layers != NULL:
+                unclosed = tape_length(&self.s)
+            if tape_abandon(&self.s) != NULL:
+                self.backing.end()
         self.drop_orphans()
+        if unclosed > 0:    # at the end: a warning may be an error
+            warn_unclosed(unclosed)
 
     # ------------------------------------------------------------------------------------------- edges
 
@@ -214,6 +216,8 @@ cdef class Tape:
             raise TapeMarkError("the tape was popped past this mark, or the mark is another tape's")
         if self.s.in_use:
             raise TapeBusyError("the tape is in use by a compiled loop or another thread")
+        if self.s.layers != NULL and self.backing.carried():
+            raise TapeBusyError("a store cannot close a tape that it, or another store of the same budget, is working for")
         raise TapeBusyError("a live view pins these items; delete the array first")
 
     cdef str limits(self):
