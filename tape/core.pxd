@@ -47,8 +47,8 @@ cdef class Tape:
     cdef str limits(self)
     cdef size_t bytes_of(self, n, str name) except? -1
     cdef int check_open(self) except -1
-    cdef int set_budget(self, memory, spill_dir, slab_bytes, bint prefetch, spill_limit) except -1
-    cdef int add_store(self, place, spill_limit) except -1
+    cdef int set_budget(self, memory, spill_dir, slab_bytes, bint prefetch, spill_limit, compress) except -1
+    cdef int add_store(self, place, spill_limit, compress) except -1
     cdef int finish(self) except -1
     cdef object view(self, Block block)
     cdef void orphan(self, owned_guard_s *guard) noexcept

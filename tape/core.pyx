@@ -25,6 +25,7 @@ import numpy as np
 from tape import config
 from tape.archive import load as load_archive
 from tape.archive import save as save_archive
+from tape.compress import check_codec
 from tape.convert import as_array, as_item, fixed_dtype
 from tape.errors import (
     SpillCorruptionError,
@@ -114,6 +115,11 @@ cdef class Tape:
         Whether slabs are read back before they are asked for.  Without it every one is waited for.
     spill_limit : int, str or None
         Most bytes of disk that the tape may take.
+    compress : {"auto", "lz4", "zstd"} or None
+        Whether slabs are packed on their way to the directory (the extra ``layered-tape[compress]``).  ``"lz4"`` is fast,
+        ``"zstd"`` smaller; ``"auto"`` measures, and packs only where that is faster or `spill_limit` or the disk leaves
+        no room otherwise.  It takes memory for two or three more slabs, and the GIL: beside a compiled loop that is not
+        ``nogil`` slabs move only while the loop waits for them.
 
     Raises
     ------
@@ -121,6 +127,8 @@ cdef class Tape:
         If the budget is smaller than what a tape of such slabs needs; the message says how much that is.
     SpillError
         If the directory is missing or cannot be written to.
+    ImportError
+        If `compress` is given and Blosc2 is not installed.
 
     Notes
     -----
@@ -133,7 +141,8 @@ cdef class Tape:
     """
 
     def __cinit__(
-        self, dtype="f8", *, memory=None, spill_dir=None, slab_bytes=None, pool=None, prefetch=True, spill_limit=None
+        self, dtype="f8", *, memory=None, spill_dir=None, slab_bytes=None, pool=None, prefetch=True, spill_limit=None,
+        compress=None
     ):
         cdef size_t slab = 0
         self.dtype = fixed_dtype(dtype)
@@ -152,12 +161,14 @@ cdef class Tape:
         self.orphans = NULL
         self.stores = self.own_stores = ()
         tape_init(&self.s, self.dtype.itemsize, slab, self.pool.pool)
+        if compress is not None:
+            check_codec(compress)
         if memory is None:
             memory = config.settings().budget
         if memory is not None:
-            self.set_budget(memory, spill_dir, slab_bytes, prefetch, spill_limit)
+            self.set_budget(memory, spill_dir, slab_bytes, prefetch, spill_limit, compress)
 
-    cdef int set_budget(self, memory, spill_dir, slab_bytes, bint prefetch, spill_limit) except -1:
+    cdef int set_budget(self, memory, spill_dir, slab_bytes, bint prefetch, spill_limit, compress) except -1:
         cdef Budget budget = memory if isinstance(memory, Budget) else Budget(memory)
         cdef size_t slab, small = FIRST_SLAB_BYTES, least = INLINE_BYTES
         cdef size_t item = -(-<size_t>self.s.itemsize // PAGE) * PAGE
@@ -183,19 +194,21 @@ cdef class Tape:
         if self.s.layers == NULL:
             raise TapeMemoryError("no memory for a tape")
         self.budget = budget
-        self.add_store(spill_dir, spill_limit)
+        self.add_store(spill_dir, spill_limit, compress)
         return 0
 
-    cdef int add_store(self, place, spill_limit) except -1:
+    cdef int add_store(self, place, spill_limit, compress) except -1:
         """One more place for slabs, tried when those before it refuse."""
         cdef Store store
         cdef store_ref_s ref
         if isinstance(place, Store):
             if spill_limit is not None:
                 raise TapeTypeError("spill_limit: the limit of a given Store is its own")
+            if compress is not None:
+                raise TapeTypeError("compress: wrap a given Store yourself: tape.compress.CompressedStore(store)")
             store = place
         else:
-            store = open_store(place, spill_limit)
+            store = open_store(place, spill_limit, compress, self.s.itemsize)
             self.own_stores += (store,)
         ref.call = store.c
         ref.object = <void *>store
@@ -204,20 +217,23 @@ cdef class Tape:
             raise TapeValueError("the tape has as many spill directories as it can have")
         return 0
 
-    def add_spill_dir(self, place, *, spill_limit=None):
+    def add_spill_dir(self, place, *, spill_limit=None, compress=None):
         """Give the tape one more place for slabs, which is tried when those before it refuse.
 
         Parameters
         ----------
         place : path, Store or None
         spill_limit : int, str or None
+        compress : {"auto", "lz4", "zstd"} or None
             As for the constructor.
         """
         self.edge()
         self.check_open()
         if self.s.layers == NULL:
             raise TapeValueError("the tape has no memory budget, so nothing is ever spilled; give it memory=")
-        self.add_store(place, spill_limit)
+        if compress is not None:
+            check_codec(compress)
+        self.add_store(place, spill_limit, compress)
 
     def __dealloc__(self):
         # Views and marks hold a reference to the tape, so none is alive here.
@@ -771,7 +787,8 @@ cdef class Tape:
     def traffic(self):
         """A `LayerStats` snapshot of a tape with a memory budget, else None.
 
-        May be called from any thread at any time, also while a compiled loop has the tape.
+        May be called from any thread at any time, also while a compiled loop has the tape.  `bytes_written` and
+        `bytes_read` are of slabs; with `compress` the store is smaller than they are, as `file_bytes` shows.
         """
         cdef traffic_s now
         cdef fault_s fault
