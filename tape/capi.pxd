@@ -24,3 +24,10 @@ cdef int lt_truncate(void *tape, size_t pos) noexcept nogil
 cdef long long lt_mark(void *tape) noexcept nogil
 cdef int lt_rewind(void *tape, long long mark) noexcept nogil
 cdef int lt_failed(const void *tape) noexcept nogil
+
+# Of a reader (tape.reader), whose address is the handle.
+cdef int lt_reader_unwind(void *reader) noexcept nogil
+cdef int lt_reader_take(void *reader, void *out, size_t bytes) noexcept nogil
+cdef size_t lt_reader_length(const void *reader) noexcept nogil
+cdef int lt_reader_restart(void *reader) noexcept nogil
+cdef void lt_reader_leave(void *reader) noexcept nogil

@@ -2,6 +2,13 @@
 
 from libc.stdlib cimport free, malloc
 
+from tape.reader cimport (
+    reader_length,
+    reader_pop_bytes,
+    reader_restart,
+    reader_s,
+    reader_unwind,
+)
 from tape.stack cimport *
 
 
@@ -92,6 +99,27 @@ cdef int lt_failed(const void *tape) noexcept nogil:
     return (<const tape_s *>tape).failed
 
 
+cdef int lt_reader_unwind(void *reader) noexcept nogil:
+    return reader_unwind(<reader_s *>reader)
+
+
+cdef int lt_reader_take(void *reader, void *out, size_t bytes) noexcept nogil:
+    return reader_pop_bytes(<reader_s *>reader, out, bytes)
+
+
+cdef size_t lt_reader_length(const void *reader) noexcept nogil:
+    return reader_length(<const reader_s *>reader)
+
+
+cdef int lt_reader_restart(void *reader) noexcept nogil:
+    return reader_restart(<reader_s *>reader)
+
+
+cdef void lt_reader_leave(void *reader) noexcept nogil:
+    """Hand back the tape that was claimed for the reader."""
+    tape_leave((<reader_s *>reader).tape)
+
+
 # The layout of the cursor: three pointers (cur, begin, end) at the start of what a handle points to.
 ABI = TAPE_ABI
 
@@ -110,4 +138,7 @@ SYMBOLS = {
     "read": <size_t>&lt_read, "top": <size_t>&lt_top, "length": <size_t>&lt_length,
     "truncate": <size_t>&lt_truncate, "failed": <size_t>&lt_failed,
     "mark": <size_t>&lt_mark, "rewind": <size_t>&lt_rewind,
+    "reader_unwind": <size_t>&lt_reader_unwind, "reader_take": <size_t>&lt_reader_take,
+    "reader_length": <size_t>&lt_reader_length, "reader_restart": <size_t>&lt_reader_restart,
+    "reader_leave": <size_t>&lt_reader_leave,
 }

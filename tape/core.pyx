@@ -7,13 +7,9 @@ from cpython.long cimport PyLong_CheckExact
 from libc.stdint cimport SIZE_MAX
 from libc.stdlib cimport free, malloc
 
-from tape.budget cimport Budget
-from tape.layers cimport layers_add_store, layers_new, layers_snapshot
-from tape.residency cimport STORE_CORRUPT, STORE_FOREIGN, count_memory, fault_s, store_ref_s, traffic_s
+from tape.backing cimport Backing
 from tape.slab cimport SlabPool
 from tape.stack cimport *
-from tape.store cimport Store
-from tape.sync cimport lt_mutex_lock, lt_mutex_unlock
 
 import functools
 import operator
@@ -28,8 +24,6 @@ from tape.archive import save as save_archive
 from tape.compress import check_codec
 from tape.convert import as_array, as_item, fixed_dtype
 from tape.errors import (
-    SpillCorruptionError,
-    SpillError,
     TapeBusyError,
     TapeClosedError,
     TapeEmptyError,
@@ -40,9 +34,8 @@ from tape.errors import (
     TapeValueError,
 )
 from tape.slab import default_pool
-from tape.sizes import format_bytes, parse_bytes
-from tape.places import open_store
-from tape.stats import LayerStats, TapeStats
+from tape.sizes import parse_bytes
+from tape.stats import TapeStats
 
 cdef enum:
     KIND_OTHER = 0
@@ -159,63 +152,22 @@ cdef class Tape:
         self.pool = pool
         self.kind = KINDS.get(self.dtype, KIND_OTHER)
         self.orphans = NULL
-        self.stores = self.own_stores = ()
         tape_init(&self.s, self.dtype.itemsize, slab, self.pool.pool)
         if compress is not None:
             check_codec(compress)
         if memory is None:
             memory = config.settings().budget
         if memory is not None:
-            self.set_budget(memory, spill_dir, slab_bytes, prefetch, spill_limit, compress)
-
-    cdef int set_budget(self, memory, spill_dir, slab_bytes, bint prefetch, spill_limit, compress) except -1:
-        cdef Budget budget = memory if isinstance(memory, Budget) else Budget(memory)
-        cdef size_t slab, small = FIRST_SLAB_BYTES, least = INLINE_BYTES
-        cdef size_t item = -(-<size_t>self.s.itemsize // PAGE) * PAGE
-        if slab_bytes is None:
-            slab = SLAB_BYTES
-            while slab > FIRST_SLAB_BYTES and slab > budget.b.limit // 16:
-                slab //= 2
-        else:
-            slab = -(-self.s.slab_bytes // PAGE) * PAGE
-        if slab < item:
-            slab = item
-        while small < slab:
-            least += small
-            small *= 4
-        least += 4 * slab
-        if budget.b.limit < least:
-            raise TapeValueError(
-                f"memory: {budget.b.limit} bytes; a tape whose slabs have {slab} bytes needs at least {least}"
-                + ("" if slab_bytes is None else " (less with a smaller slab_bytes)")
+            self.backing = Backing(
+                memory, self.dtype.itemsize, slab, self.pool, prefetch, spill_dir, spill_limit, compress
             )
-        self.s.slab_bytes = slab
-        self.s.layers = layers_new(&budget.b, self.pool.pool, slab, prefetch)
-        if self.s.layers == NULL:
-            raise TapeMemoryError("no memory for a tape")
-        self.budget = budget
-        self.add_store(spill_dir, spill_limit, compress)
-        return 0
+            self.s.slab_bytes = self.backing.slab_bytes
+            self.s.layers = self.backing.layers
 
-    cdef int add_store(self, place, spill_limit, compress) except -1:
-        """One more place for slabs, tried when those before it refuse."""
-        cdef Store store
-        cdef store_ref_s ref
-        if isinstance(place, Store):
-            if spill_limit is not None:
-                raise TapeTypeError("spill_limit: the limit of a given Store is its own")
-            if compress is not None:
-                raise TapeTypeError("compress: wrap a given Store yourself: tape.compress.CompressedStore(store)")
-            store = place
-        else:
-            store = open_store(place, spill_limit, compress, self.s.itemsize)
-            self.own_stores += (store,)
-        ref.call = store.c
-        ref.object = <void *>store
-        self.stores += (store,)
-        if layers_add_store(self.s.layers, ref) != TAPE_OK:
-            raise TapeValueError("the tape has as many spill directories as it can have")
-        return 0
+    @property
+    def budget(self):
+        """The `Budget` of the tape, or None."""
+        return None if self.backing is None else self.backing.budget
 
     def add_spill_dir(self, place, *, spill_limit=None, compress=None):
         """Give the tape one more place for slabs, which is tried when those before it refuse.
@@ -229,11 +181,9 @@ cdef class Tape:
         """
         self.edge()
         self.check_open()
-        if self.s.layers == NULL:
+        if self.backing is None:
             raise TapeValueError("the tape has no memory budget, so nothing is ever spilled; give it memory=")
-        if compress is not None:
-            check_codec(compress)
-        self.add_store(place, spill_limit, compress)
+        self.backing.add(place, spill_limit, compress)
 
     def __dealloc__(self):
         # Views and marks hold a reference to the tape, so none is alive here.
@@ -241,8 +191,8 @@ cdef class Tape:
             if self.s.layers != NULL and self.s.end != NULL and tape_length(&self.s) > 0:
                 warn_unclosed(self)
             tape_free(&self.s)
-            for store in self.own_stores:
-                store.close()
+            if self.backing is not None:
+                self.backing.close()
         self.drop_orphans()
 
     # ------------------------------------------------------------------------------------------- edges
@@ -277,7 +227,7 @@ cdef class Tape:
         cdef str found = ""
         if self.pool.limit is not None:
             found += f"; its pool has a limit of {self.pool.limit} bytes"
-        if self.budget is not None:
+        if self.backing is not None:
             found += (
                 f"; of its budget of {self.budget.memory} bytes {self.budget.used_bytes} are in use, by slabs that cannot "
                 "leave memory: those that a cursor, a view or a reader is in"
@@ -286,28 +236,7 @@ cdef class Tape:
 
     def spill_error(self):
         """The error for the last slab that could not be moved; None where there was none."""
-        cdef fault_s fault
-        cdef size_t first
-        if self.s.layers == NULL:
-            return None
-        layers_snapshot(self.s.layers, NULL, &fault)
-        if fault.status == 0:
-            return None
-        first = fault.offset // self.s.itemsize
-        if fault.status == STORE_FOREIGN:
-            return SpillError(
-                "this process was forked from the one that spilled the tape: what was spilled stays the parent's, and "
-                "nothing more can be spilled here"
-            )
-        store = next((s for s in self.stores if <size_t><void *>s == <size_t>fault.store), None)
-        if fault.status == STORE_CORRUPT:
-            return SpillCorruptionError(
-                f"slab {fault.slab} of the tape (from item {first}, {fault.bytes} bytes) did not come back from {store!r} as "
-                "it was written: its checksum differs. It and what lies below it cannot be popped"
-            )
-        if store is None:
-            return SpillError(f"the store of another tape of the same budget failed (status {fault.status})")
-        return store.error(fault.status, fault.bytes, "read" if fault.reading else "write")
+        return None if self.s.layers == NULL else self.backing.error()
 
     cdef int edge(self) except -1:
         """What every call from Python passes last before it touches the struct.
@@ -701,15 +630,8 @@ cdef class Tape:
         """Drop all items, give all slabs back, and refuse all further use.  A second close does nothing."""
         self.edge()
         self.check(tape_close(&self.s))
-        self.finish()
-
-    cdef int finish(self) except -1:
-        """After the struct was closed: close what the tape made for itself."""
-        own, self.own_stores = self.own_stores, ()
-        self.stores = ()
-        for store in own:
-            store.close()
-        return 0
+        if self.backing is not None:
+            self.backing.close()
 
     def __enter__(self):
         self.edge()
@@ -790,20 +712,7 @@ cdef class Tape:
         May be called from any thread at any time, also while a compiled loop has the tape.  `bytes_written` and
         `bytes_read` are of slabs; with `compress` the store is smaller than they are, as `file_bytes` shows.
         """
-        cdef traffic_s now
-        cdef fault_s fault
-        if self.s.layers == NULL:
-            return None
-        layers_snapshot(self.s.layers, &now, &fault)
-        return LayerStats(
-            bytes=now.length, resident_bytes=now.resident, spilled_bytes=now.spilled, budget_bytes=self.budget.memory,
-            file_bytes=sum(getattr(store, "file_bytes", 0) for store in self.stores),
-            bytes_written=now.written, bytes_read=now.read,
-            write_stalls=now.write_stalls, write_stall_seconds=now.write_stall_seconds,
-            read_stalls=now.read_stalls, read_stall_seconds=now.read_stall_seconds,
-            prefetch_hits=now.hits, prefetch_misses=now.misses,
-            write_seconds=now.write_seconds, read_seconds=now.read_seconds,
-        )
+        return None if self.s.layers == NULL else self.backing.traffic()
 
     def stats(self):
         """A `TapeStats` snapshot; of a closed tape too."""

@@ -39,6 +39,11 @@ _SIGNATURES: dict[str, ir.FunctionType] = {
     "failed": ir.FunctionType(_STATUS, [_BYTE_P]),
     "mark": ir.FunctionType(_SIZE, [_BYTE_P]),
     "rewind": ir.FunctionType(_STATUS, [_BYTE_P, _SIZE]),
+    "reader_unwind": ir.FunctionType(_STATUS, [_BYTE_P]),
+    "reader_take": ir.FunctionType(_STATUS, [_BYTE_P, _BYTE_P, _SIZE]),
+    "reader_length": ir.FunctionType(_SIZE, [_BYTE_P]),
+    "reader_restart": ir.FunctionType(_STATUS, [_BYTE_P]),
+    "reader_leave": ir.FunctionType(_VOID, [_BYTE_P]),
 }
 
 for _name in _SIGNATURES:
@@ -124,8 +129,13 @@ def try_push(builder: ir.IRBuilder, tape: ir.Value, item: ir.Value, size: int) -
     return result
 
 
-def try_pop(builder: ir.IRBuilder, tape: ir.Value, item_type: ir.Type, size: int) -> tuple[ir.Value, ir.Value]:
-    """Pop one item; the values are a status and the item (zero where the status is not)."""
+def try_pop(
+    builder: ir.IRBuilder, tape: ir.Value, item_type: ir.Type, size: int, unwind: str = "unwind"
+) -> tuple[ir.Value, ir.Value]:
+    """Pop one item; the values are a status and the item (zero where the status is not).
+
+    `unwind` names the slow path: that of a tape, or of another struct that begins with the same three pointers.
+    """
     fast = builder.basic_block
     cur = _load(builder, tape, _CUR)
     slow = builder.append_basic_block("pop.slow")
@@ -135,7 +145,7 @@ def try_pop(builder: ir.IRBuilder, tape: ir.Value, item_type: ir.Type, size: int
     branch.set_weights([1, 9999])
 
     builder.position_at_end(slow)
-    status = call(builder, "unwind", [tape])
+    status = call(builder, unwind, [tape])
     unwound = _load(builder, tape, _CUR)
     builder.cbranch(builder.icmp_signed("==", status, ir.Constant(_STATUS, 0)), load, done)
 

@@ -14,10 +14,6 @@ cdef enum layers_status:
     LAYERS_CORRUPT = 7      # TAPE_CORRUPT
     LAYERS_INTERRUPTED = 9  # TAPE_INTERRUPTED
 
-cdef void budget_init(budget_s *b, size_t limit) noexcept nogil
-cdef void budget_free(budget_s *b) noexcept nogil
-cdef void budgets_stop() noexcept nogil
-
 cdef layers_s *layers_new(budget_s *b, pool_s *pool, size_t slab_bytes, bint prefetch) noexcept nogil
 cdef void layers_free(layers_s *l) noexcept nogil
 cdef void layers_snapshot(layers_s *l, traffic_s *traffic, fault_s *fault) noexcept nogil

@@ -1,7 +1,6 @@
 """A tape with a memory budget at the borders of its slabs (see layers.pxd)."""
 
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memset
 
 from tape.mover cimport WAIT_OK, ask_to_read, ask_to_write, free_one, join_threads, wait_progress
 from tape.residency cimport (
@@ -31,88 +30,12 @@ from tape.slab cimport (
     SLAB_SPILLED,
     SLAB_WRITING,
     pool_give,
-    pool_give_memory,
     pool_s,
     pool_take,
     pool_take_memory,
     slab_s,
 )
-from tape.spin cimport lt_atomic_t, lt_spin_lock, lt_spin_unlock
-from tape.sync cimport (
-    lt_clock,
-    lt_cond_destroy,
-    lt_cond_init,
-    lt_cond_wake,
-    lt_mutex_destroy,
-    lt_mutex_init,
-    lt_mutex_lock,
-    lt_mutex_unlock,
-)
-
-cdef extern from *:
-    """
-    #if defined(_WIN32)
-    #define lt_atfork3(before, parent, child) 0
-    #else
-    #include <pthread.h>
-    #define lt_atfork3(before, parent, child) pthread_atfork((before), (parent), (child))
-    #endif
-    """
-    int lt_atfork3(
-        void (*before)() noexcept nogil, void (*parent)() noexcept nogil, void (*child)() noexcept nogil
-    ) noexcept nogil
-
-# -------------------------------------------------------------------------------------- budgets and tapes
-
-cdef lt_atomic_t budgets_lock = 0
-cdef budget_s *budgets = NULL       # all of the process, for forks and for its end
-
-
-cdef void budget_init(budget_s *b, size_t limit) noexcept nogil:
-    memset(b, 0, sizeof(budget_s))
-    lt_mutex_init(&b.lock)
-    lt_cond_init(&b.to_write)
-    lt_cond_init(&b.to_read)
-    lt_cond_init(&b.progress)
-    b.limit = limit
-    global budgets
-    lt_spin_lock(&budgets_lock)
-    b.next = budgets
-    budgets = b
-    lt_spin_unlock(&budgets_lock)
-
-
-cdef void budget_free(budget_s *b) noexcept nogil:
-    """The end of a budget that has no tapes."""
-    cdef budget_s **link = &budgets
-    lt_spin_lock(&budgets_lock)
-    while link[0] != b:
-        link = &link[0].next
-    link[0] = b.next
-    lt_spin_unlock(&budgets_lock)
-    lt_mutex_lock(&b.lock)
-    join_threads(b)
-    lt_mutex_unlock(&b.lock)
-    lt_mutex_destroy(&b.lock)
-    lt_cond_destroy(&b.to_write)
-    lt_cond_destroy(&b.to_read)
-    lt_cond_destroy(&b.progress)
-
-
-cdef void budgets_stop() noexcept nogil:
-    """End all threads; from now on, whoever needs a transfer makes it.  For the end of the process."""
-    cdef budget_s *b
-    lt_spin_lock(&budgets_lock)
-    b = budgets
-    lt_spin_unlock(&budgets_lock)
-    while b != NULL:
-        lt_mutex_lock(&b.lock)
-        b.stop = True
-        join_threads(b)
-        b.no_threads = True
-        lt_mutex_unlock(&b.lock)
-        b = b.next
-
+from tape.sync cimport lt_clock, lt_mutex_lock, lt_mutex_unlock
 
 cdef layers_s *layers_new(budget_s *b, pool_s *pool, size_t slab_bytes, bint prefetch) noexcept nogil:
     """A tape joins the budget; NULL if there is no memory for the struct."""
@@ -460,61 +383,3 @@ cdef void layers_pin(layers_s *l, slab_s *slab, int pins) noexcept nogil:
     lt_mutex_lock(&l.budget.lock)
     slab.pins += pins
     lt_mutex_unlock(&l.budget.lock)
-
-
-# --------------------------------------------------------------------------------------------------- forks
-
-cdef void before_fork() noexcept nogil:
-    cdef budget_s *b
-    lt_spin_lock(&budgets_lock)
-    b = budgets
-    while b != NULL:
-        lt_mutex_lock(&b.lock)
-        b = b.next
-
-
-cdef void after_fork_in_parent() noexcept nogil:
-    cdef budget_s *b = budgets
-    while b != NULL:
-        lt_mutex_unlock(&b.lock)
-        b = b.next
-    lt_spin_unlock(&budgets_lock)
-
-
-cdef void after_fork_in_child() noexcept nogil:
-    """The threads are the parent's, and so are the files: what is in memory can be used, what is not is an error."""
-    cdef budget_s *b = budgets
-    cdef layers_s *l
-    cdef slab_s *slab
-    cdef size_t i
-    while b != NULL:
-        lt_mutex_init(&b.lock)
-        lt_cond_init(&b.to_write)
-        lt_cond_init(&b.to_read)
-        lt_cond_init(&b.progress)
-        b.writers = b.readers = 0
-        b.writing = b.reading = b.waiting = 0
-        b.wanted = NULL
-        b.garbage = NULL
-        l = b.tapes
-        while l != NULL:
-            l.foreign = True
-            l.in_flight = 0
-            l.writing = l.reading = 0
-            for i in range(l.count):
-                slab = l.slabs[i]
-                if slab.state == SLAB_WRITING:
-                    slab.state = SLAB_DIRTY
-                elif slab.state == SLAB_READING:
-                    slab.state = SLAB_SPILLED
-                    l.traffic.spilled += slab.bytes
-                    count_memory(l, -<ptrdiff_t>slab.bytes)
-                    pool_give_memory(l.pool, slab.data, slab.bytes)
-                    slab.data = NULL
-            l = l.next
-        b = b.next
-    lt_spin_unlock(&budgets_lock)
-
-
-if lt_atfork3(before_fork, after_fork_in_parent, after_fork_in_child) != 0:
-    raise MemoryError("no memory for the fork handlers of memory budgets")

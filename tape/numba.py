@@ -70,8 +70,7 @@ class TapeType(types.Type):
         super().__init__(name=f"Tape({dtype}, abi={cursor.ABI})")
 
 
-@register_model(TapeType)
-class _TapeModel(models.OpaqueModel):
+class PointerModel(models.OpaqueModel):
     """A pointer, in registers and arguments only: what could store it would keep it beyond the call that claimed it."""
 
     def _refuse(self):
@@ -85,6 +84,9 @@ class _TapeModel(models.OpaqueModel):
 
     def from_data(self, builder, value):
         self._refuse()
+
+
+register_model(TapeType)(PointerModel)
 
 
 class BlockType(types.Array):
@@ -133,8 +135,8 @@ def _tape_type(dtype):
     return TapeType(numpy_support.from_dtype(dtype), dtype.itemsize)
 
 
-@unbox(TapeType)
-def _unbox_tape(_type, obj, c):
+def unbox_claimed(obj, c, leave):
+    """The address that `obj._claim()` gives, until the function of tape.capi named `leave` ends the claim."""
     claim = c.pyapi.object_getattr_string(obj, "_claim")
     handle = c.pyapi.call_function_objargs(claim, ())
     c.pyapi.decref(claim)
@@ -143,14 +145,19 @@ def _unbox_tape(_type, obj, c):
     with c.builder.if_then(c.builder.not_(failed), likely=True):
         c.builder.store(c.pyapi.long_as_voidptr(handle), result)
         c.pyapi.decref(handle)
-    tape = c.builder.load(result)
-    return NativeValue(tape, is_error=failed, cleanup=lambda: cursor.call(c.builder, "leave", [tape]))
+    claimed = c.builder.load(result)
+    return NativeValue(claimed, is_error=failed, cleanup=lambda: cursor.call(c.builder, leave, [claimed]))
+
+
+@unbox(TapeType)
+def _unbox_tape(_type, obj, c):
+    return unbox_claimed(obj, c, "leave")
 
 
 # ----------------------------------------------------------------------------- methods: the compiled part
 
 
-def _item_type(context, tape):
+def item_type(context, tape):
     return context.get_data_type(tape.dtype)
 
 
@@ -168,13 +175,13 @@ def _pop(_context, tape):
     result = types.Tuple((types.int32, tape.dtype))
 
     def codegen(context, builder, signature, args):
-        status, data = cursor.try_pop(builder, args[0], _item_type(context, tape), tape.itemsize)
-        return context.make_tuple(builder, result, (status, _from_data(context, builder, tape.dtype, data)))
+        status, data = cursor.try_pop(builder, args[0], item_type(context, tape), tape.itemsize)
+        return context.make_tuple(builder, result, (status, from_data(context, builder, tape.dtype, data)))
 
     return result(tape), codegen
 
 
-def _from_data(context, builder, dtype, data):
+def from_data(context, builder, dtype, data):
     slot = cgutils.alloca_once_value(builder, data)
     return context.unpack_value(builder, dtype, slot)
 
@@ -186,7 +193,7 @@ def _address(name):
     def address(_context, tape, nbytes):
         def codegen(context, builder, signature, args):
             found = cursor.call(builder, name, args)
-            return builder.bitcast(found, _item_type(context, tape).as_pointer())
+            return builder.bitcast(found, item_type(context, tape).as_pointer())
 
         return types.CPointer(tape.dtype)(tape, types.uint64), codegen
 
@@ -222,7 +229,7 @@ def _read(_context, tape, position):
     result = types.Tuple((types.int32, tape.dtype))
 
     def codegen(context, builder, signature, args):
-        slot = cgutils.alloca_once(builder, _item_type(context, tape))
+        slot = cgutils.alloca_once(builder, item_type(context, tape))
         builder.store(cgutils.get_null_value(slot.type.pointee), slot)
         size = context.get_constant(types.uint64, tape.itemsize)
         status = cursor.call(builder, "read", [args[0], args[1], size, builder.bitcast(slot, cgutils.voidptr_t)])
@@ -446,7 +453,7 @@ def _tape_rewind(tape, mark):
 
 @overload_method(TapeType, "extend", inline="always")
 def _tape_extend(tape, items):
-    _require_row(tape, items, "extend")
+    require_row(tape, items, "extend")
 
     def extend_tape(tape, items):
         status = _extend(tape, items)
@@ -479,7 +486,7 @@ def _tape_popn(tape, n, out=None):
             return items
 
         return popn_new
-    _require_row(tape, out, "popn")
+    require_row(tape, out, "popn")
 
     def popn_out(tape, n, out=None):
         if n != out.size:
@@ -496,7 +503,7 @@ def _tape_popn(tape, n, out=None):
     return popn_out
 
 
-def _require_row(tape, array, what):
+def require_row(tape, array, what):
     if not isinstance(array, types.Array) or array.ndim != 1 or array.layout not in "CF":
         raise NumbaTypeError(f"{what}: a contiguous one-dimensional array, not {array}")
     if array.dtype != tape.dtype:
@@ -514,7 +521,3 @@ def _tape_len(tape):
         return _length(tape)
 
     return length
-
-
-def _init_extension() -> None:
-    """Entry point of Numba: importing this module registers all."""

@@ -3,7 +3,7 @@
 import os
 
 from tape import config
-from tape.compress import CompressedStore
+from tape.compress import CompressedStore, check_codec
 from tape.disk import FileStore, check_directory, default_directory
 from tape.store import Store
 
@@ -19,6 +19,8 @@ def open_store(
 
     Raises SpillError if there is no such directory or it cannot be written to; warns if it lies in memory.
     """
+    if compress is not None:
+        check_codec(compress)
     if place is None:
         place = config.settings().spill_dir
     directory = default_directory(stacklevel=4) if place is None else check_directory(place, stacklevel=4)

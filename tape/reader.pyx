@@ -137,6 +137,12 @@ cdef class Reader:
         self.tape.edge()
         return 0
 
+    def _claim(self):
+        """Claim the tape for compiled code that reads; the address of the reader's struct (see tape.numbareader)."""
+        self.edge()
+        self.tape.claim(None)
+        return <size_t>&self.r
+
     def __len__(self):
         """Items that are left."""
         self.edge()

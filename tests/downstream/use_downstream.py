@@ -32,6 +32,18 @@ tape.close()
 with pytest.raises(TapeClosedError):
     downstream.push_all(tape, items)
 
+with Tape("f8", memory="64 KiB") as spilling:
+    for _ in range(2):
+        downstream.push_all(spilling, items)
+        assert spilling.traffic().spilled_bytes > 10 * 65536
+        out[:] = 0.0
+        assert np.isclose(downstream.read_twice(spilling, out), 2.0 * items.sum())
+        assert np.array_equal(out, items) and len(spilling) == len(items)
+        out[:] = 0.0
+        downstream.pop_all(spilling, out)
+        assert np.array_equal(out, items)
+    assert spilling.traffic().prefetch_hits > 0 and spilling.budget.high_bytes <= 65536
+
 tape = Tape("f8")
 for use in (lambda: tape.push(1.0), tape.close, lambda: downstream.push_all(tape, items)):
     with pytest.raises(TapeBusyError, match="in use"):

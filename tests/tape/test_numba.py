@@ -15,6 +15,7 @@ from numba import njit
 from numba.core.errors import TypingError
 
 from tape import (
+    Reader,
     SlabPool,
     Tape,
     TapeBusyError,
@@ -470,3 +471,56 @@ def test_numba_finds_the_extension_by_itself():
 def test_wrong_dtype_is_named():
     with pytest.raises(TapeTypeError):
         Tape("i8").extend(np.ones(3))
+
+
+# ------------------------------------------------------------------------------------------------- readers
+
+
+@njit(nogil=True)
+def read_twice(reader, out):
+    total = 0.0
+    for _ in range(2):
+        for i in range(len(out) - 1, -1, -1):
+            out[i] = reader.pop()
+            total += out[i]
+        reader.restart()
+    return total
+
+
+@njit(nogil=True)
+def read_blocks(reader, out):
+    rest = reader.popn(len(reader) - out.size)
+    return rest, reader.popn(out.size, out)
+
+
+@pytest.mark.parametrize("memory", [None, "64 KiB"])
+def test_a_reader_in_compiled_code(memory):
+    items = np.random.default_rng(3).standard_normal(50_000)
+    with Tape("f8", memory=memory) as tape:
+        tape.extend(items)
+        with Reader(tape) as reader:
+            out = np.empty_like(items)
+            assert read_twice(reader, out) == pytest.approx(2.0 * items.sum(), rel=1e-9)
+            assert np.array_equal(out, items)
+            rest, block = read_blocks(reader, out[:1000])
+            assert np.array_equal(rest, items[1000:]) and np.array_equal(block, items[:1000])
+            with pytest.raises(TapeEmptyError, match="end of its stretch"):
+                read_twice(reader, out)
+        assert len(tape) == len(items)
+        with pytest.raises(TapeClosedError):
+            read_twice(reader, out)
+
+
+def test_a_reader_claims_its_tape():
+    tape = Tape("f8")
+    tape.extend(np.ones(10))
+    with Reader(tape) as reader:
+        with tape.claimed(), pytest.raises(TapeBusyError):
+            read_twice(reader, np.empty(10))
+
+        @njit
+        def both(tape, reader):
+            return tape.pop() + reader.pop()
+
+        with pytest.raises(TapeBusyError):
+            both(tape, reader)
