@@ -16,3 +16,4 @@ cdef class Backing:
     cdef object error(self)
     cdef object traffic(self)
     cdef int close(self) except -1
+    cdef int close_later(self) except -1

@@ -1,7 +1,10 @@
 """What a `Tape` with a memory budget has beside its struct (see backing.pxd)."""
 
+cimport cython
+
 from tape.budget cimport Budget
-from tape.layers cimport layers_add_store, layers_new, layers_snapshot
+from tape.layers cimport layers_add_store, layers_free, layers_new, layers_snapshot
+from tape.mover cimport carrying
 from tape.residency cimport STORE_CORRUPT, STORE_FOREIGN, fault_s, store_ref_s, traffic_s
 from tape.slab cimport SlabPool
 from tape.stack cimport FIRST_SLAB_BYTES, INLINE_BYTES, PAGE, SLAB_BYTES, TAPE_OK
@@ -10,6 +13,9 @@ from tape.store cimport Store
 from tape.errors import SpillCorruptionError, SpillError, TapeMemoryError, TapeTypeError, TapeValueError
 from tape.places import open_store
 from tape.stats import LayerStats
+
+cdef extern from "Python.h":
+    int Py_AddPendingCall(int (*function)(void *) noexcept, void *arg) noexcept
 
 
 cdef size_t pages(size_t bytes) noexcept:
@@ -35,6 +41,19 @@ cdef size_t least_memory(size_t slab) noexcept:
     return least + 4 * slab
 
 
+cdef list late = []     # those whose tape ended in a thread that carries a slab
+
+
+cdef int end_late(void *unused) noexcept with gil:
+    while late and not carrying():
+        backing = <Backing>late.pop()
+        layers_free(backing.layers)
+        backing.close()
+    return 0
+
+
+@cython.final
+@cython.no_gc_clear     # the threads use the stores until the tape has ended
 cdef class Backing:
     """Made by `Tape`."""
 
@@ -42,6 +61,7 @@ cdef class Backing:
         self, memory, size_t itemsize, size_t slab_bytes, SlabPool pool, bint prefetch, place, spill_limit, compress
     ):
         cdef size_t least
+        end_late(NULL)
         self.stores = self.own = ()
         self.itemsize = itemsize
         self.budget = memory if isinstance(memory, Budget) else Budget(memory)
@@ -127,4 +147,10 @@ cdef class Backing:
         self.layers = NULL
         for store in own:
             store.close()
+        return 0
+
+    cdef int close_later(self) except -1:
+        """`layers_free` and `close` where this thread must not wait: from the main thread, or with the next tape."""
+        late.append(self)
+        Py_AddPendingCall(end_late, NULL)
         return 0

@@ -8,6 +8,7 @@ from libc.stdint cimport SIZE_MAX
 from libc.stdlib cimport free, malloc
 
 from tape.backing cimport Backing
+from tape.mover cimport carrying
 from tape.slab cimport SlabPool
 from tape.stack cimport *
 
@@ -190,6 +191,14 @@ cdef class Tape:
         if self.s.itemsize:
             if self.s.layers != NULL and self.s.end != NULL and tape_length(&self.s) > 0:
                 warn_unclosed(self)
+            if self.s.layers != NULL and carrying():
+                # The collector came by in a thread of the stores: waiting for its transfer would be for ever.
+                self.drop_orphans()
+                tape_truncate(&self.s, 0)
+                tape_release(&self.s)
+                self.s.layers = NULL
+                self.backing.close_later()
+                self.backing = None
             tape_free(&self.s)
             if self.backing is not None:
                 self.backing.close()
@@ -629,6 +638,8 @@ cdef class Tape:
     def close(self):
         """Drop all items, give all slabs back, and refuse all further use.  A second close does nothing."""
         self.edge()
+        if self.s.layers != NULL and carrying():
+            raise TapeBusyError("a store, or a finalizer that runs there, cannot close a tape: its end waits for all stores")
         self.check(tape_close(&self.s))
         if self.backing is not None:
             self.backing.close()

@@ -19,3 +19,7 @@ cdef void ask_to_write(budget_s *b) noexcept nogil
 cdef void ask_to_read(budget_s *b) noexcept nogil
 cdef int wait_progress(budget_s *b, int *in_use) noexcept nogil
 cdef void join_threads(budget_s *b) noexcept nogil
+
+cdef bint carrying() noexcept nogil
+"""Whether this thread is in a call of a store.  Nothing that waits for the end of transfers may be called there: a store in
+Python may run the garbage collector, and that any finalizer."""

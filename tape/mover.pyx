@@ -51,8 +51,23 @@ cdef extern from "pythread.h":
     unsigned long PYTHREAD_INVALID_THREAD_ID
     unsigned long PyThread_start_new_thread(void (*body)(void *) noexcept nogil, void *arg) noexcept nogil
 
+cdef extern from *:
+    """
+    #if defined(_MSC_VER)
+    static __declspec(thread) int lt_carrying = 0;
+    #else
+    static __thread int lt_carrying = 0;
+    #endif
+    static inline int lt_carry(int more) { return lt_carrying += more; }
+    """
+    int lt_carry(int more) noexcept nogil
+
 cdef enum:
     THREADS = 2     # of each kind
+
+
+cdef bint carrying() noexcept nogil:
+    return lt_carry(0) > 0
 
 
 cdef inline void began(int *count, double *since) noexcept nogil:
@@ -99,11 +114,13 @@ cdef bint write_one(budget_s *b) noexcept nogil:
     lt_mutex_unlock(&b.lock)
 
     checksum = lt_xxh64(slab.data, slab.bytes)
+    lt_carry(1)
     for k in range(last):       # the first store that takes it
         store = &l.stores[k]
         status = store.call.write(store.object, slab.data, slab.bytes, &slot)
         if status == 0:
             break
+    lt_carry(-1)
 
     lt_mutex_lock(&b.lock)
     b.writing -= slab.bytes
@@ -178,7 +195,9 @@ cdef bint read_one(budget_s *b) noexcept nogil:
     if l.foreign:
         status = STORE_FOREIGN
     elif not slab.orphan:
+        lt_carry(1)
         status = store.call.read(store.object, slab.slot, slab.data, slab.bytes)
+        lt_carry(-1)
         if status == 0 and lt_xxh64(slab.data, slab.bytes) != slab.checksum:
             status = STORE_CORRUPT
     start = lt_clock() - start
@@ -222,7 +241,9 @@ cdef bint free_one(budget_s *b) noexcept nogil:
     if not l.foreign:
         l.in_flight += 1
         lt_mutex_unlock(&b.lock)
+        lt_carry(1)
         l.stores[note.store].call.free(l.stores[note.store].object, note.slot, note.bytes)
+        lt_carry(-1)
         lt_mutex_lock(&b.lock)
         l.in_flight -= 1
         lt_cond_wake(&b.progress)
