@@ -2,6 +2,7 @@
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_CheckSignals, PyErr_SetInterrupt
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from libc.stdint cimport SIZE_MAX
@@ -29,6 +30,7 @@ from tape.errors import (
     TapeClosedError,
     TapeEmptyError,
     TapeIndexError,
+    TapeInterrupt,
     TapeMarkError,
     TapeMemoryError,
     TapeTypeError,
@@ -102,7 +104,7 @@ cdef class Tape:
         Where slabs go that have no room: a directory, in which a file without a name is made (nothing is left behind,
         whatever happens), or a `Store`, which stays the caller's to close.  ``None`` for a sensible directory.
     slab_bytes : int, str or None
-        The size that slabs grow to.  ``None`` for 1 MiB, or with a small budget for a sixteenth of it.
+        The size that slabs grow to.  ``None`` for 1 MiB; with a budget for up to 4 MiB, but a 32nd of it at most.
     pool : SlabPool or None
         Where slabs come from; ``None`` for the pool that all tapes share.
     prefetch : bool
@@ -216,6 +218,10 @@ cdef class Tape:
             raise TapeMemoryError(f"no memory for another slab; the tape is as it was{self.limits()}")
         if status == TAPE_INTERRUPTED:
             return -1       # what the signal handler raised
+        if status == TAPE_STOPPED:
+            PyErr_SetInterrupt()
+            PyErr_CheckSignals()
+            raise TapeInterrupt("interrupted while it waited for a slab")   # whatever the handler thinks of it
         if status == TAPE_SPILL or status == TAPE_CORRUPT:
             raise self.spill_error()
         if status == TAPE_LARGE:

@@ -2,7 +2,16 @@
 
 from libc.stdlib cimport calloc, free, realloc
 
-from tape.mover cimport WAIT_OK, ask_to_read, ask_to_write, free_one, join_threads, wait_progress
+from tape.mover cimport (
+    WAIT_OK,
+    WAIT_STOPPED,
+    ask_to_read,
+    ask_to_write,
+    free_one,
+    join_threads,
+    wait_patiently,
+    wait_progress,
+)
 from tape.residency cimport (
     MAX_STORES,
     STORE_CORRUPT,
@@ -59,15 +68,14 @@ cdef void layers_free(layers_s *l) noexcept nogil:
     """An empty tape leaves its budget; waits for its transfers to end.  Its stores may be closed then."""
     cdef budget_s *b = l.budget
     cdef layers_s **link
-    cdef int in_use = 1     # no signal handlers: this does not fail
     lt_mutex_lock(&b.lock)
     release(l)
     while l.in_flight > 0:
-        wait_progress(b, &in_use)
+        wait_patiently(b)
     while free_one(b):
         pass
     while l.in_flight > 0:      # slots that the threads are freeing
-        wait_progress(b, &in_use)
+        wait_patiently(b)
     link = &b.tapes
     while link[0] != l:
         link = &link[0].next
@@ -121,6 +129,13 @@ cdef bint steal_spare(budget_s *b) noexcept nogil:
     return False
 
 
+cdef inline int waited(budget_s *b, int *in_use) noexcept nogil:
+    cdef int found = wait_progress(b, in_use)
+    if found == WAIT_OK:
+        return LAYERS_OK
+    return LAYERS_STOPPED if found == WAIT_STOPPED else LAYERS_INTERRUPTED
+
+
 cdef int make_room(layers_s *l, size_t bytes, bint looking, int *in_use) noexcept nogil:
     """Take `bytes` from the budget, evicting what is needed last; waits for the disk only where nothing is clean.
 
@@ -156,8 +171,8 @@ cdef int make_room(layers_s *l, size_t bytes, bint looking, int *in_use) noexcep
             status = LAYERS_SPILL if l.foreign or b.failures != failures else LAYERS_NOMEM
             break
         ask_to_write(b)
-        if wait_progress(b, in_use) != WAIT_OK:
-            status = LAYERS_INTERRUPTED
+        status = waited(b, in_use)
+        if status != LAYERS_OK:
             break
     if since != 0:
         b.waiting -= 1
@@ -169,7 +184,7 @@ cdef int make_room(layers_s *l, size_t bytes, bint looking, int *in_use) noexcep
     return status
 
 
-cdef slab_s *layers_take(layers_s *l, size_t bytes, int *in_use, int *status) noexcept nogil:
+cdef slab_s *layers_take(layers_s *l, size_t bytes, bint populate, int *in_use, int *status) noexcept nogil:
     """A slab of exactly `bytes` for the tape to grow by, or NULL and why."""
     cdef budget_s *b = l.budget
     cdef slab_s *slab = NULL
@@ -191,7 +206,7 @@ cdef slab_s *layers_take(layers_s *l, size_t bytes, int *in_use, int *status) no
     lt_mutex_unlock(&b.lock)
     if slab != NULL or status[0] != LAYERS_OK:
         return slab
-    slab = pool_take(l.pool, bytes, False, True)
+    slab = pool_take(l.pool, bytes, populate, True)
     if slab == NULL:
         lt_mutex_lock(&b.lock)
         count_memory(l, -<ptrdiff_t>bytes)
@@ -334,8 +349,8 @@ cdef int fetch(layers_s *l, slab_s *slab, bint popping, int *in_use) noexcept no
             slab.queued = b.wanted
             b.wanted = slab
         ask_to_read(b)
-        if wait_progress(b, in_use) != WAIT_OK:
-            status = LAYERS_INTERRUPTED
+        status = waited(b, in_use)
+        if status != LAYERS_OK:
             break
     since = lt_clock() - since
     l.traffic.read_stall_seconds += since

@@ -11,6 +11,7 @@ from tape.slab cimport slab_s
 cdef enum:
     WAIT_OK = 0
     WAIT_INTERRUPTED = 1    # a signal handler raised; the exception is set
+    WAIT_STOPPED = 2        # Ctrl-C, while the caller has no GIL to run the handler in; it is due
 
 cdef bint write_one(budget_s *b) noexcept nogil
 cdef bint read_one(budget_s *b) noexcept nogil
@@ -18,6 +19,7 @@ cdef bint free_one(budget_s *b) noexcept nogil
 cdef void ask_to_write(budget_s *b) noexcept nogil
 cdef void ask_to_read(budget_s *b) noexcept nogil
 cdef int wait_progress(budget_s *b, int *in_use) noexcept nogil
+cdef void wait_patiently(budget_s *b) noexcept nogil
 cdef void join_threads(budget_s *b) noexcept nogil
 
 cdef bint carrying() noexcept nogil

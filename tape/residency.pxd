@@ -103,6 +103,7 @@ cdef struct budget_s:
     slot_s *garbage
     size_t waiting          # threads that wait for memory
     size_t failures         # writes that failed so far
+    double signals_at       # when a waiting thread last looked for Ctrl-C
     int writers             # background threads
     int readers
     bint no_threads         # none could be started: whoever needs a transfer makes it
