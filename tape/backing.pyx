@@ -79,24 +79,25 @@ cdef class Backing:
                 f"memory: {self.budget.b.limit} bytes; a tape whose slabs have {self.slab_bytes} bytes needs at least "
                 f"{least}" + (" (less with a smaller slab_bytes)" if slab_bytes != 0 else "")
             )
-        self.open(place, spill_limit, compress)
+        store = self.open(place, spill_limit, compress)
         self.layers = layers_new(&self.budget.b, pool.pool, self.slab_bytes, prefetch)
         if self.layers == NULL:
             raise TapeMemoryError("no memory for a tape")
-        self.hand_over(self.stores[0])
+        self.hand_over(store)
 
     def open(self, place, spill_limit, compress):
         """One more store, not known to the layers yet."""
+        store = place
         if isinstance(place, Store):
             if spill_limit is not None:
                 raise TapeTypeError("spill_limit: the limit of a given Store is its own")
             if compress is not None:
                 raise TapeTypeError("compress: wrap a given Store yourself: tape.compress.CompressedStore(store)")
-            self.stores += (place,)
         else:
             store = open_store(place, spill_limit, compress, self.itemsize)
-            self.stores += (store,)
             self.own += (store,)
+        self.stores += (store,)
+        return store
 
     def hand_over(self, Store store not None):
         cdef store_ref_s ref
@@ -107,8 +108,7 @@ cdef class Backing:
 
     cdef int add(self, place, spill_limit, compress) except -1:
         """One more place for slabs, tried when those before it refuse."""
-        self.open(place, spill_limit, compress)
-        self.hand_over(self.stores[-1])
+        self.hand_over(self.open(place, spill_limit, compress))
         return 0
 
     cdef object error(self):
