@@ -13,7 +13,7 @@ cdef class Backing:
     cdef tuple stores           # in the order of trying
     cdef tuple own              # those of them to be closed with the tape
 
-    cdef int add(self, place, spill_limit) except -1
+    cdef int add(self, place, spill_limit, compress) except -1
     cdef object error(self)
     cdef object traffic(self)
     cdef int close(self) except -1

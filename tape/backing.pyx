@@ -52,7 +52,9 @@ cdef size_t least_memory(size_t slab) noexcept:
 cdef class Backing:
     """Made by `Tape`."""
 
-    def __cinit__(self, memory, size_t itemsize, size_t slab_bytes, SlabPool pool, bint prefetch, place, spill_limit):
+    def __cinit__(
+        self, memory, size_t itemsize, size_t slab_bytes, SlabPool pool, bint prefetch, place, spill_limit, compress
+    ):
         cdef size_t least
         self.stores = self.own = ()
         self.itemsize = itemsize
@@ -65,20 +67,22 @@ cdef class Backing:
                 f"memory: {self.budget.b.limit} bytes; a tape whose slabs have {self.slab_bytes} bytes needs at least "
                 f"{least}" + (" (less with a smaller slab_bytes)" if slab_bytes != 0 else "")
             )
-        first = self.open(place, spill_limit)
+        first = self.open(place, spill_limit, compress)
         self.layers = layers_new(&self.budget.b, pool.pool, self.slab_bytes, prefetch)
         if self.layers == NULL:
             raise TapeMemoryError("no memory for a tape")
         self.hand_over(first)
 
-    def open(self, place, spill_limit):
+    def open(self, place, spill_limit, compress):
         """One more store, not known to the layers yet."""
         if isinstance(place, Store):
             if spill_limit is not None:
                 raise TapeTypeError("spill_limit: the limit of a given Store is its own")
+            if compress is not None:
+                raise TapeTypeError("compress: wrap a given Store yourself: tape.compress.CompressedStore(store)")
             self.stores += (place,)
             return place
-        store = open_store(place, spill_limit)
+        store = open_store(place, spill_limit, compress, self.itemsize)
         self.stores += (store,)
         self.own += (store,)
         return store
@@ -90,9 +94,9 @@ cdef class Backing:
         if layers_add_store(self.layers, ref) != TAPE_OK:
             raise TapeValueError("the tape has as many spill directories as it can have")
 
-    cdef int add(self, place, spill_limit) except -1:
+    cdef int add(self, place, spill_limit, compress) except -1:
         """One more place for slabs, tried when those before it refuse."""
-        self.hand_over(self.open(place, spill_limit))
+        self.hand_over(self.open(place, spill_limit, compress))
         return 0
 
     cdef object error(self):

@@ -22,6 +22,7 @@ import numpy as np
 from tape import config
 from tape.archive import load as load_archive
 from tape.archive import save as save_archive
+from tape.compress import check_codec
 from tape.convert import as_array, as_item, fixed_dtype
 from tape.errors import (
     TapeBusyError,
@@ -109,6 +110,11 @@ cdef class Tape:
         Whether slabs are read back before they are asked for.  Without it every one is waited for.
     spill_limit : int, str or None
         Most bytes of disk that the tape may take.
+    compress : {"auto", "lz4", "zstd"} or None
+        Whether slabs are packed on their way to the directory (the extra ``layered-tape[compress]``).  ``"lz4"`` is fast,
+        ``"zstd"`` smaller; ``"auto"`` measures, and packs only where that is faster or `spill_limit` or the disk leaves
+        no room otherwise.  It takes memory for two or three more slabs, and the GIL: beside a compiled loop that is not
+        ``nogil`` slabs move only while the loop waits for them.
 
     Raises
     ------
@@ -116,6 +122,8 @@ cdef class Tape:
         If the budget is smaller than what a tape of such slabs needs; the message says how much that is.
     SpillError
         If the directory is missing or cannot be written to.
+    ImportError
+        If `compress` is given and Blosc2 is not installed.
 
     Notes
     -----
@@ -128,7 +136,8 @@ cdef class Tape:
     """
 
     def __cinit__(
-        self, dtype="f8", *, memory=None, spill_dir=None, slab_bytes=None, pool=None, prefetch=True, spill_limit=None
+        self, dtype="f8", *, memory=None, spill_dir=None, slab_bytes=None, pool=None, prefetch=True, spill_limit=None,
+        compress=None
     ):
         cdef size_t slab = 0
         self.dtype = fixed_dtype(dtype)
@@ -146,11 +155,13 @@ cdef class Tape:
         self.kind = KINDS.get(self.dtype, KIND_OTHER)
         self.orphans = NULL
         tape_init(&self.s, self.dtype.itemsize, slab, self.pool.pool)
+        if compress is not None:
+            check_codec(compress)
         if memory is None:
             memory = config.settings().budget
         if memory is not None:
             self.backing = Backing(
-                memory, self.dtype.itemsize, slab, self.pool, prefetch, spill_dir, spill_limit
+                memory, self.dtype.itemsize, slab, self.pool, prefetch, spill_dir, spill_limit, compress
             )
             self.s.slab_bytes = self.backing.slab_bytes
             self.s.layers = self.backing.layers
@@ -160,20 +171,21 @@ cdef class Tape:
         """The `Budget` of the tape, or None."""
         return None if self.backing is None else self.backing.budget
 
-    def add_spill_dir(self, place, *, spill_limit=None):
+    def add_spill_dir(self, place, *, spill_limit=None, compress=None):
         """Give the tape one more place for slabs, which is tried when those before it refuse.
 
         Parameters
         ----------
         place : path, Store or None
         spill_limit : int, str or None
+        compress : {"auto", "lz4", "zstd"} or None
             As for the constructor.
         """
         self.edge()
         self.check_open()
         if self.backing is None:
             raise TapeValueError("the tape has no memory budget, so nothing is ever spilled; give it memory=")
-        self.backing.add(place, spill_limit)
+        self.backing.add(place, spill_limit, compress)
 
     def __dealloc__(self):
         # Views and marks hold a reference to the tape, so none is alive here.
@@ -707,7 +719,8 @@ cdef class Tape:
     def traffic(self):
         """A `LayerStats` snapshot of a tape with a memory budget, else None.
 
-        May be called from any thread at any time, also while a compiled loop has the tape.
+        May be called from any thread at any time, also while a compiled loop has the tape.  `bytes_written` and
+        `bytes_read` are of slabs; with `compress` the store is smaller than they are, as `file_bytes` shows.
         """
         return None if self.s.layers == NULL else self.backing.traffic()
 

@@ -6,7 +6,7 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 import operator
 import os
 
-from tape.errors import SpillError, TapeTypeError
+from tape.errors import SpillCorruptionError, SpillError, TapeTypeError
 
 
 cdef int python_write(void *store, const char *data, size_t bytes, long long *slot) noexcept nogil:
@@ -80,11 +80,15 @@ cdef class Store:
 
     def error(self, status, nbytes, operation):
         """The `SpillError` for a status of the C contract; `operation` is "write" or "read"."""
-        if status == STORE_RAISED and self.failure is not None:
-            error = SpillError(
-                f"{type(self).__name__}.{operation}() failed: {self.failure!r}", errno=getattr(self.failure, "errno", None)
+        found = self.failure
+        if status == STORE_RAISED and found is not None:
+            kind = SpillCorruptionError if isinstance(found, SpillCorruptionError) else SpillError
+            text = str(found) if isinstance(found, SpillError) else repr(found)
+            error = kind(
+                f"{type(self).__name__}.{operation}() failed: {text}", errno=getattr(found, "errno", None),
+                **{name: getattr(found, name, None) for name in ("directory", "wanted", "free") if isinstance(found, SpillError)},
             )
-            error.__cause__ = self.failure
+            error.__cause__ = found
             return error
         text = os.strerror(status) if status > 0 else "closed"
         return SpillError(f"{type(self).__name__}: a {operation} of {nbytes} bytes failed: {text}")
