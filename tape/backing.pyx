@@ -5,10 +5,10 @@ cimport cython
 from tape.budget cimport Budget
 from tape.layers cimport layers_add_store, layers_free, layers_new, layers_snapshot
 from tape.mover cimport carrying
-from tape.residency cimport STORE_CORRUPT, STORE_FOREIGN, fault_s, store_ref_s, traffic_s
+from tape.residency cimport STORE_FOREIGN, fault_s, store_ref_s, traffic_s
 from tape.slab cimport SlabPool
 from tape.stack cimport FIRST_SLAB_BYTES, INLINE_BYTES, PAGE, TAPE_OK
-from tape.store cimport Store
+from tape.store cimport STORE_CORRUPT, Store
 
 from tape.errors import SpillCorruptionError, SpillError, TapeMemoryError, TapeTypeError, TapeValueError
 from tape.places import open_store

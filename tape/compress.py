@@ -111,8 +111,8 @@ class CompressedStore(Store):
         Where slabs go.  It is closed with this one.
     codec : {"lz4", "zstd", "auto"}
         ``"lz4"`` is fast, ``"zstd"`` smaller.  ``"auto"`` packs only where that saves time: it sends some slabs each way,
-        measures, and goes on with the fastest, looking at the others now and then; and it packs what `inner` refuses
-        otherwise, because of its limit or a full disk.
+        measures, and goes on with the fastest, looking at the others now and then.  It packs anyway from the time that
+        half of the limit of `inner` is used, and what `inner` refuses otherwise, such as a full disk.
     itemsize : int
         Bytes of an item, by which the bytes are shuffled.
 
@@ -145,7 +145,7 @@ class CompressedStore(Store):
     def write(self, data: memoryview) -> int:
         """Pack and pass on; what `inner` raises is raised."""
         choice, size = self._choice, len(data)
-        way = self.asked if choice is None else choice.next(size)
+        way = self.asked if choice is None else STRONGEST if self._short() else choice.next(size)
         start = time.perf_counter()
         try:
             slot = self._put(data, way)
@@ -156,6 +156,11 @@ class CompressedStore(Store):
         if choice is not None:
             choice.wrote(way, size, time.perf_counter() - start)
         return slot
+
+    def _short(self) -> bool:
+        """Whether room is worth more than time."""
+        limit: int | None = getattr(self.inner, "limit", None)
+        return limit is not None and 2 * self.used_bytes > limit
 
     def _put(self, data: memoryview, way: str) -> int:
         size = stored = len(data)

@@ -36,7 +36,7 @@ cdef int python_read(void *store, long long slot, char *data, size_t bytes) noex
                 view.release()
         except BaseException as error:
             self.failure = error
-            return STORE_RAISED
+            return STORE_CORRUPT if isinstance(error, SpillCorruptionError) else STORE_RAISED
     return STORE_OK
 
 
@@ -80,7 +80,7 @@ cdef class Store:
     def error(self, status, nbytes, operation):
         """The `SpillError` for a status of the C contract; `operation` is "write" or "read"."""
         found = self.failure
-        if status == STORE_RAISED and found is not None:
+        if (status == STORE_RAISED or status == STORE_CORRUPT) and found is not None:
             kind = SpillCorruptionError if isinstance(found, SpillCorruptionError) else SpillError
             text = str(found) if isinstance(found, SpillError) else repr(found)
             error = kind(
