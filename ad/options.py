@@ -44,8 +44,8 @@ in_context = _context.get
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options as `TapeOptions` takes them.
 
-    Raises ADTypeError for an option that does not exist or a `spill_dir` that is no path, and the errors of the tape for a
-    `memory` that is no size and a `compress` that is no codec.
+    Raises ADTypeError for an option that does not exist or a `spill_dir` that is no path, and the errors of the tape
+    for a `memory` that is no size and a `compress` that is no codec.
     """
     found: dict[str, Any] = {}
     for name, value in given.items():
@@ -81,8 +81,8 @@ def options(**given: Unpack[Given]) -> AbstractContextManager[None]:
     spill_dir : path or None
         The directory for what goes to disk; None for that of temporary files.
     compress : {"auto", "lz4", "zstd"} or None
-        Whether it is compressed on the way (the extra ``layered-tape[compress]``): ``"lz4"`` is fast, ``"zstd"`` smaller,
-        ``"auto"`` measures and compresses only where that is faster.
+        Whether it is compressed on the way (the extra ``layered-tape[compress]``): ``"lz4"`` is fast, ``"zstd"``
+        smaller, ``"auto"`` measures and compresses only where that is faster.
 
     A gradient that needs no tape ignores them.  An inner block changes the options that it names.
 

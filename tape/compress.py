@@ -48,7 +48,7 @@ def _blosc2() -> Any:
 
 
 class _Choice:
-    """Which way is the fastest, by what the transfers so far took: a second of writing counts as much as one of reading.
+    """Which way is the fastest, by what the transfers so far took; a second of writing counts like one of reading.
 
     Slabs grow, and small ones take longer for a byte: only those of the largest size so far are compared.
     """
@@ -110,9 +110,9 @@ class CompressedStore(Store):
     inner : Store
         Where slabs go.  It is closed with this one.
     codec : {"lz4", "zstd", "auto"}
-        ``"lz4"`` is fast, ``"zstd"`` smaller.  ``"auto"`` packs only where that saves time: it sends some slabs each way,
-        measures, and goes on with the fastest, looking at the others now and then.  It packs anyway from the time that
-        half of the limit of `inner` is used, and what `inner` refuses otherwise, such as a full disk.
+        ``"lz4"`` is fast, ``"zstd"`` smaller.  ``"auto"`` packs only where that saves time: it sends some slabs each
+        way, measures, and goes on with the fastest, looking at the others now and then.  It packs anyway from the time
+        that half of the limit of `inner` is used, and what `inner` refuses otherwise, such as a full disk.
     itemsize : int
         Bytes of an item, by which the bytes are shuffled.
 
@@ -123,7 +123,7 @@ class CompressedStore(Store):
 
     Notes
     -----
-    Every transfer under way has a packed copy of its slab, which no memory budget counts: two or three slabs in all.
+    Every transfer under way has a packed copy of its slab, which no memory budget counts: up to four at once.
     """
 
     def __init__(self, inner: Store, *, codec: str = "lz4", itemsize: int = 8) -> None:

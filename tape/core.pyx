@@ -112,10 +112,10 @@ cdef class Tape:
     spill_limit : int, str or None
         Most bytes of disk that the tape may take.
     compress : {"auto", "lz4", "zstd"} or None
-        Whether slabs are packed on their way to the directory (the extra ``layered-tape[compress]``).  ``"lz4"`` is fast,
-        ``"zstd"`` smaller; ``"auto"`` measures, and packs only where that is faster or `spill_limit` or the disk leaves
-        no room otherwise.  It takes memory for two or three more slabs, and the GIL: beside a compiled loop that is not
-        ``nogil`` slabs move only while the loop waits for them.
+        Whether slabs are packed on their way to the directory (the extra ``layered-tape[compress]``).  ``"lz4"`` is
+        fast, ``"zstd"`` smaller; ``"auto"`` measures, and packs only where that is faster, and from half of
+        `spill_limit` on.  It takes memory for up to four more slabs, and the GIL: beside a compiled loop that is not ``nogil`` slabs
+        move only while the loop waits for them.
 
     Raises
     ------
@@ -645,7 +645,7 @@ cdef class Tape:
         """Drop all items, give all slabs back, and refuse all further use.  A second close does nothing."""
         self.edge()
         if self.s.layers != NULL and carrying():
-            raise TapeBusyError("a store, or a finalizer that runs there, cannot close a tape: its end waits for all stores")
+            raise TapeBusyError("a store, or a finalizer in its threads, cannot close a tape: that waits for the store")
         self.check(tape_close(&self.s))
         if self.backing is not None:
             self.backing.close()

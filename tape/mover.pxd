@@ -23,5 +23,5 @@ cdef void wait_patiently(budget_s *b) noexcept nogil
 cdef void join_threads(budget_s *b) noexcept nogil
 
 cdef bint carrying() noexcept nogil
-"""Whether this thread is in a call of a store.  Nothing that waits for the end of transfers may be called there: a store in
-Python may run the garbage collector, and that any finalizer."""
+"""Whether this thread is in a call of a store.  What waits for the end of transfers must not be called there; and a store in
+Python may start the garbage collector, which calls any finalizer."""

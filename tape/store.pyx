@@ -83,10 +83,8 @@ cdef class Store:
         if (status == STORE_RAISED or status == STORE_CORRUPT) and found is not None:
             kind = SpillCorruptionError if isinstance(found, SpillCorruptionError) else SpillError
             text = str(found) if isinstance(found, SpillError) else repr(found)
-            error = kind(
-                f"{type(self).__name__}.{operation}() failed: {text}", errno=getattr(found, "errno", None),
-                **{name: getattr(found, name, None) for name in ("directory", "wanted", "free") if isinstance(found, SpillError)},
-            )
+            about = {name: getattr(found, name, None) for name in ("errno", "directory", "wanted", "free")}
+            error = kind(f"{type(self).__name__}.{operation}() failed: {text}", **about)
             error.__cause__ = found
             return error
         text = os.strerror(status) if status > 0 else "closed"

@@ -13,7 +13,6 @@ from numba import njit
 
 import ad
 from ad import tapes
-from ad.options import TapeOptions
 from ad.runtime import PopFailed, pop
 from tape import SpillError, Tape, TapeEmptyError, TapeStats, TapeTypeError, TapeValueError
 from tape.numba import push
@@ -177,7 +176,7 @@ def test_wrong_options(g):
             use(memory=1e6)
         with pytest.raises(TapeValueError, match="compress: 'gzip'; it is one of 'auto', 'lz4', 'zstd'"):
             use(compress="gzip")
-        with pytest.raises(TapeTypeError, match="compress: .*not int"):
+        with pytest.raises(TapeTypeError, match=r"compress: .*not int"):
             use(compress=5)
         for wrong in (3, b"/tmp", True):
             with pytest.raises(ad.ADTypeError, match="spill_dir: a path or None"):
