@@ -3,7 +3,8 @@
     python benchmarks/compress.py [directory] [MiB per measurement] [rounds]
 
 A tape with a budget of 16 MiB is filled and emptied by a compiled loop that holds no GIL; rates are of the whole sweep,
-waits included, in MB of items a second.  Medians of rounds in which the ways take turns.  "way" is how most slabs went at the end.
+waits included, in MB of items a second.  Medians of rounds in which the ways take turns.  The last column says how most
+slabs went in the end.
 """
 
 import statistics

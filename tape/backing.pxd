@@ -7,6 +7,7 @@ from tape.slab cimport SlabPool
 cdef class Backing:
     cdef layers_s *layers       # the tape's struct owns it, from `Tape.__cinit__` to tape_close
     cdef readonly Budget budget
+    cdef SlabPool pool          # outlives the slabs
     cdef readonly size_t slab_bytes
     cdef size_t itemsize
     cdef tuple stores           # in the order of trying
@@ -16,4 +17,5 @@ cdef class Backing:
     cdef object error(self)
     cdef object traffic(self)
     cdef int close(self) except -1
-    cdef int close_later(self) except -1
+    cdef bint carried(self)
+    cdef int end(self) except -1

@@ -1,21 +1,20 @@
 """What a `Tape` with a memory budget has beside its struct (see backing.pxd)."""
 
 cimport cython
+from cpython.ref cimport Py_INCREF
 
 from tape.budget cimport Budget
-from tape.layers cimport layers_add_store, layers_free, layers_new, layers_snapshot
-from tape.mover cimport carrying
+from tape.layers cimport layers_add_store, layers_carried, layers_free, layers_new, layers_snapshot
 from tape.residency cimport STORE_FOREIGN, fault_s, store_ref_s, traffic_s
 from tape.slab cimport SlabPool
 from tape.stack cimport FIRST_SLAB_BYTES, INLINE_BYTES, PAGE, TAPE_OK
 from tape.store cimport STORE_CORRUPT, Store
 
+from _thread import start_new_thread
+
 from tape.errors import SpillCorruptionError, SpillError, TapeMemoryError, TapeTypeError, TapeValueError
 from tape.places import open_store
 from tape.stats import LayerStats
-
-cdef extern from "Python.h":
-    int Py_AddPendingCall(int (*function)(void *) noexcept, void *arg) noexcept
 
 
 cdef enum:
@@ -48,17 +47,6 @@ cdef size_t least_memory(size_t slab) noexcept:
     return least + 4 * slab
 
 
-cdef list late = []     # those whose tape ended in a thread that carries a slab
-
-
-cdef int end_late(void *unused) noexcept with gil:
-    while late and not carrying():
-        backing = <Backing>late.pop()
-        layers_free(backing.layers)
-        backing.close()
-    return 0
-
-
 @cython.final
 @cython.no_gc_clear     # the threads use the stores until the tape has ended
 cdef class Backing:
@@ -68,9 +56,9 @@ cdef class Backing:
         self, memory, size_t itemsize, size_t slab_bytes, SlabPool pool, bint prefetch, place, spill_limit, compress
     ):
         cdef size_t least
-        end_late(NULL)
         self.stores = self.own = ()
         self.itemsize = itemsize
+        self.pool = pool
         self.budget = memory if isinstance(memory, Budget) else Budget(memory)
         self.slab_bytes = slab_for(self.budget.b.limit, itemsize, slab_bytes)
         least = least_memory(self.slab_bytes)
@@ -79,24 +67,24 @@ cdef class Backing:
                 f"memory: {self.budget.b.limit} bytes; a tape whose slabs have {self.slab_bytes} bytes needs at least "
                 f"{least}" + (" (less with a smaller slab_bytes)" if slab_bytes != 0 else "")
             )
-        store = self.open(place, spill_limit, compress)
+        first = self.open(place, spill_limit, compress)
         self.layers = layers_new(&self.budget.b, pool.pool, self.slab_bytes, prefetch)
         if self.layers == NULL:
             raise TapeMemoryError("no memory for a tape")
-        self.hand_over(store)
+        self.hand_over(first)
 
     def open(self, place, spill_limit, compress):
         """One more store, not known to the layers yet."""
-        store = place
         if isinstance(place, Store):
             if spill_limit is not None:
                 raise TapeTypeError("spill_limit: the limit of a given Store is its own")
             if compress is not None:
                 raise TapeTypeError("compress: wrap a given Store yourself: tape.compress.CompressedStore(store)")
-        else:
-            store = open_store(place, spill_limit, compress, self.itemsize)
-            self.own += (store,)
+            self.stores += (place,)
+            return place
+        store = open_store(place, spill_limit, compress, self.itemsize)
         self.stores += (store,)
+        self.own += (store,)
         return store
 
     def hand_over(self, Store store not None):
@@ -156,8 +144,23 @@ cdef class Backing:
             store.close()
         return 0
 
-    cdef int close_later(self) except -1:
-        """`layers_free` and `close` where this thread must not wait: from the main thread, or with the next tape."""
-        late.append(self)
-        Py_AddPendingCall(end_late, NULL)
+    cdef bint carried(self):
+        """Whether this thread is in a store for a tape of the same budget; to wait for its transfers is to wait for itself."""
+        return layers_carried(self.layers)
+
+    cdef int end(self) except -1:
+        """The end of a tape that was not closed."""
+        if not self.carried():
+            self.finish()
+            return 0
+        # The collector came by in a thread that carries a slab for this budget, perhaps for this very tape.
+        try:
+            start_new_thread(self.finish, ())
+        except RuntimeError:
+            Py_INCREF(self)     # the interpreter is at its end, and so are all its threads
         return 0
+
+    def finish(self):
+        """Wait for the last transfer, and close."""
+        layers_free(self.layers)
+        self.close()

@@ -1,12 +1,13 @@
 """`Budget`: memory for the slabs of one tape, or of several that compete for it; and all budgets of the process."""
 
 import atexit
+import weakref
 
 from libc.string cimport memset
 
 from tape.mover cimport join_threads
-from tape.residency cimport budget_s, count_memory, layers_s
-from tape.slab cimport SLAB_DIRTY, SLAB_READING, SLAB_SPILLED, SLAB_WRITING, pool_give_memory, slab_s
+from tape.residency cimport budget_s, layers_s
+from tape.slab cimport SLAB_DIRTY, SLAB_READING, SLAB_SPILLED, pool_give_memory, slab_s
 from tape.spin cimport lt_atomic_t, lt_spin_lock, lt_spin_unlock
 from tape.sync cimport lt_cond_destroy, lt_cond_init, lt_mutex_destroy, lt_mutex_init, lt_mutex_lock, lt_mutex_unlock
 
@@ -27,7 +28,7 @@ cdef extern from *:
     ) noexcept nogil
 
 cdef lt_atomic_t budgets_lock = 0
-cdef budget_s *budgets = NULL       # all of the process, for forks and for its end
+cdef budget_s *budgets = NULL       # all of the process, for forks
 
 
 cdef void budget_init(budget_s *b, size_t limit) noexcept nogil:
@@ -61,26 +62,24 @@ cdef void budget_free(budget_s *b) noexcept nogil:
     lt_cond_destroy(&b.progress)
 
 
-cdef void budgets_stop() noexcept nogil:
-    """End all threads; from now on, whoever needs a transfer makes it.  For the end of the process."""
-    cdef budget_s *b
-    lt_spin_lock(&budgets_lock)
-    b = budgets
-    lt_spin_unlock(&budgets_lock)
-    while b != NULL:
-        lt_mutex_lock(&b.lock)
-        b.stop = True
-        join_threads(b)
-        b.no_threads = True
-        lt_mutex_unlock(&b.lock)
-        b = b.next
+cdef void budget_stop(budget_s *b) noexcept nogil:
+    """End the threads; from now on, whoever needs a transfer makes it.  For the end of the process."""
+    lt_mutex_lock(&b.lock)
+    b.stop = True
+    join_threads(b)
+    b.no_threads = True
+    lt_mutex_unlock(&b.lock)
+
+
+living = weakref.WeakSet()
+cdef bint at_exit = False
 
 
 cdef class Budget:
     """A hard limit on the memory of the tapes that are given it: ``Tape(memory=budget)``.
 
-    When they need more, the slab that is needed last anywhere goes to the disk of its tape.  Counted are slabs and inline
-    buffers, with those on their way to or from a disk.
+    When they need more, the slab that is needed last anywhere goes to the disk of its tape.  Counted are all slabs, those
+    on their way to or from a disk included.  After a fork the budget is all the child's.
 
     Parameters
     ----------
@@ -91,6 +90,9 @@ cdef class Budget:
     def __cinit__(self, memory):
         budget_init(&self.b, parse_bytes(memory, "memory"))
         self.ready = True
+        if at_exit:
+            budget_stop(&self.b)
+        living.add(self)
 
     def __dealloc__(self):
         if self.ready:
@@ -130,7 +132,10 @@ cdef class Budget:
 @atexit.register
 def _stop_threads():
     # A thread that carries a slab to a store written in Python needs an interpreter.
-    budgets_stop()
+    global at_exit
+    at_exit = True
+    for budget in list(living):
+        budget_stop(&(<Budget>budget).b)
 
 
 cdef void before_fork() noexcept nogil:
@@ -151,38 +156,50 @@ cdef void after_fork_in_parent() noexcept nogil:
 
 
 cdef void after_fork_in_child() noexcept nogil:
-    """The threads are the parent's, and so are the files: what is in memory can be used, what is not is an error."""
+    """The threads are the parent's, and so are the files: what is in memory can be used, what is not is an error.
+
+    Memory is shared with the parent as long as nobody writes to it, so it counts there only: the budget is all the child's.
+    """
     cdef budget_s *b = budgets
     cdef layers_s *l
-    cdef slab_s *slab
-    cdef size_t i
     while b != NULL:
         lt_mutex_init(&b.lock)
         lt_cond_init(&b.to_write)
         lt_cond_init(&b.to_read)
         lt_cond_init(&b.progress)
         b.writers = b.readers = 0
-        b.writing = b.reading = b.waiting = 0
-        b.wanted = NULL
+        b.used = b.clean = b.writing = b.reading = b.browsed = b.waiting = 0
+        b.newest = b.oldest = b.wanted = NULL
         b.garbage = NULL
         l = b.tapes
         while l != NULL:
-            l.foreign = True
-            l.in_flight = 0
-            l.writing = l.reading = 0
-            for i in range(l.count):
-                slab = l.slabs[i]
-                if slab.state == SLAB_WRITING:
-                    slab.state = SLAB_DIRTY
-                elif slab.state == SLAB_READING:
-                    slab.state = SLAB_SPILLED
-                    l.traffic.spilled += slab.bytes
-                    count_memory(l, -<ptrdiff_t>slab.bytes)
-                    pool_give_memory(l.pool, slab.data, slab.bytes)
-                    slab.data = NULL
+            disown(l)
             l = l.next
         b = b.next
     lt_spin_unlock(&budgets_lock)
+
+
+cdef void disown(layers_s *l) noexcept nogil:
+    """In a child process: nothing of a tape that was forked is in flight, and nothing in memory is in a store too."""
+    cdef slab_s *slab
+    cdef size_t i
+    l.foreign = True
+    l.in_flight = 0
+    l.writing = l.reading = 0
+    for i in range(l.count):
+        slab = l.slabs[i]
+        slab.browsed = False
+        slab.newer = slab.older = slab.queued = NULL
+        if slab.state == SLAB_READING:
+            slab.state = SLAB_SPILLED
+            l.traffic.spilled += slab.bytes
+            l.traffic.resident -= slab.bytes
+            pool_give_memory(l.pool, slab.data, slab.bytes)
+            slab.data = NULL
+        elif slab.state != SLAB_SPILLED:
+            slab.state = SLAB_DIRTY
+    l.low = 0
+    l.inherited = l.traffic.resident
 
 
 if lt_atfork3(before_fork, after_fork_in_parent, after_fork_in_child) != 0:

@@ -9,7 +9,6 @@ from libc.stdint cimport SIZE_MAX
 from libc.stdlib cimport free, malloc
 
 from tape.backing cimport Backing
-from tape.mover cimport carrying
 from tape.slab cimport SlabPool
 from tape.stack cimport *
 
@@ -55,10 +54,10 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object x, int *overflow) except? -1
 
 
-cdef int warn_unclosed(Tape tape) except -1:
+cdef int warn_unclosed(size_t nbytes) except -1:
     """In development mode: a tape with a budget should be closed, not left to the garbage collector."""
     if sys.flags.dev_mode:
-        warnings.warn(f"unclosed tape of {tape_length(&tape.s)} bytes with a memory budget", ResourceWarning, stacklevel=2)
+        warnings.warn(f"unclosed tape of {nbytes} bytes with a memory budget", ResourceWarning, stacklevel=2)
     return 0
 
 
@@ -114,8 +113,8 @@ cdef class Tape:
     compress : {"auto", "lz4", "zstd"} or None
         Whether slabs are packed on their way to the directory (the extra ``layered-tape[compress]``).  ``"lz4"`` is
         fast, ``"zstd"`` smaller; ``"auto"`` measures, and packs only where that is faster, and from half of
-        `spill_limit` on.  It takes memory for up to four more slabs, and the GIL: beside a compiled loop that is not ``nogil`` slabs
-        move only while the loop waits for them.
+        `spill_limit` on.  It takes memory for up to four more slabs, and the GIL: beside a compiled loop that is not
+        ``nogil`` slabs move only while the loop waits for them.
 
     Raises
     ------
@@ -190,21 +189,15 @@ cdef class Tape:
 
     def __dealloc__(self):
         # Views and marks hold a reference to the tape, so none is alive here.
+        cdef size_t unclosed = 0
         if self.s.itemsize:
-            if self.s.layers != NULL and self.s.end != NULL and tape_length(&self.s) > 0:
-                warn_unclosed(self)
-            if self.s.layers != NULL and carrying():
-                # The collector came by in a thread of the stores: waiting for its transfer would be for ever.
-                self.drop_orphans()
-                tape_truncate(&self.s, 0)
-                tape_release(&self.s)
-                self.s.layers = NULL
-                self.backing.close_later()
-                self.backing = None
-            tape_free(&self.s)
-            if self.backing is not None:
-                self.backing.close()
+            if self.s.layers != NULL:
+                unclosed = tape_length(&self.s)
+            if tape_abandon(&self.s) != NULL:
+                self.backing.end()
         self.drop_orphans()
+        if unclosed > 0:    # at the end: a warning may be an error
+            warn_unclosed(unclosed)
 
     # ------------------------------------------------------------------------------------------- edges
 
@@ -235,6 +228,8 @@ cdef class Tape:
             raise TapeMarkError("the tape was popped past this mark, or the mark is another tape's")
         if self.s.in_use:
             raise TapeBusyError("the tape is in use by a compiled loop or another thread")
+        if self.s.layers != NULL and self.backing.carried():
+            raise TapeBusyError("a store cannot close a tape that it, or another store of the same budget, is working for")
         raise TapeBusyError("a live view pins these items; delete the array first")
 
     cdef str limits(self):
@@ -644,8 +639,6 @@ cdef class Tape:
     def close(self):
         """Drop all items, give all slabs back, and refuse all further use.  A second close does nothing."""
         self.edge()
-        if self.s.layers != NULL and carrying():
-            raise TapeBusyError("a store, or a finalizer in its threads, cannot close a tape: that waits for the store")
         self.check(tape_close(&self.s))
         if self.backing is not None:
             self.backing.close()

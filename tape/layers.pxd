@@ -17,6 +17,7 @@ cdef enum layers_status:
 
 cdef layers_s *layers_new(budget_s *b, pool_s *pool, size_t slab_bytes, bint prefetch) noexcept nogil
 cdef void layers_free(layers_s *l) noexcept nogil
+cdef bint layers_carried(const layers_s *l) noexcept nogil
 cdef void layers_snapshot(layers_s *l, traffic_s *traffic, fault_s *fault) noexcept nogil
 cdef int layers_add_store(layers_s *l, store_ref_s store) noexcept nogil
 cdef slab_s *layers_take(layers_s *l, size_t bytes, bint populate, int *in_use, int *status) noexcept nogil

@@ -3,10 +3,13 @@
 from libc.stdlib cimport calloc, free, realloc
 
 from tape.mover cimport (
+    WAIT_INTERRUPTED,
     WAIT_OK,
     WAIT_STOPPED,
     ask_to_read,
     ask_to_write,
+    blame,
+    carries,
     free_one,
     join_threads,
     wait_patiently,
@@ -87,6 +90,11 @@ cdef void layers_free(layers_s *l) noexcept nogil:
     free(l)
 
 
+cdef bint layers_carried(const layers_s *l) noexcept nogil:
+    """Whether this thread is in a store for a tape of the same budget: `layers_free` would wait for its own caller."""
+    return carries(l.budget)
+
+
 cdef void layers_snapshot(layers_s *l, traffic_s *traffic, fault_s *fault) noexcept nogil:
     """What a tape moved so far (where `traffic` is given), and what went wrong last."""
     cdef double now = lt_clock()
@@ -133,13 +141,28 @@ cdef inline int waited(budget_s *b, int *in_use) noexcept nogil:
     cdef int found = wait_progress(b, in_use)
     if found == WAIT_OK:
         return LAYERS_OK
-    return LAYERS_STOPPED if found == WAIT_STOPPED else LAYERS_INTERRUPTED
+    if found == WAIT_STOPPED:
+        return LAYERS_STOPPED
+    return LAYERS_INTERRUPTED if found == WAIT_INTERRUPTED else LAYERS_NOMEM
 
 
-cdef int make_room(layers_s *l, size_t bytes, bint looking, int *in_use) noexcept nogil:
+cdef bint has_room(budget_s *b, size_t bytes, size_t spare) noexcept nogil:
+    """Whether `bytes` are free, and `spare` more without writing anything if something is spilled."""
+    cdef layers_s *l = b.tapes
+    if b.used + bytes > b.limit:
+        return False
+    if b.used + bytes + spare <= b.limit or next_victim(b, False) != NULL:
+        return True
+    while l != NULL and l.traffic.spilled == 0:
+        l = l.next
+    return l == NULL
+
+
+cdef int make_room(layers_s *l, size_t bytes, size_t spare, bint looking, int *in_use) noexcept nogil:
     """Take `bytes` from the budget, evicting what is needed last; waits for the disk only where nothing is clean.
 
-    Whatever failed before is tried again, once: the disk may have room by now.
+    Whatever failed before is tried again, once: the disk may have room by now.  If it has not, `spare` bytes are kept, by
+    which what was spilled can be read, and saved elsewhere.
     """
     cdef budget_s *b = l.budget
     cdef slab_s *victim
@@ -147,10 +170,10 @@ cdef int make_room(layers_s *l, size_t bytes, bint looking, int *in_use) noexcep
     cdef size_t failures = b.failures
     cdef double since = 0
     cdef int status = LAYERS_OK
-    while b.used + bytes > b.limit:
+    while not has_room(b, bytes, spare):
         if steal_spare(b):
             continue
-        victim = next_victim(b, looking)
+        victim = next_victim(b, looking) if b.used + bytes > b.limit else NULL
         if victim != NULL:
             evict(victim)
             continue
@@ -168,7 +191,10 @@ cdef int make_room(layers_s *l, size_t bytes, bint looking, int *in_use) noexcep
                 b.fault.status = STORE_FOREIGN
                 b.fault.reading = False
                 b.fault.bytes = bytes
-            status = LAYERS_SPILL if l.foreign or b.failures != failures else LAYERS_NOMEM
+            if l.foreign or b.failures != failures:
+                status = LAYERS_SPILL
+            elif b.used + bytes > b.limit:
+                status = LAYERS_NOMEM
             break
         ask_to_write(b)
         status = waited(b, in_use)
@@ -202,7 +228,7 @@ cdef slab_s *layers_take(layers_s *l, size_t bytes, bint populate, int *in_use, 
         slab = l.spare
         l.spare = NULL
     elif status[0] == LAYERS_OK:
-        status[0] = make_room(l, bytes, False, in_use)
+        status[0] = make_room(l, bytes, 0 if l.foreign else l.slab_bytes, False, in_use)
     lt_mutex_unlock(&b.lock)
     if slab != NULL or status[0] != LAYERS_OK:
         return slab
@@ -253,6 +279,7 @@ cdef void layers_raise(layers_s *l, slab_s *below, slab_s *above) noexcept nogil
         l.slabs[l.count] = above
         l.count += 1
     l.held = NULL
+    l.look_step = 0
     l.rising = True
     l.popped_at = 0
     l.traffic.length = above.base
@@ -280,6 +307,7 @@ cdef void layers_lower(layers_s *l, slab_s *top, slab_s *to) noexcept nogil:
         top = below
     if l.low > l.count:
         l.low = l.count
+    l.look_step = 0         # `looked` may lie above the cursor now
     l.rising = False
     l.traffic.length = to.base
     now = lt_clock()
@@ -288,8 +316,6 @@ cdef void layers_lower(layers_s *l, slab_s *top, slab_s *to) noexcept nogil:
         l.pop_seconds = now if l.pop_seconds <= 0 else 0.75 * l.pop_seconds + 0.25 * now
         now += l.popped_at
     l.popped_at = now
-    if b.garbage != NULL:
-        ask_to_write(b)
     if wants_reads(l):
         ask_to_read(b)
     lt_mutex_unlock(&b.lock)
@@ -315,6 +341,15 @@ cdef void keep_or_drop(layers_s *l, slab_s *slab) noexcept nogil:
     l.spare = slab
 
 
+cdef void want(budget_s *b, slab_s *slab) noexcept nogil:
+    """Queue a slab for reading: first come, first served.  No more wait than there are threads."""
+    cdef slab_s **link = &b.wanted
+    while link[0] != NULL:
+        link = &link[0].queued
+    slab.queued = NULL
+    link[0] = slab
+
+
 cdef int fetch(layers_s *l, slab_s *slab, bint popping, int *in_use) noexcept nogil:
     """Wait until a slab is in memory, having it read if nobody does yet."""
     cdef budget_s *b = l.budget
@@ -326,9 +361,10 @@ cdef int fetch(layers_s *l, slab_s *slab, bint popping, int *in_use) noexcept no
         if slab.state == SLAB_SPILLED:
             if asked and slab.error != 0:
                 status = LAYERS_CORRUPT if slab.error == STORE_CORRUPT else LAYERS_SPILL
+                blame(&l.fault, l, slab, slab.error, l.stores[slab.store].object, True)
                 slab.error = 0
                 break
-            status = make_room(l, slab.bytes, not popping, in_use)
+            status = make_room(l, slab.bytes, 0, not popping, in_use)
             if status != LAYERS_OK:
                 break
             if slab.state != SLAB_SPILLED:      # read ahead, while this waited for room
@@ -346,8 +382,7 @@ cdef int fetch(layers_s *l, slab_s *slab, bint popping, int *in_use) noexcept no
             l.traffic.spilled -= slab.bytes
             l.in_flight += 1
             b.reading += slab.bytes
-            slab.queued = b.wanted
-            b.wanted = slab
+            want(b, slab)
         ask_to_read(b)
         status = waited(b, in_use)
         if status != LAYERS_OK:

@@ -41,10 +41,23 @@ from tape.xxh64 cimport lt_xxh64
 
 import threading
 
+cdef extern from *:
+    """
+    /* PyGILState_Check() says yes to everybody once the process has had a second interpreter. */
+    static inline int lt_has_gil(void) {
+    #if PY_VERSION_HEX >= 0x030D0000
+        PyThreadState *now = PyThreadState_GetUnchecked();
+    #else
+        PyThreadState *now = _PyThreadState_UncheckedGet();
+    #endif
+        return now != NULL && now == PyGILState_GetThisThreadState();
+    }
+    """
+    bint lt_has_gil() noexcept nogil
+
 cdef extern from "Python.h":
     ctypedef struct PyThreadState:
         pass
-    int PyGILState_Check() noexcept nogil
     int PyErr_CheckSignals() noexcept nogil
     PyThreadState *PyEval_SaveThread() noexcept nogil
     void PyEval_RestoreThread(PyThreadState *state) noexcept nogil
@@ -61,13 +74,29 @@ cdef extern from "pythread.h":
 cdef extern from *:
     """
     #if defined(_MSC_VER)
-    static __declspec(thread) int lt_carrying = 0;
+    #define LT_THREAD_LOCAL __declspec(thread)
     #else
-    static __thread int lt_carrying = 0;
+    #define LT_THREAD_LOCAL __thread
     #endif
-    static inline int lt_carry(int more) { return lt_carrying += more; }
+    typedef struct lt_errand { const void *budget; const struct lt_errand *outer; } lt_errand_t;
+    static LT_THREAD_LOCAL const lt_errand_t *lt_errands = NULL;
+    static inline void lt_set_out(lt_errand_t *e, const void *budget) {
+        e->budget = budget;
+        e->outer = lt_errands;
+        lt_errands = e;
+    }
+    static inline void lt_come_back(const lt_errand_t *e) { lt_errands = e->outer; }
+    static inline int lt_is_out_for(const void *budget) {
+        const lt_errand_t *e = lt_errands;
+        while (e && e->budget != budget) e = e->outer;
+        return e != NULL;
+    }
     """
-    int lt_carry(int more) noexcept nogil
+    ctypedef struct lt_errand_t:
+        pass
+    void lt_set_out(lt_errand_t *e, const void *budget) noexcept nogil
+    void lt_come_back(const lt_errand_t *e) noexcept nogil
+    bint lt_is_out_for(const void *budget) noexcept nogil
 
 cdef enum:
     THREADS = 2     # of each kind
@@ -75,8 +104,12 @@ cdef enum:
 cdef unsigned long main_thread = threading.main_thread().ident
 
 
-cdef bint carrying() noexcept nogil:
-    return lt_carry(0) > 0
+cdef bint carries(const budget_s *b) noexcept nogil:
+    """Whether this thread is in a store, for a tape of this budget: it must not wait for one then, which may be itself.
+
+    A store written in Python can run anything there, the garbage collector and what that finds included.
+    """
+    return lt_is_out_for(b)
 
 
 cdef inline void began(int *count, double *since) noexcept nogil:
@@ -111,6 +144,7 @@ cdef bint write_one(budget_s *b) noexcept nogil:
     cdef int k, last, status = 0
     cdef long long slot = 0
     cdef unsigned long long checksum
+    cdef lt_errand_t errand
     if slab == NULL:
         return False
     l = <layers_s *>slab.owner
@@ -122,14 +156,14 @@ cdef bint write_one(budget_s *b) noexcept nogil:
     last = l.store_count
     lt_mutex_unlock(&b.lock)
 
+    lt_set_out(&errand, b)
     checksum = lt_xxh64(slab.data, slab.bytes)
-    lt_carry(1)
     for k in range(last):       # the first store that takes it
         store = &l.stores[k]
         status = store.call.write(store.object, slab.data, slab.bytes, &slot)
         if status == 0:
             break
-    lt_carry(-1)
+    lt_come_back(&errand)
 
     lt_mutex_lock(&b.lock)
     b.writing -= slab.bytes
@@ -144,7 +178,6 @@ cdef bint write_one(budget_s *b) noexcept nogil:
         l.blocked = True
         b.failures += 1
         blame(&b.fault, l, slab, status, l.stores[last - 1].object, False)
-        l.fault = b.fault
     if slab.orphan:
         if status == 0:
             forget_slot(l, slab)
@@ -191,6 +224,7 @@ cdef bint read_one(budget_s *b) noexcept nogil:
     cdef store_ref_s *store
     cdef int status = 0
     cdef double start
+    cdef lt_errand_t errand
     if slab == NULL:
         slab = next_to_read(b)
         if slab == NULL or not start_ahead(slab):
@@ -200,16 +234,16 @@ cdef bint read_one(budget_s *b) noexcept nogil:
     began(&l.reading, &l.reading_since)
     lt_mutex_unlock(&b.lock)
 
+    lt_set_out(&errand, b)
     start = lt_clock()
     if l.foreign:
         status = STORE_FOREIGN
     elif not slab.orphan:
-        lt_carry(1)
         status = store.call.read(store.object, slab.slot, slab.data, slab.bytes)
-        lt_carry(-1)
         if status == 0 and lt_xxh64(slab.data, slab.bytes) != slab.checksum:
             status = STORE_CORRUPT
     start = lt_clock() - start
+    lt_come_back(&errand)
 
     lt_mutex_lock(&b.lock)
     l.in_flight -= 1
@@ -232,7 +266,6 @@ cdef bint read_one(budget_s *b) noexcept nogil:
             l.low = slab.index
     else:
         slab.error = status
-        blame(&l.fault, l, slab, status, store.object, True)
         slab.ahead = AHEAD_OF_NOTHING
         leave_memory(l, slab)
     lt_cond_wake(&b.progress)
@@ -243,6 +276,7 @@ cdef bint free_one(budget_s *b) noexcept nogil:
     """Have the store forget a slot that is no longer needed; False if there is none."""
     cdef slot_s *note = b.garbage
     cdef layers_s *l
+    cdef lt_errand_t errand
     if note == NULL:
         return False
     b.garbage = note.next
@@ -250,9 +284,9 @@ cdef bint free_one(budget_s *b) noexcept nogil:
     if not l.foreign:
         l.in_flight += 1
         lt_mutex_unlock(&b.lock)
-        lt_carry(1)
+        lt_set_out(&errand, b)
         l.stores[note.store].call.free(l.stores[note.store].object, note.slot, note.bytes)
-        lt_carry(-1)
+        lt_come_back(&errand)
         lt_mutex_lock(&b.lock)
         l.in_flight -= 1
         lt_cond_wake(&b.progress)
@@ -310,7 +344,7 @@ cdef void ask_to_read(budget_s *b) noexcept nogil:
 cdef void sleep(budget_s *b) noexcept nogil:
     """Wait for `progress`, a tenth of a second at the most, without the GIL if the caller holds it."""
     cdef PyThreadState *state
-    if PyGILState_Check() == 0:
+    if not lt_has_gil():
         lt_cond_wait_ms(&b.progress, &b.lock, 100)
         return
     state = PyEval_SaveThread()
@@ -338,8 +372,12 @@ cdef bint interrupted(budget_s *b) noexcept nogil:
 
 cdef void wait_patiently(budget_s *b) noexcept nogil:
     """Wait until a transfer has ended, or some time; without threads make one."""
-    if not ((b.no_threads or b.stop) and ((b.wanted != NULL and read_one(b)) or write_one(b))):
-        sleep(b)
+    if b.no_threads or b.stop:
+        while free_one(b):
+            pass
+        if (b.wanted != NULL and read_one(b)) or write_one(b):
+            return
+    sleep(b)
 
 
 cdef int wait_progress(budget_s *b, int *in_use) noexcept nogil:
@@ -349,7 +387,9 @@ cdef int wait_progress(budget_s *b, int *in_use) noexcept nogil:
     in use until it is back.  Signal handlers run where the caller is a method of Tape (`in_use` is not set then).
     """
     cdef int before = in_use[0], found = WAIT_OK
-    if PyGILState_Check() == 0:
+    if carries(b):
+        return WAIT_REFUSED
+    if not lt_has_gil():
         wait_patiently(b)
         return WAIT_STOPPED if interrupted(b) else WAIT_OK
     in_use[0] = 1

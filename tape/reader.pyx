@@ -57,11 +57,11 @@ cdef int reader_unwind(reader_s *r) noexcept nogil:
     cdef int status
     if r.base <= r.bottom:
         return TAPE_EMPTY
+    leave_slab(r)       # first: one slab of memory is enough to read all
     status = tape_look(t, r.base - 1)
     if status != TAPE_OK:
         return status
     seg = tape_find(t, r.base - 1)
-    leave_slab(r)
     if t.layers != NULL:
         layers_pin(t.layers, seg, 1)
     r.seg = seg

@@ -20,7 +20,7 @@ cdef struct store_ref_s:
     void *object
 
 cdef struct fault_s:
-    # What went wrong last.
+    # What went wrong last; of a tape, with what its own thread asked for.
     int status          # of the store contract, or STORE_FOREIGN
     void *store         # its object
     bint reading
@@ -74,6 +74,7 @@ cdef struct layers_s:
     bint rising             # the cursor went up last
     bint prefetch
     bint foreign            # this is a child process, and the stores are its parent's
+    size_t inherited        # memory that came with the fork: the parent pays for it
     double popped_at        # when the cursor last came down a slab, 0 if it rose since
     double pop_seconds      # a slab's worth of popping takes, running mean
     double fetch_seconds    # a slab's read takes, running mean

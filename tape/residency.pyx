@@ -15,15 +15,21 @@ from tape.slab cimport (
     pool_give_memory,
     slab_s,
 )
+from tape.sync cimport lt_cond_wake
 
 # ------------------------------------------------------------------------------------------- accounting
+
+
+cdef inline size_t charged(const layers_s *l) noexcept nogil:
+    return l.traffic.resident - l.inherited if l.traffic.resident > l.inherited else 0
 
 
 cdef void count_memory(layers_s *l, ptrdiff_t bytes) noexcept nogil:
     """Memory that a tape takes, or gives back."""
     cdef budget_s *b = l.budget
-    b.used += bytes
+    b.used -= charged(l)
     l.traffic.resident += bytes
+    b.used += charged(l)
     if b.used > b.high:
         b.high = b.used
 
@@ -59,7 +65,7 @@ cdef void set_browsed(layers_s *l, slab_s *slab, bint browsed) noexcept nogil:
             b.oldest = slab
         b.newest = slab
         b.browsed += slab.bytes
-    elif slab.index < l.low:
+    elif slab.state != SLAB_SPILLED and slab.index < l.low:
         l.low = slab.index
 
 
@@ -77,6 +83,7 @@ cdef void forget_slot(layers_s *l, slab_s *slab) noexcept nogil:
     note.bytes = slab.bytes
     note.next = l.budget.garbage
     l.budget.garbage = note
+    lt_cond_wake(&l.budget.to_write)
 
 
 # --------------------------------------------------------------------------------------------- evicting
@@ -147,11 +154,11 @@ cdef void leave_memory(layers_s *l, slab_s *slab) noexcept nogil:
 cdef void evict(slab_s *slab) noexcept nogil:
     """Give the memory of a clean slab back to its pool."""
     cdef layers_s *l = owner_of(slab)
-    if slab.browsed:
-        set_browsed(l, slab, False)
     slab.ahead = AHEAD_OF_NOTHING
     l.budget.clean -= slab.bytes
     leave_memory(l, slab)
+    if slab.browsed:
+        set_browsed(l, slab, False)
 
 
 cdef void drop(layers_s *l, slab_s *slab) noexcept nogil:

@@ -5,6 +5,7 @@ from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memcpy, memset
 
 from tape.layers cimport (
+    layers_carried,
     layers_free,
     layers_lower,
     layers_need,
@@ -231,8 +232,11 @@ cdef char *tape_record(tape_s *t, size_t bytes) noexcept nogil:
     The first failure sticks in `failed` and everything after it is dropped, so that the code needs no branch at
     each push: it looks once, when its forward sweep is over.  Until `tape_forgive`, the segment seems full and empty.
     """
+    cdef int before = t.in_use
     if t.failed == TAPE_OK:
+        t.in_use = 1        # no signal handlers: generated code cannot pass on what they raise
         t.failed = grow(t, bytes, 0)
+        t.in_use = before
         if t.failed != TAPE_OK:
             t.begin = t.end = t.cur
     return t.cur if t.failed == TAPE_OK else NULL
@@ -250,8 +254,11 @@ cdef int tape_recall(tape_s *t, void *out, size_t bytes) noexcept nogil:
 
     A failure sticks as that of `tape_record` does, and nothing is popped any more.
     """
+    cdef int before = t.in_use
     if t.failed == TAPE_OK:
+        t.in_use = 1
         t.failed = tape_pop_bytes(t, out, bytes)
+        t.in_use = before
         if t.failed != TAPE_OK:
             t.begin = t.end = t.cur
     if t.failed != TAPE_OK:
@@ -261,18 +268,21 @@ cdef int tape_recall(tape_s *t, void *out, size_t bytes) noexcept nogil:
 
 cdef int tape_extend(tape_s *t, const void *src, size_t bytes) noexcept nogil:
     """Push `bytes` from `src`, across slab borders.  On failure the tape is as it was."""
-    cdef size_t start = tape_length(t)
+    cdef slab_s *start = t.seg
+    cdef char *cur = t.cur
     cdef size_t chunk
     cdef const char *source = <const char *>src
-    cdef int status
+    cdef int status = TAPE_OK
     if closed(t):
         return TAPE_CLOSED
+    # The way back must need no disk: where it began stays in memory.
+    if t.layers != NULL:
+        layers_pin(t.layers, start, 1)
     while bytes > 0:
         if t.cur == t.end:
             status = grow(t, t.itemsize, bytes)
             if status != TAPE_OK:
-                tape_truncate(t, start)
-                return status
+                break
         chunk = <size_t>(t.end - t.cur)
         if chunk > bytes:
             chunk = bytes
@@ -280,7 +290,11 @@ cdef int tape_extend(tape_s *t, const void *src, size_t bytes) noexcept nogil:
         t.cur += chunk
         source += chunk
         bytes -= chunk
-    return TAPE_OK
+    if t.layers != NULL:
+        layers_pin(t.layers, start, -1)
+    if status != TAPE_OK:
+        descend(t, start, cur)
+    return status
 
 
 # -------------------------------------------------------------------------------------------- shrinking
@@ -333,6 +347,7 @@ cdef int tape_truncate(tape_s *t, size_t pos) noexcept nogil:
     """Drop all above `pos`; marks above it die, a pin above it refuses (TAPE_BUSY) and nothing changes."""
     cdef guard_s *guard = t.guards
     cdef slab_s *seg
+    cdef slab_s *highest
     cdef int status
     if closed(t):
         return TAPE_CLOSED
@@ -342,10 +357,14 @@ cdef int tape_truncate(tape_s *t, size_t pos) noexcept nogil:
         if refuses(guard):
             return TAPE_BUSY
         guard = guard.below
-    seg = tape_find(t, pos)
+    seg = highest = tape_find(t, pos)
     while seg.base == pos and seg.prev != NULL:     # the lowest place, so that no slab is held for no items
         seg = seg.prev
     status = need(t, seg, True)
+    if seg != highest and (status == TAPE_SPILL or status == TAPE_CORRUPT):
+        # Only what lies below `pos` cannot be read, and nobody asked for that yet.
+        seg = highest
+        status = need(t, seg, True)
     if status != TAPE_OK:
         return status
     while t.guards != guard:
@@ -574,29 +593,43 @@ cdef int tape_release(tape_s *t) noexcept nogil:
 
 cdef int tape_close(tape_s *t) noexcept nogil:
     """Give everything back and refuse all further use; TAPE_BUSY, and nothing changed, if a pin is live."""
-    cdef int status
+    cdef guard_s *guard = t.guards
+    cdef layers_s *layers
     if closed(t):
         return TAPE_OK
-    status = tape_truncate(t, 0)
-    if status != TAPE_OK:
-        return status
-    while t.guards != NULL:     # marks of the empty tape
-        if refuses(t.guards):
+    if t.layers != NULL and layers_carried(t.layers):
+        return TAPE_BUSY
+    while guard != NULL:
+        if refuses(guard):
             return TAPE_BUSY
-        unlink_guard(t, t.guards)
-    tape_release(t)
-    if t.layers != NULL:
-        layers_free(t.layers)
-        t.layers = NULL
-    t.cur = t.begin = t.end = NULL
+        guard = guard.below
+    layers = tape_abandon(t)
+    if layers != NULL:      # others may run while this waits for what is in flight
+        t.in_use = 1
+        layers_free(layers)
+        t.in_use = 0
     return TAPE_OK
+
+
+cdef layers_s *tape_abandon(tape_s *t) noexcept nogil:
+    """Close a tape whatever still points into it, without waiting: what it returns is for `layers_free`, or NULL."""
+    cdef layers_s *layers = t.layers
+    if closed(t):
+        return NULL
+    while t.guards != NULL:
+        unlink_guard(t, t.guards)
+    tape_truncate(t, 0)     # to the inline segment, which is always in memory
+    tape_release(t)
+    t.layers = NULL
+    t.cur = t.begin = t.end = NULL
+    return layers
 
 
 cdef void tape_free(tape_s *t) noexcept nogil:
     """The end of a tape: its slabs go back to the pool whatever still points into them."""
-    while t.guards != NULL:
-        unlink_guard(t, t.guards)
-    tape_close(t)
+    cdef layers_s *layers = tape_abandon(t)
+    if layers != NULL:
+        layers_free(layers)
 
 
 cdef int tape_enter(tape_s *t) noexcept nogil:

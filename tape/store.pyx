@@ -3,6 +3,7 @@
 from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 
+import operator
 import os
 
 from tape.errors import SpillCorruptionError, SpillError, TapeTypeError
@@ -14,7 +15,7 @@ cdef int python_write(void *store, const char *data, size_t bytes, long long *sl
         try:
             view = PyMemoryView_FromMemory(<char *>data, bytes, PyBUF_READ)
             try:
-                slot[0] = self.write(view)
+                slot[0] = operator.index(self.write(view))
             finally:
                 view.release()
             if slot[0] < 0:

@@ -474,7 +474,7 @@ def test_an_error_of_the_store_stays_what_it_is():
 
 ENDS = {
     "left open": "held.append(t)",
-    "in a cycle": "held.append(held); held.append(t); del t, held",
+    "in a cycle": "held.append(held); held.append(t); del t, held; gc.collect()",
     "forked": """
         if os.fork() == 0:
             try:
@@ -494,7 +494,7 @@ def test_the_end_of_a_process(tmp_path, codec, end):
     if end == "forked" and not hasattr(sys, "getdlopenflags"):
         pytest.skip("no fork here")
     program = f"""
-        import faulthandler, os, sys
+        import faulthandler, gc, os, sys
         faulthandler.dump_traceback_later(30, exit=True)
         import numpy as np
         from tape import Tape
