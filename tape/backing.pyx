@@ -5,10 +5,10 @@ from cpython.ref cimport Py_INCREF
 
 from tape.budget cimport Budget
 from tape.layers cimport layers_add_store, layers_carried, layers_free, layers_new, layers_snapshot
-from tape.residency cimport STORE_CORRUPT, STORE_FOREIGN, fault_s, store_ref_s, traffic_s
+from tape.residency cimport STORE_FOREIGN, fault_s, store_ref_s, traffic_s
 from tape.slab cimport SlabPool
 from tape.stack cimport FIRST_SLAB_BYTES, INLINE_BYTES, PAGE, TAPE_OK
-from tape.store cimport Store
+from tape.store cimport STORE_CORRUPT, Store
 
 from _thread import start_new_thread
 

@@ -48,7 +48,7 @@ def _blosc2() -> Any:
 
 
 class _Choice:
-    """Which way is the fastest, by what the transfers so far took: writing and reading count alike.
+    """Which way is the fastest, by what the transfers so far took; a second of writing counts like one of reading.
 
     Slabs grow, and small ones take longer for a byte: only those of the largest size so far are compared.
     """
@@ -111,8 +111,8 @@ class CompressedStore(Store):
         Where slabs go.  It is closed with this one.
     codec : {"lz4", "zstd", "auto"}
         ``"lz4"`` is fast, ``"zstd"`` smaller.  ``"auto"`` packs only where that saves time: it sends some slabs each
-        way, measures, and goes on with the fastest, looking at the others now and then; and it packs what `inner`
-        refuses otherwise, because of its limit or a full disk.
+        way, measures, and goes on with the fastest, looking at the others now and then.  It packs anyway from the time
+        that half of the limit of `inner` is used, and what `inner` refuses otherwise, such as a full disk.
     itemsize : int
         Bytes of an item, by which the bytes are shuffled.
 
@@ -123,7 +123,7 @@ class CompressedStore(Store):
 
     Notes
     -----
-    Every transfer under way has a packed copy of its slab, which no memory budget counts: two or three slabs in all.
+    Every transfer under way has a packed copy of its slab, which no memory budget counts: up to four at once.
     """
 
     def __init__(self, inner: Store, *, codec: str = "lz4", itemsize: int = 8) -> None:
@@ -145,7 +145,7 @@ class CompressedStore(Store):
     def write(self, data: memoryview) -> int:
         """Pack and pass on; what `inner` raises is raised."""
         choice, size = self._choice, len(data)
-        way = self.asked if choice is None else choice.next(size)
+        way = self.asked if choice is None else STRONGEST if self._short() else choice.next(size)
         start = time.perf_counter()
         try:
             slot = self._put(data, way)
@@ -156,6 +156,11 @@ class CompressedStore(Store):
         if choice is not None:
             choice.wrote(way, size, time.perf_counter() - start)
         return slot
+
+    def _short(self) -> bool:
+        """Whether room is worth more than time."""
+        limit: int | None = getattr(self.inner, "limit", None)
+        return limit is not None and 2 * self.used_bytes > limit
 
     def _put(self, data: memoryview, way: str) -> int:
         size = stored = len(data)

@@ -111,9 +111,9 @@ cdef class Tape:
     spill_limit : int, str or None
         Most bytes of disk that the tape may take.
     compress : {"auto", "lz4", "zstd"} or None
-        Whether slabs are packed on their way to the directory (the extra ``layered-tape[compress]``).  ``"lz4"`` is fast,
-        ``"zstd"`` smaller; ``"auto"`` measures, and packs only where that is faster or `spill_limit` or the disk leaves
-        no room otherwise.  It takes memory for two or three more slabs, and the GIL: beside a compiled loop that is not
+        Whether slabs are packed on their way to the directory (the extra ``layered-tape[compress]``).  ``"lz4"`` is
+        fast, ``"zstd"`` smaller; ``"auto"`` measures, and packs only where that is faster, and from half of
+        `spill_limit` on.  It takes memory for up to four more slabs, and the GIL: beside a compiled loop that is not
         ``nogil`` slabs move only while the loop waits for them.
 
     Raises

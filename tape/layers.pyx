@@ -17,7 +17,6 @@ from tape.mover cimport (
 )
 from tape.residency cimport (
     MAX_STORES,
-    STORE_CORRUPT,
     STORE_FOREIGN,
     budget_s,
     count_memory,
@@ -47,6 +46,7 @@ from tape.slab cimport (
     pool_take_memory,
     slab_s,
 )
+from tape.store cimport STORE_CORRUPT
 from tape.sync cimport lt_clock, lt_mutex_lock, lt_mutex_unlock
 
 cdef layers_s *layers_new(budget_s *b, pool_s *pool, size_t slab_bytes, bint prefetch) noexcept nogil:

@@ -3,7 +3,6 @@
 from libc.stdlib cimport free
 
 from tape.residency cimport (
-    STORE_CORRUPT,
     STORE_FOREIGN,
     budget_s,
     count_memory,
@@ -29,6 +28,7 @@ from tape.slab cimport (
     pool_take_memory,
     slab_s,
 )
+from tape.store cimport STORE_CORRUPT
 from tape.sync cimport (
     lt_clock,
     lt_cond_wait,

@@ -37,7 +37,7 @@ cdef int python_read(void *store, long long slot, char *data, size_t bytes) noex
                 view.release()
         except BaseException as error:
             self.failure = error
-            return STORE_RAISED
+            return STORE_CORRUPT if isinstance(error, SpillCorruptionError) else STORE_RAISED
     return STORE_OK
 
 
@@ -81,13 +81,11 @@ cdef class Store:
     def error(self, status, nbytes, operation):
         """The `SpillError` for a status of the C contract; `operation` is "write" or "read"."""
         found = self.failure
-        if status == STORE_RAISED and found is not None:
+        if (status == STORE_RAISED or status == STORE_CORRUPT) and found is not None:
             kind = SpillCorruptionError if isinstance(found, SpillCorruptionError) else SpillError
             text = str(found) if isinstance(found, SpillError) else repr(found)
-            error = kind(
-                f"{type(self).__name__}.{operation}() failed: {text}", errno=getattr(found, "errno", None),
-                **{name: getattr(found, name, None) for name in ("directory", "wanted", "free") if isinstance(found, SpillError)},
-            )
+            about = {name: getattr(found, name, None) for name in ("errno", "directory", "wanted", "free")}
+            error = kind(f"{type(self).__name__}.{operation}() failed: {text}", **about)
             error.__cause__ = found
             return error
         text = os.strerror(status) if status > 0 else "closed"

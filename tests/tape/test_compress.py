@@ -207,21 +207,30 @@ def test_one_stall_does_not_change_the_choice():
     assert choice.best == "lz4"
 
 
-def test_auto_packs_what_the_limit_leaves_no_room_for(tmp_path):
+def test_auto_packs_from_half_of_the_limit_on(tmp_path):
     size = len(SMOOTH)
-    with CompressedStore(FileStore(tmp_path, limit=3 * size), codec="auto") as store:
-        store._choice.best, store._choice._size = "raw", 2 * size  # nothing is tried
-        slots = fill(store, SMOOTH, 3)
-        assert store.compressed_slabs == 0 and store.used_bytes == 3 * size
-        store.free(slots.pop())
-        slots.append(store.write(memoryview(SMOOTH[::-1][: size // 2])))
+    with CompressedStore(FileStore(tmp_path, limit=4 * size), codec="auto") as store:
+        store._choice._size = 2 * size  # nothing is tried
+        slots = fill(store, SMOOTH, 6)
+        assert (store.raw_slabs, store.compressed_slabs, store.codec) == (3, 3, "raw")
+        assert all(read(store, slot, size) == SMOOTH for slot in slots)
         with pytest.raises(SpillError, match="at its limit"):
             store.write(memoryview(NOISE))
-        slots.append(store.write(memoryview(SMOOTH)))
-        assert store.compressed_slabs == 1
-        assert read(store, slots[-1], size) == SMOOTH
-        with pytest.raises(SpillError, match="at its limit"):
-            fill(store, SMOOTH, 3)
+        for slot in slots:
+            store.free(slot)
+        fill(store, SMOOTH, 1)
+        assert store.raw_slabs == 4, "there is room again"
+
+
+def test_auto_packs_what_a_full_disk_refuses():
+    size = len(SMOOTH)
+    with CompressedStore(FaultStore(MemoryStore(), full_after=size + size // 2), codec="auto") as store:
+        store._choice._size = 2 * size
+        slots = fill(store, SMOOTH, 2)
+        assert (store.raw_slabs, store.compressed_slabs) == (1, 1)
+        assert all(read(store, slot, size) == SMOOTH for slot in slots)
+        with pytest.raises(OSError, match="failed, as it was told to"):
+            fill(store, SMOOTH, 2)
 
 
 def test_a_fixed_codec_has_no_second_try():
@@ -314,34 +323,41 @@ def test_dtypes(tmp_path, dtype):
         assert t.popn(len(items)).tobytes() == items.tobytes()
 
 
+LATER = range(4, 10**9)
+FAULTS = {
+    "writes fail": ({"fail_write": LATER}, SpillError),
+    "reads fail": ({"fail_read": LATER}, SpillError),
+    "reads lie": ({"flip_read": LATER}, SpillCorruptionError),
+    "writes lie": ({"flip_write": LATER}, SpillCorruptionError),
+    "writes are torn": ({"tear_write": LATER, "silent": True}, SpillCorruptionError),
+    "both fail now and then": ({"fail_rate": 0.3, "delay": 1e-4}, SpillError),
+}
+
+
 @every_codec
 @pytest.mark.parametrize("loop", LOOPS)
-def test_faults_below(codec, loop):
-    """The disk fails now and then, is slow, and lies: an error of the right kind, or the right numbers."""
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_below(codec, loop, fault):
+    """An error of the right kind, and the tape is good for the next use."""
     push, pop = LOOPS[loop]
+    settings, kind = FAULTS[fault]
     n = N // 8
     with Tape() as plain:
         push(plain, n)
         expected = pop(plain, n)
-    outcomes = set()
-    for seed in range(6):
-        inner = FaultStore(MemoryStore(), fail_rate=0.02, flip_read={7 * seed + 3}, delay=1e-4, seed=seed)
-        store = CompressedStore(inner, codec=codec)
-        with store, Tape(memory="128 KiB", spill_dir=store) as t:
-            try:
+    inner = FaultStore(MemoryStore(), **settings)
+    with CompressedStore(inner, codec=codec) as store, Tape(memory="128 KiB", spill_dir=store) as t:
+        with pytest.raises(kind) as caught:
+            for _ in range(20):
                 push(t, n)
                 assert pop(t, n) == expected
-                outcomes.add("good")
-            except SpillCorruptionError:
-                outcomes.add("corrupt")
-            except SpillError as error:
-                assert error.errno == errno.ENOSPC
-                outcomes.add("failed")
-            t.clear()
-            inner.armed = False
-            push(t, n)
-            assert pop(t, n) == expected, "the next use of the tape"
-    assert outcomes - {"good"}, "no fault was met"
+        assert type(caught.value) is kind, caught.value
+        if kind is SpillError:
+            assert caught.value.errno in (errno.ENOSPC, None), caught.value
+        t.clear()
+        inner.armed = False
+        push(t, n)
+        assert pop(t, n) == expected
 
 
 class Damages(MemoryStore):
@@ -394,7 +410,7 @@ def test_damaged_bytes(change, codec):
 
 def test_disk_limit(tmp_path):
     """Packed, a limit holds more; and beyond it all that was pushed is there."""
-    items = np.frombuffer(SMOOTH * 8)
+    items = np.frombuffer(SMOOTH * 6)
     with Tape(memory="512 KiB", spill_dir=tmp_path, spill_limit="2 MiB") as t, pytest.raises(SpillError):
         t.extend(items)
     for codec in CODECS:
@@ -407,10 +423,11 @@ def test_disk_limit(tmp_path):
                 for _ in range(20):
                     t.extend(items)
             assert caught.value.directory == str(tmp_path)
-            whole = len(t) // len(items)
-            t.popn(len(t) - whole * len(items))
-            for _ in range(whole):
-                np.testing.assert_array_equal(t.popn(len(items)), items)
+            assert len(t) >= len(items)
+            while len(t):  # in pieces that memory has room for
+                end = len(t) % len(items) or len(items)
+                count = min(end, 1000)
+                np.testing.assert_array_equal(t.popn(count), items[end - count : end])
 
 
 def test_a_second_directory(tmp_path):
@@ -457,7 +474,7 @@ def test_an_error_of_the_store_stays_what_it_is():
 
 ENDS = {
     "left open": "held.append(t)",
-    "in a cycle": "held.append(held); held.append(t); del t, held",
+    "in a cycle": "held.append(held); held.append(t); del t, held; gc.collect()",
     "forked": """
         if os.fork() == 0:
             try:
@@ -477,7 +494,7 @@ def test_the_end_of_a_process(tmp_path, codec, end):
     if end == "forked" and not hasattr(sys, "getdlopenflags"):
         pytest.skip("no fork here")
     program = f"""
-        import faulthandler, os, sys
+        import faulthandler, gc, os, sys
         faulthandler.dump_traceback_later(30, exit=True)
         import numpy as np
         from tape import Tape
