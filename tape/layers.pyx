@@ -101,6 +101,7 @@ cdef void layers_snapshot(layers_s *l, traffic_s *traffic, fault_s *fault) noexc
     lt_mutex_lock(&l.budget.lock)
     if traffic != NULL:
         traffic[0] = l.traffic
+        traffic.spare = l.spare.bytes if l.spare != NULL else 0
         if l.writing > 0:
             traffic.write_seconds += now - l.writing_since
         if l.reading > 0:
@@ -279,7 +280,7 @@ cdef void layers_raise(layers_s *l, slab_s *below, slab_s *above) noexcept nogil
         l.slabs[l.count] = above
         l.count += 1
     l.held = NULL
-    l.look_step = 0
+    l.look_step = l.look_move = 0
     l.rising = True
     l.popped_at = 0
     l.traffic.length = above.base
@@ -307,7 +308,7 @@ cdef void layers_lower(layers_s *l, slab_s *top, slab_s *to) noexcept nogil:
         top = below
     if l.low > l.count:
         l.low = l.count
-    l.look_step = 0         # `looked` may lie above the cursor now
+    l.look_step = l.look_move = 0       # `looked` may lie above the cursor now
     l.rising = False
     l.traffic.length = to.base
     now = lt_clock()
@@ -398,13 +399,16 @@ cdef int layers_need(layers_s *l, slab_s *slab, bint popping, int *in_use) noexc
     """Have `slab` in memory, where it stays until the next look or move of the cursor."""
     cdef budget_s *b = l.budget
     cdef int status = LAYERS_OK
+    cdef int move
     if slab.owner == NULL:
         return LAYERS_OK
     lt_mutex_lock(&b.lock)
     l.held = slab
     if not popping:
         if slab.index != l.looked:
-            l.look_step = 1 if slab.index == l.looked + 1 else -1 if slab.index + 1 == l.looked else 0
+            move = 1 if slab.index == l.looked + 1 else -1 if slab.index + 1 == l.looked else 0
+            l.look_step = move if move == l.look_move else 0
+            l.look_move = move
         l.looked = slab.index
     if slab.state == SLAB_SPILLED:
         l.traffic.misses += 1

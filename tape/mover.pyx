@@ -12,6 +12,7 @@ from tape.residency cimport (
     leave_memory,
     next_to_read,
     next_to_write,
+    next_victim,
     set_browsed,
     short_of,
     slot_s,
@@ -303,7 +304,8 @@ cdef void writer(void *arg) noexcept nogil:
     while b.tapes != NULL and not b.stop:
         if free_one(b):
             continue
-        if (b.waiting > 0 or short_of(b) > 0) and write_one(b):
+        # Who waits may take a while to wake: what is clean by then is enough.
+        if (short_of(b) > 0 or (b.waiting > 0 and next_victim(b, False) == NULL)) and write_one(b):
             continue
         lt_cond_wait(&b.to_write, &b.lock)
     b.writers -= 1

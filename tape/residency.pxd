@@ -40,6 +40,7 @@ cdef struct traffic_s:
     size_t length           # bytes of items below the current slab
     size_t resident         # bytes of memory that the tape holds
     size_t spilled          # bytes of slabs that are in the store only
+    size_t spare            # of what is resident, the empty slab that is kept
     size_t written
     size_t read
     size_t write_stalls     # times that the tape waited for memory
@@ -79,7 +80,8 @@ cdef struct layers_s:
     double pop_seconds      # a slab's worth of popping takes, running mean
     double fetch_seconds    # a slab's read takes, running mean
     size_t looked           # index of the slab looked at last
-    int look_step           # +1 or -1 where looking goes slab by slab
+    int look_move           # +1 or -1 if that was beside the one before, else 0
+    int look_step           # the same if looking goes slab by slab in one direction, else 0
     fault_s fault
     traffic_s traffic
 

@@ -1,6 +1,7 @@
 """Tapes with a memory budget end well: closed, collected, forked, killed, at the end of the interpreter."""
 
 import gc
+import signal
 import sys
 import threading
 import time
@@ -357,3 +358,19 @@ def test_forks_at_any_moment():
         """
     )
     assert (out.split(), err) == (["True"], "")
+
+
+# Violence.
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+def test_a_process_that_is_killed_leaves_nothing(tmp_path):
+    code = f"""
+        t = small({str(tmp_path)!r})
+        t.extend(np.arange(100000.0))
+        print(t.traffic().file_bytes > 100000, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+    out, _ = python(code, expect=-signal.SIGKILL)
+    assert out.split() == ["True"]
+    assert list(tmp_path.iterdir()) == []
