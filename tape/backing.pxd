@@ -16,6 +16,7 @@ cdef class Backing:
     cdef int add(self, place, spill_limit, compress) except -1
     cdef object error(self)
     cdef object traffic(self)
+    cdef size_t spare(self)
     cdef int close(self) except -1
     cdef bint carried(self)
     cdef int end(self) except -1

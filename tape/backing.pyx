@@ -121,6 +121,13 @@ cdef class Backing:
             return SpillError(f"the store of another tape of the same budget failed (status {fault.status})")
         return store.error(fault.status, fault.bytes, "read" if fault.reading else "write")
 
+    cdef size_t spare(self):
+        """Bytes of the slab that the layers keep for the next growth."""
+        cdef traffic_s now
+        cdef fault_s fault
+        layers_snapshot(self.layers, &now, &fault)
+        return now.spare
+
     cdef object traffic(self):
         cdef traffic_s now
         cdef fault_s fault

@@ -730,11 +730,7 @@ cdef class Tape:
         cdef guard_s *guard = self.s.guards
         cdef Py_ssize_t marks = 0, pins = 0
         cdef bint is_open = self.s.end != NULL
-        cdef traffic_s now
-        cdef fault_s fault
-        now.spare = 0
-        if self.s.layers != NULL:
-            layers_snapshot(self.s.layers, &now, &fault)
+        cdef size_t spare = 0 if self.s.layers == NULL else self.backing.spare()
         while guard != NULL:
             if guard.kind == GUARD_PIN:
                 pins += 1
@@ -745,7 +741,7 @@ cdef class Tape:
             items=len(self), bytes=self.nbytes,
             layer="closed" if not is_open else "inline" if self.s.seg.depth == 0 else "slabs",
             slabs=self.s.seg.depth if is_open else 0, slab_bytes=self.s.seg.held if is_open else 0,
-            spare_slabs=self.s.spare_slabs + (now.spare > 0), spare_bytes=self.s.spare_bytes + now.spare,
+            spare_slabs=self.s.spare_slabs + (spare > 0), spare_bytes=self.s.spare_bytes + spare,
             high_bytes=self.s.high_bytes, allocations=self.s.allocations,
             marks=marks, pins=pins, pool=self.pool.stats(), layers=self.traffic(),
         )

@@ -32,7 +32,7 @@ def made(monkeypatch):
     found = []
 
     def new_tape(options):
-        found.append(options if options.compress else options[:2])
+        found.append(options[:3] if options.compress else options[:2])
         return Tape("f8")
 
     monkeypatch.setattr(tapes, "new_tape", new_tape)
