@@ -179,17 +179,21 @@ class CompressedStore(Store):
             self._stored += stored
         return slot
 
-    def _pack(self, data: memoryview, codec: str) -> bytes:
+    def _pack(self, data: memoryview, codec: str) -> bytes | None:
+        """The packed bytes; None if there is no memory for them, or Blosc2 cannot."""
         blosc2 = self._blosc2
-        return blosc2.compress2(
-            data,
-            codec=blosc2.Codec[codec.upper()],
-            clevel=_LEVELS[codec],
-            typesize=self._typesize,
-            filters=[blosc2.Filter.SHUFFLE],
-            filters_meta=[0],
-            nthreads=1,
-        )
+        try:
+            return blosc2.compress2(
+                data,
+                codec=blosc2.Codec[codec.upper()],
+                clevel=_LEVELS[codec],
+                typesize=self._typesize,
+                filters=[blosc2.Filter.SHUFFLE],
+                filters_meta=[0],
+                nthreads=1,
+            )
+        except (MemoryError, RuntimeError):
+            return None
 
     def read(self, slot: int, out: memoryview) -> None:
         """Fill `out`; SpillCorruptionError if what `inner` holds is not what was written there."""

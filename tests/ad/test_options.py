@@ -156,7 +156,7 @@ def test_a_function_with_such_a_parameter(made):
     with ad.options(memory=3 * MIB):
         assert h(0.3, n=5, memory=2.0) == expected
     assert made == [(None, None), (MIB, None), (None, "/one"), (3 * MIB, None)]
-    with pytest.raises(ad.ADTypeError, match=r"its options are spill_dir, compress$"):
+    with pytest.raises(ad.ADTypeError, match=r"its options are spill_dir, compress, prefetch$"):
         h(0.3, 5, 2.0, speed=1)
 
 

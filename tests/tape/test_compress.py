@@ -98,6 +98,21 @@ def test_more_than_blosc2_takes_stays_as_it_is(monkeypatch):
             assert store.compressed_slabs == packed
 
 
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError("Could not compress the data")])
+def test_what_blosc2_cannot_pack_stays_as_it_is(error):
+    with CompressedStore(MemoryStore()) as store:
+
+        class Fails(type(store._blosc2)):
+            Codec, Filter = store._blosc2.Codec, store._blosc2.Filter
+
+            def compress2(self, *args, **settings):
+                raise error
+
+        store._blosc2 = Fails("blosc2")
+        assert read(store, store.write(memoryview(SMOOTH)), len(SMOOTH)) == SMOOTH
+        assert store.raw_slabs == 1
+
+
 def test_what_it_refuses():
     with pytest.raises(TapeTypeError, match="inner: a Store, not str"):
         CompressedStore("/tmp")
