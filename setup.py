@@ -37,6 +37,7 @@ EXTENSIONS = [
     "layers",
     "budget",
     "stack",
+    "backing",
     "core",
     "reader",
     "capi",

@@ -1,16 +1,17 @@
-"""Options of a gradient's call: how much memory its tape may use, and where the rest goes.
+"""Options of a gradient's call: how much memory its tape may use, and where and how the rest goes.
 
 They come from the call itself, else from `Gradient.with_options`, else from a surrounding ``with ad.options(...)``;
 each option by itself.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple, TypedDict, Unpack
 
 from ad.errors import ADTypeError
+from tape.compress import check_codec
 from tape.sizes import parse_bytes
 
 __all__ = ["OPTIONS", "Given", "TapeOptions", "checked", "in_context", "options"]
@@ -21,6 +22,8 @@ class Given(TypedDict, total=False):
 
     memory: int | str | None
     spill_dir: str | os.PathLike[str] | None
+    compress: str | None
+    prefetch: bool | None
 
 
 class TapeOptions(NamedTuple):
@@ -28,6 +31,8 @@ class TapeOptions(NamedTuple):
 
     memory: int | None = None
     spill_dir: str | None = None
+    compress: str | None = None
+    prefetch: bool | None = None
 
 
 OPTIONS = TapeOptions._fields
@@ -41,15 +46,15 @@ in_context = _context.get
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options as `TapeOptions` takes them.
 
-    Raises ADTypeError for an option that does not exist or a `spill_dir` that is no path, and the errors of
-    `tape.sizes.parse_bytes` for a `memory` that is no size.
+    Raises ADTypeError for an option that does not exist or has the wrong type, and the errors of the tape for a
+    `memory` that is no size and a `compress` that is no codec.
     """
     found: dict[str, Any] = {}
     for name, value in given.items():
         if name not in OPTIONS:
-            raise ADTypeError(f"there is no option {name!r}; the options are {' and '.join(OPTIONS)}")
+            raise ADTypeError(f"there is no option {name!r}; the options are {', '.join(OPTIONS)}")
         if value is not None:
-            value = parse_bytes(value, name) if name == "memory" else _directory(value)
+            value = _CHECKS[name](value)
         found[name] = value
     return found
 
@@ -58,6 +63,20 @@ def _directory(value: Any) -> str:
     if not isinstance(value, str | os.PathLike) or not isinstance(path := os.fspath(value), str):
         raise ADTypeError(f"spill_dir: a path or None, not {type(value).__name__}")
     return os.path.abspath(path)  # the same directory after a change of the working directory
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ADTypeError(f"prefetch: True or False, not {type(value).__name__}")
+    return value
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "memory": lambda value: parse_bytes(value, "memory"),
+    "spill_dir": _directory,
+    "compress": check_codec,
+    "prefetch": _flag,
+}
 
 
 def options(**given: Unpack[Given]) -> AbstractContextManager[None]:
@@ -70,6 +89,11 @@ def options(**given: Unpack[Given]) -> AbstractContextManager[None]:
         and comes back ahead of the reverse sweep.  None for no limit.
     spill_dir : path or None
         The directory for what goes to disk; None for that of temporary files.
+    compress : {"auto", "lz4", "zstd"} or None
+        Whether it is compressed on the way (the extra ``layered-tape[compress]``): ``"lz4"`` is fast, ``"zstd"``
+        smaller, ``"auto"`` measures and compresses only where that is faster.
+    prefetch : bool or None
+        False reads back only what the reverse sweep has come to, and waits for it: to see what reading ahead is worth.
 
     A gradient that needs no tape ignores them.  An inner block changes the options that it names.
 

@@ -187,7 +187,7 @@ class Gradient:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as error:
             unknown = self._call_options and kwargs.keys() - {*self._names}
-            advice = f"; its options are {' and '.join(self._call_options)}" if unknown else ""
+            advice = f"; its options are {', '.join(self._call_options)}" if unknown else ""
             raise ADTypeError(f"{self.__name__}(): {error}{advice}") from None
         bound.apply_defaults()
         values = list(bound.arguments.values())

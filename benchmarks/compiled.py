@@ -47,17 +47,17 @@ def reference():
     return library
 
 
-def loops():
+def loops(flags=FLAGS):
     """The Cython of native/loops.pyx, as a module built against the installed tape."""
     source = NATIVE / "loops.pyx"
     stack = Path(tape.__file__).parent / "stack.pxd"
-    tag = f"{sys.version} {stack} {stack.read_text()} {FLAGS}"
+    tag = f"{sys.version} {stack} {stack.read_text()} {flags}"
 
     def build(made, work):
         shutil.copy(source, work / "loops.pyx")
         subprocess.run([sys.executable, "-m", "cython", "-3", "loops.pyx"], cwd=work, check=True)
         include = sysconfig.get_paths()["include"]
-        compiler = [os.environ.get("CC", "cc"), *FLAGS, "-shared", "-fPIC", "-I", include]
+        compiler = [os.environ.get("CC", "cc"), *flags, "-shared", "-fPIC", "-I", include]
         subprocess.run([*compiler, work / "loops.c", "-o", made], check=True)
 
     library = _cached(source, tag, build)

@@ -26,11 +26,14 @@ def lorenz(x, y, z, sigma, rho, beta, dt, steps):
     return x + y + z
 
 
-def by_hand(record, recall):
-    """The adjoint as an expert writes it, three words a step, kept by what `record` and `recall` work on."""
+def sweeps(record, recall):
+    """The adjoint as an expert writes it, three words a step, kept by what `record` and `recall` work on.
+
+    Two compiled functions: the steps forward, and the gradient on the way back.
+    """
 
     @njit(nogil=True)
-    def adjoint(tape, x, y, z, sigma, rho, beta, dt, steps):
+    def forward(tape, x, y, z, sigma, rho, beta, dt, steps):
         for i in range(steps):
             record(tape, i, x, y, z)
             dx = sigma * (y - x)
@@ -39,6 +42,10 @@ def by_hand(record, recall):
             x = x + dt * dx
             y = y + dt * dy
             z = z + dt * dz
+        return x + y + z
+
+    @njit(nogil=True)
+    def reverse(tape, sigma, rho, beta, dt, steps):
         xb = yb = zb = 1.0
         sb = rb = bb = 0.0
         for i in range(steps - 1, -1, -1):
@@ -51,6 +58,15 @@ def by_hand(record, recall):
             yb += sigma * dxb - dyb + x * dzb
             zb += -x * dyb - beta * dzb
         return xb, yb, zb, sb, rb, bb
+
+    return forward, reverse
+
+
+def in_one(forward, reverse):
+    @njit(nogil=True)
+    def adjoint(tape, x, y, z, sigma, rho, beta, dt, steps):
+        forward(tape, x, y, z, sigma, rho, beta, dt, steps)
+        return reverse(tape, sigma, rho, beta, dt, steps)
 
     return adjoint
 
@@ -88,9 +104,20 @@ def _pop_list(items, i):
     return x, y, z
 
 
-on_tape = by_hand(_push, _pop)  # a handle
-on_array = by_hand(_store, _load)  # steps rows of three
-on_list = by_hand(_append, _pop_list)  # numba.typed.List
+tape_sweeps = sweeps(_push, _pop)  # on a handle
+array_sweeps = sweeps(_store, _load)  # on steps rows of three
+on_tape = in_one(*tape_sweeps)
+on_array = in_one(*array_sweeps)
+on_list = in_one(*sweeps(_append, _pop_list))  # on a numba.typed.List
+
+
+def point_and_parameters(steps, span=STEPS * DT):
+    """All arguments for `steps` steps over one span of time.
+
+    However short the steps, every one of them adds to the gradient, and the gradient stays finite: over a longer span
+    it grows without bound, since the system is chaotic.
+    """
+    return (*POINT, *PARAMETERS, span / steps, steps)
 
 
 def on_vector(library):

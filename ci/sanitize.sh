@@ -10,7 +10,7 @@ ASAN=$(${CC:-cc} -print-file-name=libasan.so)
 STDCXX=$(${CC:-cc} -print-file-name=libstdc++.so.6)
 fresh_venv sanitize
 LAYERED_TAPE_CHECKED=1 LAYERED_TAPE_SANITIZE=address \
-    "$VENV/bin/python" -m pip install --quiet --no-cache-dir "${ROOT}[test]"
+    "$VENV/bin/python" -m pip install --quiet --no-cache-dir "${ROOT}[test,demo]"
 compiled_with __asan_init
 export LD_PRELOAD="$ASAN $STDCXX" PYTHONMALLOC=malloc
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=0

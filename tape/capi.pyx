@@ -127,6 +127,7 @@ STATUS = {
     "OK": TAPE_OK, "EMPTY": TAPE_EMPTY, "NOMEM": TAPE_NOMEM,
     "BUSY": TAPE_BUSY, "CLOSED": TAPE_CLOSED, "STALE": TAPE_STALE,
     "SPILL": TAPE_SPILL, "CORRUPT": TAPE_CORRUPT, "LARGE": TAPE_LARGE, "INTERRUPTED": TAPE_INTERRUPTED,
+    "STOPPED": TAPE_STOPPED,
 }
 
 # Addresses by plain name.  Numba knows them as f"lt{ABI}_{name}": a cache built for another layout must miss.

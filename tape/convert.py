@@ -54,8 +54,11 @@ def as_item(x: Any, cell: npt.NDArray[Any]) -> None:
             raise TapeTypeError(f"a {value.dtype} does not go on a {dtype} tape")
     elif not np.can_cast(value.dtype, dtype, "same_kind"):
         raise TapeTypeError(f"{type(x).__name__} does not go on a {dtype} tape")
-    with np.errstate(over="ignore"):  # float64 beyond float32's range is inf, as in compiled code
-        cell[()] = int(x) if whole else value
+    try:
+        with np.errstate(over="ignore"):  # float64 beyond float32's range is inf, as in compiled code
+            cell[()] = int(x) if whole else value
+    except OverflowError:  # NumPy 2.5 and later, for dates; earlier ones store another date
+        raise TapeValueError(f"{value} does not fit a {dtype} tape: it is not exact") from None
     # A date that the unit of the tape cannot hold comes back as another one.
     if dtype.kind in "mM" and not np.isnat(value) and cell.astype(value.dtype) != value:
         raise TapeValueError(f"{value} is not exact on a {dtype} tape")

@@ -14,7 +14,7 @@ Claim the tape once, work on the C struct without the GIL, and hand it back::
 Between claim and leave every other use of the tape, from Python or a compiled loop, raises TapeBusyError.
 """
 
-from tape.residency cimport layers_s
+from tape.backing cimport Backing
 from tape.slab cimport SlabPool
 from tape.stack cimport guard_s, tape_s
 
@@ -33,9 +33,7 @@ cdef class Tape:
     cdef readonly SlabPool pool
     cdef int kind
     cdef owned_guard_s *orphans
-    cdef readonly object budget     # a Budget, or None
-    cdef tuple stores               # of its own and given ones, in the order of trying
-    cdef tuple own_stores           # those to close with the tape
+    cdef Backing backing            # of a tape with a memory budget, else None
     cdef object __weakref__
 
     cdef tape_s *claim(self, str dtype) except NULL
@@ -48,10 +46,6 @@ cdef class Tape:
     cdef str limits(self)
     cdef size_t bytes_of(self, n, str name) except? -1
     cdef int check_open(self) except -1
-    cdef int set_budget(self, memory, spill_dir, slab_bytes, bint prefetch, spill_limit) except -1
-    cdef int add_store(self, place, spill_limit) except -1
-    cdef int finish(self) except -1
-    cdef int leave(self, layers_s *layers) except -1
     cdef object view(self, Block block)
     cdef void orphan(self, owned_guard_s *guard) noexcept
     cdef void drop_orphans(self) noexcept

@@ -25,11 +25,16 @@ class Tape:
         pool: SlabPool | None = None,
         prefetch: bool = True,
         spill_limit: int | str | None = None,
+        compress: str | None = None,
     ) -> None: ...
     @property
     def budget(self) -> Budget | None: ...
     def add_spill_dir(
-        self, place: str | os.PathLike[str] | Store | None, *, spill_limit: int | str | None = None
+        self,
+        place: str | os.PathLike[str] | Store | None,
+        *,
+        spill_limit: int | str | None = None,
+        compress: str | None = None,
     ) -> None: ...
     @property
     def max_reserve(self) -> int | None: ...
@@ -76,6 +81,7 @@ class Tape:
         pool: SlabPool | None = None,
         prefetch: bool = True,
         spill_limit: int | str | None = None,
+        compress: str | None = None,
     ) -> Self: ...
     def raise_failed(self) -> None: ...
     def stats(self) -> TapeStats: ...

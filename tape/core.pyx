@@ -2,47 +2,42 @@
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_CheckSignals, PyErr_SetInterrupt
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
-from cpython.ref cimport Py_INCREF
 from libc.stdint cimport SIZE_MAX
 from libc.stdlib cimport free, malloc
 
-from tape.budget cimport Budget
-from tape.layers cimport layers_add_store, layers_carried, layers_free, layers_new, layers_snapshot
-from tape.residency cimport STORE_CORRUPT, STORE_FOREIGN, fault_s, layers_s, store_ref_s, traffic_s
+from tape.backing cimport Backing
 from tape.slab cimport SlabPool
 from tape.stack cimport *
-from tape.store cimport Store
 
 import functools
 import operator
 import sys
 import warnings
-from _thread import start_new_thread
 
 import numpy as np
 
 from tape import config
 from tape.archive import load as load_archive
 from tape.archive import save as save_archive
+from tape.compress import check_codec
 from tape.convert import as_array, as_item, fixed_dtype
 from tape.errors import (
-    SpillCorruptionError,
-    SpillError,
     TapeBusyError,
     TapeClosedError,
     TapeEmptyError,
     TapeIndexError,
+    TapeInterrupt,
     TapeMarkError,
     TapeMemoryError,
     TapeTypeError,
     TapeValueError,
 )
 from tape.slab import default_pool
-from tape.sizes import format_bytes, parse_bytes
-from tape.places import open_store
-from tape.stats import LayerStats, TapeStats
+from tape.sizes import parse_bytes
+from tape.stats import TapeStats
 
 cdef enum:
     KIND_OTHER = 0
@@ -64,20 +59,6 @@ cdef int warn_unclosed(size_t nbytes) except -1:
     if sys.flags.dev_mode:
         warnings.warn(f"unclosed tape of {nbytes} bytes with a memory budget", ResourceWarning, stacklevel=2)
     return 0
-
-
-@cython.final
-@cython.no_gc_clear
-cdef class Remains:
-    """What a tape leaves that dies inside a transfer: `end` waits for the last one, in another thread."""
-    cdef layers_s *layers
-    cdef tuple kept         # alive until then
-    cdef tuple own_stores
-
-    def end(self):
-        layers_free(self.layers)
-        for store in self.own_stores:
-            store.close()
 
 
 cdef owned_guard_s *new_guard() except NULL:
@@ -122,13 +103,18 @@ cdef class Tape:
         Where slabs go that have no room: a directory, in which a file without a name is made (nothing is left behind,
         whatever happens), or a `Store`, which stays the caller's to close.  ``None`` for a sensible directory.
     slab_bytes : int, str or None
-        The size that slabs grow to.  ``None`` for 1 MiB, or with a small budget for a sixteenth of it.
+        The size that slabs grow to.  ``None`` for 1 MiB; with a budget for up to 4 MiB, but a 32nd of it at most.
     pool : SlabPool or None
         Where slabs come from; ``None`` for the pool that all tapes share.
     prefetch : bool
         Whether slabs are read back before they are asked for.  Without it every one is waited for.
     spill_limit : int, str or None
         Most bytes of disk that the tape may take.
+    compress : {"auto", "lz4", "zstd"} or None
+        Whether slabs are packed on their way to the directory (the extra ``layered-tape[compress]``).  ``"lz4"`` is
+        fast, ``"zstd"`` smaller; ``"auto"`` measures, and packs only where that is faster, and from half of
+        `spill_limit` on.  It takes memory for up to four more slabs, and the GIL: beside a compiled loop that is not
+        ``nogil`` slabs move only while the loop waits for them.
 
     Raises
     ------
@@ -136,6 +122,8 @@ cdef class Tape:
         If the budget is smaller than what a tape of such slabs needs; the message says how much that is.
     SpillError
         If the directory is missing or cannot be written to.
+    ImportError
+        If `compress` is given and Blosc2 is not installed.
 
     Notes
     -----
@@ -148,7 +136,8 @@ cdef class Tape:
     """
 
     def __cinit__(
-        self, dtype="f8", *, memory=None, spill_dir=None, slab_bytes=None, pool=None, prefetch=True, spill_limit=None
+        self, dtype="f8", *, memory=None, spill_dir=None, slab_bytes=None, pool=None, prefetch=True, spill_limit=None,
+        compress=None
     ):
         cdef size_t slab = 0
         self.dtype = fixed_dtype(dtype)
@@ -165,104 +154,50 @@ cdef class Tape:
         self.pool = pool
         self.kind = KINDS.get(self.dtype, KIND_OTHER)
         self.orphans = NULL
-        self.stores = self.own_stores = ()
         tape_init(&self.s, self.dtype.itemsize, slab, self.pool.pool)
+        if compress is not None:
+            check_codec(compress)
         if memory is None:
             memory = config.settings().budget
         if memory is not None:
-            self.set_budget(memory, spill_dir, slab_bytes, prefetch, spill_limit)
-
-    cdef int set_budget(self, memory, spill_dir, slab_bytes, bint prefetch, spill_limit) except -1:
-        cdef Budget budget = memory if isinstance(memory, Budget) else Budget(memory)
-        cdef size_t slab, small = FIRST_SLAB_BYTES, least = INLINE_BYTES
-        cdef size_t item = -(-<size_t>self.s.itemsize // PAGE) * PAGE
-        if slab_bytes is None:
-            slab = SLAB_BYTES
-            while slab > FIRST_SLAB_BYTES and slab > budget.b.limit // 16:
-                slab //= 2
-        else:
-            slab = -(-self.s.slab_bytes // PAGE) * PAGE
-        if slab < item:
-            slab = item
-        while small < slab:
-            least += small
-            small *= 4
-        least += 4 * slab
-        if budget.b.limit < least:
-            raise TapeValueError(
-                f"memory: {budget.b.limit} bytes; a tape whose slabs have {slab} bytes needs at least {least}"
-                + ("" if slab_bytes is None else " (less with a smaller slab_bytes)")
+            self.backing = Backing(
+                memory, self.dtype.itemsize, slab, self.pool, prefetch, spill_dir, spill_limit, compress
             )
-        self.s.slab_bytes = slab
-        self.s.layers = layers_new(&budget.b, self.pool.pool, slab, prefetch)
-        if self.s.layers == NULL:
-            raise TapeMemoryError("no memory for a tape")
-        self.budget = budget
-        self.add_store(spill_dir, spill_limit)
-        return 0
+            self.s.slab_bytes = self.backing.slab_bytes
+            self.s.layers = self.backing.layers
 
-    cdef int add_store(self, place, spill_limit) except -1:
-        """One more place for slabs, tried when those before it refuse."""
-        cdef Store store
-        cdef store_ref_s ref
-        if isinstance(place, Store):
-            if spill_limit is not None:
-                raise TapeTypeError("spill_limit: the limit of a given Store is its own")
-            store = place
-        else:
-            store = open_store(place, spill_limit)
-            self.own_stores += (store,)
-        ref.call = store.c
-        ref.object = <void *>store
-        self.stores += (store,)
-        if layers_add_store(self.s.layers, ref) != TAPE_OK:
-            raise TapeValueError("the tape has as many spill directories as it can have")
-        return 0
+    @property
+    def budget(self):
+        """The `Budget` of the tape, or None."""
+        return None if self.backing is None else self.backing.budget
 
-    def add_spill_dir(self, place, *, spill_limit=None):
+    def add_spill_dir(self, place, *, spill_limit=None, compress=None):
         """Give the tape one more place for slabs, which is tried when those before it refuse.
 
         Parameters
         ----------
         place : path, Store or None
         spill_limit : int, str or None
+        compress : {"auto", "lz4", "zstd"} or None
             As for the constructor.
         """
         self.edge()
         self.check_open()
-        if self.s.layers == NULL:
+        if self.backing is None:
             raise TapeValueError("the tape has no memory budget, so nothing is ever spilled; give it memory=")
-        self.add_store(place, spill_limit)
+        self.backing.add(place, spill_limit, compress)
 
     def __dealloc__(self):
         # Views and marks hold a reference to the tape, so none is alive here.
         cdef size_t unclosed = 0
-        cdef layers_s *layers
         if self.s.itemsize:
             if self.s.layers != NULL:
                 unclosed = tape_length(&self.s)
-            layers = tape_abandon(&self.s)
-            if layers != NULL and layers_carried(layers):
-                self.leave(layers)
-            elif layers != NULL:
-                layers_free(layers)
-                for store in self.own_stores:
-                    store.close()
+            if tape_abandon(&self.s) != NULL:
+                self.backing.end()
         self.drop_orphans()
         if unclosed > 0:    # at the end: a warning may be an error
             warn_unclosed(unclosed)
-
-    cdef int leave(self, layers_s *layers) except -1:
-        """The collector came by in a thread that carries a slab for this budget, perhaps for this very tape."""
-        cdef Remains remains = Remains.__new__(Remains)
-        remains.layers = layers
-        remains.kept = (self.budget, self.pool, self.stores)
-        remains.own_stores = self.own_stores
-        try:
-            start_new_thread(remains.end, ())
-        except RuntimeError:
-            Py_INCREF(remains)      # the interpreter is at its end, and so are all its threads
-        return 0
 
     # ------------------------------------------------------------------------------------------- edges
 
@@ -276,6 +211,10 @@ cdef class Tape:
             raise TapeMemoryError(f"no memory for another slab; the tape is as it was{self.limits()}")
         if status == TAPE_INTERRUPTED:
             return -1       # what the signal handler raised
+        if status == TAPE_STOPPED:
+            PyErr_SetInterrupt()
+            PyErr_CheckSignals()
+            raise TapeInterrupt("interrupted while it waited for a slab")   # whatever the handler thinks of it
         if status == TAPE_SPILL or status == TAPE_CORRUPT:
             raise self.spill_error()
         if status == TAPE_LARGE:
@@ -289,7 +228,7 @@ cdef class Tape:
             raise TapeMarkError("the tape was popped past this mark, or the mark is another tape's")
         if self.s.in_use:
             raise TapeBusyError("the tape is in use by a compiled loop or another thread")
-        if self.s.layers != NULL and layers_carried(self.s.layers):
+        if self.s.layers != NULL and self.backing.carried():
             raise TapeBusyError("a store cannot close a tape that it, or another store of the same budget, is working for")
         raise TapeBusyError("a live view pins these items; delete the array first")
 
@@ -298,7 +237,7 @@ cdef class Tape:
         cdef str found = ""
         if self.pool.limit is not None:
             found += f"; its pool has a limit of {self.pool.limit} bytes"
-        if self.budget is not None:
+        if self.backing is not None:
             found += (
                 f"; of its budget of {self.budget.memory} bytes {self.budget.used_bytes} are in use, by slabs that cannot "
                 "leave memory: those that a cursor, a view or a reader is in"
@@ -307,28 +246,7 @@ cdef class Tape:
 
     def spill_error(self):
         """The error for the last slab that could not be moved; None where there was none."""
-        cdef fault_s fault
-        cdef size_t first
-        if self.s.layers == NULL:
-            return None
-        layers_snapshot(self.s.layers, NULL, &fault)
-        if fault.status == 0:
-            return None
-        first = fault.offset // self.s.itemsize
-        if fault.status == STORE_FOREIGN:
-            return SpillError(
-                "this process was forked from the one that spilled the tape: what was spilled stays the parent's, and "
-                "nothing more can be spilled here"
-            )
-        store = next((s for s in self.stores if <size_t><void *>s == <size_t>fault.store), None)
-        if fault.status == STORE_CORRUPT:
-            return SpillCorruptionError(
-                f"slab {fault.slab} of the tape (from item {first}, {fault.bytes} bytes) did not come back from {store!r} as "
-                "it was written: its checksum differs. It and what lies below it cannot be popped"
-            )
-        if store is None:
-            return SpillError(f"the store of another tape of the same budget failed (status {fault.status})")
-        return store.error(fault.status, fault.bytes, "read" if fault.reading else "write")
+        return None if self.s.layers == NULL else self.backing.error()
 
     cdef int edge(self) except -1:
         """What every call from Python passes last before it touches the struct.
@@ -722,15 +640,8 @@ cdef class Tape:
         """Drop all items, give all slabs back, and refuse all further use.  A second close does nothing."""
         self.edge()
         self.check(tape_close(&self.s))
-        self.finish()
-
-    cdef int finish(self) except -1:
-        """After the struct was closed: close what the tape made for itself."""
-        own, self.own_stores = self.own_stores, ()
-        self.stores = ()
-        for store in own:
-            store.close()
-        return 0
+        if self.backing is not None:
+            self.backing.close()
 
     def __enter__(self):
         self.edge()
@@ -808,22 +719,10 @@ cdef class Tape:
     def traffic(self):
         """A `LayerStats` snapshot of a tape with a memory budget, else None.
 
-        May be called from any thread at any time, also while a compiled loop has the tape.
+        May be called from any thread at any time, also while a compiled loop has the tape.  `bytes_written` and
+        `bytes_read` are of slabs; with `compress` the store is smaller than they are, as `file_bytes` shows.
         """
-        cdef traffic_s now
-        cdef fault_s fault
-        if self.s.layers == NULL:
-            return None
-        layers_snapshot(self.s.layers, &now, &fault)
-        return LayerStats(
-            bytes=now.length, resident_bytes=now.resident, spilled_bytes=now.spilled, budget_bytes=self.budget.memory,
-            file_bytes=sum(getattr(store, "file_bytes", 0) for store in self.stores),
-            bytes_written=now.written, bytes_read=now.read,
-            write_stalls=now.write_stalls, write_stall_seconds=now.write_stall_seconds,
-            read_stalls=now.read_stalls, read_stall_seconds=now.read_stall_seconds,
-            prefetch_hits=now.hits, prefetch_misses=now.misses,
-            write_seconds=now.write_seconds, read_seconds=now.read_seconds,
-        )
+        return None if self.s.layers == NULL else self.backing.traffic()
 
     def stats(self):
         """A `TapeStats` snapshot; of a closed tape too."""
@@ -831,11 +730,7 @@ cdef class Tape:
         cdef guard_s *guard = self.s.guards
         cdef Py_ssize_t marks = 0, pins = 0
         cdef bint is_open = self.s.end != NULL
-        cdef traffic_s now
-        cdef fault_s fault
-        now.spare = 0
-        if self.s.layers != NULL:
-            layers_snapshot(self.s.layers, &now, &fault)
+        cdef size_t spare = 0 if self.s.layers == NULL else self.backing.spare()
         while guard != NULL:
             if guard.kind == GUARD_PIN:
                 pins += 1
@@ -846,7 +741,7 @@ cdef class Tape:
             items=len(self), bytes=self.nbytes,
             layer="closed" if not is_open else "inline" if self.s.seg.depth == 0 else "slabs",
             slabs=self.s.seg.depth if is_open else 0, slab_bytes=self.s.seg.held if is_open else 0,
-            spare_slabs=self.s.spare_slabs + (now.spare > 0), spare_bytes=self.s.spare_bytes + now.spare,
+            spare_slabs=self.s.spare_slabs + (spare > 0), spare_bytes=self.s.spare_bytes + spare,
             high_bytes=self.s.high_bytes, allocations=self.s.allocations,
             marks=marks, pins=pins, pool=self.pool.stats(), layers=self.traffic(),
         )

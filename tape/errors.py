@@ -10,6 +10,7 @@ __all__ = [
     "TapeEmptyError",
     "TapeError",
     "TapeIndexError",
+    "TapeInterrupt",
     "TapeMarkError",
     "TapeMemoryError",
     "TapeTypeError",
@@ -31,6 +32,10 @@ class TapeIndexError(TapeError, IndexError):
 
 class TapeMemoryError(TapeError, MemoryError):
     """A slab could not be allocated.  The tape is as it was before the call."""
+
+
+class TapeInterrupt(TapeError, KeyboardInterrupt):
+    """Ctrl-C while compiled code waited for a slab.  The tape is as it was before the call."""
 
 
 class TapeBusyError(TapeError, BufferError):

@@ -13,17 +13,14 @@ cdef enum layers_status:
     LAYERS_SPILL = 6        # TAPE_SPILL
     LAYERS_CORRUPT = 7      # TAPE_CORRUPT
     LAYERS_INTERRUPTED = 9  # TAPE_INTERRUPTED
-
-cdef void budget_init(budget_s *b, size_t limit) noexcept nogil
-cdef void budget_free(budget_s *b) noexcept nogil
-cdef void budget_stop(budget_s *b) noexcept nogil
+    LAYERS_STOPPED = 10     # TAPE_STOPPED
 
 cdef layers_s *layers_new(budget_s *b, pool_s *pool, size_t slab_bytes, bint prefetch) noexcept nogil
 cdef void layers_free(layers_s *l) noexcept nogil
 cdef bint layers_carried(const layers_s *l) noexcept nogil
 cdef void layers_snapshot(layers_s *l, traffic_s *traffic, fault_s *fault) noexcept nogil
 cdef int layers_add_store(layers_s *l, store_ref_s store) noexcept nogil
-cdef slab_s *layers_take(layers_s *l, size_t bytes, int *in_use, int *status) noexcept nogil
+cdef slab_s *layers_take(layers_s *l, size_t bytes, bint populate, int *in_use, int *status) noexcept nogil
 cdef void layers_raise(layers_s *l, slab_s *below, slab_s *above) noexcept nogil
 cdef void layers_lower(layers_s *l, slab_s *top, slab_s *to) noexcept nogil
 cdef int layers_need(layers_s *l, slab_s *slab, bint popping, int *in_use) noexcept nogil

@@ -1,22 +1,22 @@
 """A tape with a memory budget at the borders of its slabs (see layers.pxd)."""
 
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memset
 
 from tape.mover cimport (
     WAIT_INTERRUPTED,
     WAIT_OK,
+    WAIT_STOPPED,
     ask_to_read,
     ask_to_write,
     blame,
     carries,
     free_one,
     join_threads,
+    wait_patiently,
     wait_progress,
 )
 from tape.residency cimport (
     MAX_STORES,
-    STORE_CORRUPT,
     STORE_FOREIGN,
     budget_s,
     count_memory,
@@ -41,82 +41,13 @@ from tape.slab cimport (
     SLAB_SPILLED,
     SLAB_WRITING,
     pool_give,
-    pool_give_memory,
     pool_s,
     pool_take,
     pool_take_memory,
     slab_s,
 )
-from tape.spin cimport lt_atomic_t, lt_spin_lock, lt_spin_unlock
-from tape.sync cimport (
-    lt_clock,
-    lt_cond_destroy,
-    lt_cond_init,
-    lt_cond_wake,
-    lt_mutex_destroy,
-    lt_mutex_init,
-    lt_mutex_lock,
-    lt_mutex_unlock,
-)
-
-cdef extern from *:
-    """
-    #if defined(_WIN32)
-    #define lt_atfork3(before, parent, child) 0
-    #else
-    #include <pthread.h>
-    #define lt_atfork3(before, parent, child) pthread_atfork((before), (parent), (child))
-    #endif
-    """
-    int lt_atfork3(
-        void (*before)() noexcept nogil, void (*parent)() noexcept nogil, void (*child)() noexcept nogil
-    ) noexcept nogil
-
-# -------------------------------------------------------------------------------------- budgets and tapes
-
-cdef lt_atomic_t budgets_lock = 0
-cdef budget_s *budgets = NULL       # all of the process, for forks
-
-
-cdef void budget_init(budget_s *b, size_t limit) noexcept nogil:
-    memset(b, 0, sizeof(budget_s))
-    lt_mutex_init(&b.lock)
-    lt_cond_init(&b.to_write)
-    lt_cond_init(&b.to_read)
-    lt_cond_init(&b.progress)
-    b.limit = limit
-    global budgets
-    lt_spin_lock(&budgets_lock)
-    b.next = budgets
-    budgets = b
-    lt_spin_unlock(&budgets_lock)
-
-
-cdef void budget_free(budget_s *b) noexcept nogil:
-    """The end of a budget that has no tapes."""
-    cdef budget_s **link = &budgets
-    lt_spin_lock(&budgets_lock)
-    while link[0] != b:
-        link = &link[0].next
-    link[0] = b.next
-    lt_spin_unlock(&budgets_lock)
-    lt_mutex_lock(&b.lock)
-    join_threads(b)
-    lt_mutex_unlock(&b.lock)
-    lt_mutex_destroy(&b.lock)
-    lt_cond_destroy(&b.to_write)
-    lt_cond_destroy(&b.to_read)
-    lt_cond_destroy(&b.progress)
-
-
-cdef void budget_stop(budget_s *b) noexcept nogil:
-    """End the threads; from now on, whoever needs a transfer makes it.  For the end of the process."""
-    lt_mutex_lock(&b.lock)
-    b.stop = True
-    join_threads(b)
-    b.no_threads = True
-    lt_mutex_unlock(&b.lock)
-
+from tape.store cimport STORE_CORRUPT
+from tape.sync cimport lt_clock, lt_mutex_lock, lt_mutex_unlock
 
 cdef layers_s *layers_new(budget_s *b, pool_s *pool, size_t slab_bytes, bint prefetch) noexcept nogil:
     """A tape joins the budget; NULL if there is no memory for the struct."""
@@ -140,15 +71,14 @@ cdef void layers_free(layers_s *l) noexcept nogil:
     """An empty tape leaves its budget; waits for its transfers to end.  Its stores may be closed then."""
     cdef budget_s *b = l.budget
     cdef layers_s **link
-    cdef int in_use = 1     # no signal handlers: this does not fail
     lt_mutex_lock(&b.lock)
     release(l)
     while l.in_flight > 0:
-        wait_progress(b, &in_use)
+        wait_patiently(b)
     while free_one(b):
         pass
     while l.in_flight > 0:      # slots that the threads are freeing
-        wait_progress(b, &in_use)
+        wait_patiently(b)
     link = &b.tapes
     while link[0] != l:
         link = &link[0].next
@@ -208,9 +138,13 @@ cdef bint steal_spare(budget_s *b) noexcept nogil:
     return False
 
 
-cdef inline int wait_status(budget_s *b, int *in_use) noexcept nogil:
+cdef inline int waited(budget_s *b, int *in_use) noexcept nogil:
     cdef int found = wait_progress(b, in_use)
-    return LAYERS_OK if found == WAIT_OK else LAYERS_INTERRUPTED if found == WAIT_INTERRUPTED else LAYERS_NOMEM
+    if found == WAIT_OK:
+        return LAYERS_OK
+    if found == WAIT_STOPPED:
+        return LAYERS_STOPPED
+    return LAYERS_INTERRUPTED if found == WAIT_INTERRUPTED else LAYERS_NOMEM
 
 
 cdef bint has_room(budget_s *b, size_t bytes, size_t spare) noexcept nogil:
@@ -264,7 +198,7 @@ cdef int make_room(layers_s *l, size_t bytes, size_t spare, bint looking, int *i
                 status = LAYERS_NOMEM
             break
         ask_to_write(b)
-        status = wait_status(b, in_use)
+        status = waited(b, in_use)
         if status != LAYERS_OK:
             break
     if since != 0:
@@ -277,7 +211,7 @@ cdef int make_room(layers_s *l, size_t bytes, size_t spare, bint looking, int *i
     return status
 
 
-cdef slab_s *layers_take(layers_s *l, size_t bytes, int *in_use, int *status) noexcept nogil:
+cdef slab_s *layers_take(layers_s *l, size_t bytes, bint populate, int *in_use, int *status) noexcept nogil:
     """A slab of exactly `bytes` for the tape to grow by, or NULL and why."""
     cdef budget_s *b = l.budget
     cdef slab_s *slab = NULL
@@ -299,7 +233,7 @@ cdef slab_s *layers_take(layers_s *l, size_t bytes, int *in_use, int *status) no
     lt_mutex_unlock(&b.lock)
     if slab != NULL or status[0] != LAYERS_OK:
         return slab
-    slab = pool_take(l.pool, bytes, False, True)
+    slab = pool_take(l.pool, bytes, populate, True)
     if slab == NULL:
         lt_mutex_lock(&b.lock)
         count_memory(l, -<ptrdiff_t>bytes)
@@ -451,7 +385,7 @@ cdef int fetch(layers_s *l, slab_s *slab, bint popping, int *in_use) noexcept no
             b.reading += slab.bytes
             want(b, slab)
         ask_to_read(b)
-        status = wait_status(b, in_use)
+        status = waited(b, in_use)
         if status != LAYERS_OK:
             break
     since = lt_clock() - since
@@ -503,73 +437,3 @@ cdef void layers_pin(layers_s *l, slab_s *slab, int pins) noexcept nogil:
     lt_mutex_lock(&l.budget.lock)
     slab.pins += pins
     lt_mutex_unlock(&l.budget.lock)
-
-
-# --------------------------------------------------------------------------------------------------- forks
-
-cdef void before_fork() noexcept nogil:
-    cdef budget_s *b
-    lt_spin_lock(&budgets_lock)
-    b = budgets
-    while b != NULL:
-        lt_mutex_lock(&b.lock)
-        b = b.next
-
-
-cdef void after_fork_in_parent() noexcept nogil:
-    cdef budget_s *b = budgets
-    while b != NULL:
-        lt_mutex_unlock(&b.lock)
-        b = b.next
-    lt_spin_unlock(&budgets_lock)
-
-
-cdef void after_fork_in_child() noexcept nogil:
-    """The threads are the parent's, and so are the files: what is in memory can be used, what is not is an error.
-
-    Memory is shared with the parent as long as nobody writes to it, so it counts there only: the budget is all the child's.
-    """
-    cdef budget_s *b = budgets
-    cdef layers_s *l
-    while b != NULL:
-        lt_mutex_init(&b.lock)
-        lt_cond_init(&b.to_write)
-        lt_cond_init(&b.to_read)
-        lt_cond_init(&b.progress)
-        b.writers = b.readers = 0
-        b.used = b.clean = b.writing = b.reading = b.browsed = b.waiting = 0
-        b.newest = b.oldest = b.wanted = NULL
-        b.garbage = NULL
-        l = b.tapes
-        while l != NULL:
-            disown(l)
-            l = l.next
-        b = b.next
-    lt_spin_unlock(&budgets_lock)
-
-
-cdef void disown(layers_s *l) noexcept nogil:
-    """In a child process: nothing of a tape that was forked is in flight, and nothing in memory is in a store too."""
-    cdef slab_s *slab
-    cdef size_t i
-    l.foreign = True
-    l.in_flight = 0
-    l.writing = l.reading = 0
-    for i in range(l.count):
-        slab = l.slabs[i]
-        slab.browsed = False
-        slab.newer = slab.older = slab.queued = NULL
-        if slab.state == SLAB_READING:
-            slab.state = SLAB_SPILLED
-            l.traffic.spilled += slab.bytes
-            l.traffic.resident -= slab.bytes
-            pool_give_memory(l.pool, slab.data, slab.bytes)
-            slab.data = NULL
-        elif slab.state != SLAB_SPILLED:
-            slab.state = SLAB_DIRTY
-    l.low = 0
-    l.inherited = l.traffic.resident
-
-
-if lt_atfork3(before_fork, after_fork_in_parent, after_fork_in_child) != 0:
-    raise MemoryError("no memory for the fork handlers of memory budgets")

@@ -3,7 +3,6 @@
 from libc.stdlib cimport free
 
 from tape.residency cimport (
-    STORE_CORRUPT,
     STORE_FOREIGN,
     budget_s,
     count_memory,
@@ -30,6 +29,7 @@ from tape.slab cimport (
     pool_take_memory,
     slab_s,
 )
+from tape.store cimport STORE_CORRUPT
 from tape.sync cimport (
     lt_clock,
     lt_cond_wait,
@@ -39,6 +39,8 @@ from tape.sync cimport (
     lt_mutex_unlock,
 )
 from tape.xxh64 cimport lt_xxh64
+
+import threading
 
 cdef extern from *:
     """
@@ -60,8 +62,13 @@ cdef extern from "Python.h":
     int PyErr_CheckSignals() noexcept nogil
     PyThreadState *PyEval_SaveThread() noexcept nogil
     void PyEval_RestoreThread(PyThreadState *state) noexcept nogil
+    ctypedef int PyGILState_STATE
+    PyGILState_STATE PyGILState_Ensure() noexcept nogil
+    void PyGILState_Release(PyGILState_STATE state) noexcept nogil
+    int PyOS_InterruptOccurred() noexcept nogil
 
 cdef extern from "pythread.h":
+    unsigned long PyThread_get_thread_ident() noexcept nogil
     unsigned long PYTHREAD_INVALID_THREAD_ID
     unsigned long PyThread_start_new_thread(void (*body)(void *) noexcept nogil, void *arg) noexcept nogil
 
@@ -94,6 +101,8 @@ cdef extern from *:
 
 cdef enum:
     THREADS = 2     # of each kind
+
+cdef unsigned long main_thread = threading.main_thread().ident
 
 
 cdef bint carries(const budget_s *b) noexcept nogil:
@@ -347,27 +356,47 @@ cdef void sleep(budget_s *b) noexcept nogil:
     lt_mutex_lock(&b.lock)
 
 
-cdef int wait_progress(budget_s *b, int *in_use) noexcept nogil:
-    """Wait until a transfer has ended, or some time; without threads make one.
+cdef bint interrupted(budget_s *b) noexcept nogil:
+    """Whether Ctrl-C was pressed while the main thread is in compiled code that gave up the GIL; looked up now and then."""
+    cdef double now = lt_clock()
+    cdef PyGILState_STATE state
+    cdef bint found
+    if PyThread_get_thread_ident() != main_thread or now - b.signals_at < 0.1:
+        return False
+    b.signals_at = now
+    lt_mutex_unlock(&b.lock)        # never ask for the GIL with the lock held
+    state = PyGILState_Ensure()
+    found = PyOS_InterruptOccurred() != 0
+    PyGILState_Release(state)
+    lt_mutex_lock(&b.lock)
+    return found
 
-    The caller may hold the GIL: it is given up first, since a store written in Python needs it, and the tape counts as
-    in use until it is back.  Signal handlers run where the caller is a method of Tape (`in_use` is not set then), so that
-    Ctrl-C ends the wait.
-    """
-    cdef int before = in_use[0], found = WAIT_OK
-    cdef bint gil
-    if carries(b):
-        return WAIT_REFUSED
+
+cdef void wait_patiently(budget_s *b) noexcept nogil:
+    """Wait until a transfer has ended, or some time; without threads make one."""
     if b.no_threads or b.stop:
         while free_one(b):
             pass
         if (b.wanted != NULL and read_one(b)) or write_one(b):
-            return WAIT_OK
-    gil = lt_has_gil()
-    if gil:
-        in_use[0] = 1
+            return
     sleep(b)
-    if gil and before == 0:
+
+
+cdef int wait_progress(budget_s *b, int *in_use) noexcept nogil:
+    """`wait_patiently` for the user of a tape, so that Ctrl-C ends the wait.
+
+    The caller may hold the GIL: it is given up first, since a store written in Python needs it, and the tape counts as
+    in use until it is back.  Signal handlers run where the caller is a method of Tape (`in_use` is not set then).
+    """
+    cdef int before = in_use[0], found = WAIT_OK
+    if carries(b):
+        return WAIT_REFUSED
+    if not lt_has_gil():
+        wait_patiently(b)
+        return WAIT_STOPPED if interrupted(b) else WAIT_OK
+    in_use[0] = 1
+    wait_patiently(b)
+    if before == 0:
         lt_mutex_unlock(&b.lock)
         found = WAIT_INTERRUPTED if PyErr_CheckSignals() != 0 else WAIT_OK
         in_use[0] = 0

@@ -47,6 +47,7 @@ from tape.errors import (
     TapeBusyError,
     TapeEmptyError,
     TapeIndexError,
+    TapeInterrupt,
     TapeMarkError,
     TapeMemoryError,
     TapeValueError,
@@ -59,6 +60,7 @@ _NOMEM = STATUS["NOMEM"]
 _BUSY = STATUS["BUSY"]
 _SPILL = STATUS["SPILL"]
 _CORRUPT = STATUS["CORRUPT"]
+_STOPPED = STATUS["STOPPED"]
 
 
 class TapeType(types.Type):
@@ -302,6 +304,8 @@ def _tape_push(tape, x):
         def push_item(tape, x):
             status = _push(tape, dtype(x))
             if status:
+                if status == _STOPPED:
+                    raise TapeInterrupt("push: interrupted while it waited for a slab")
                 if status == _SPILL:
                     raise SpillError("push: a slab could not be written; see the tape's spill_error()")
                 raise TapeMemoryError("push: no memory for another slab; the tape is as it was")
@@ -315,6 +319,8 @@ def _tape_push(tape, x):
                 raise TapeValueError("push: the integer does not fit the tape's dtype")
             status = _push(tape, item)
             if status:
+                if status == _STOPPED:
+                    raise TapeInterrupt("push: interrupted while it waited for a slab")
                 if status == _SPILL:
                     raise SpillError("push: a slab could not be written; see the tape's spill_error()")
                 raise TapeMemoryError("push: no memory for another slab; the tape is as it was")
@@ -328,6 +334,8 @@ def _tape_push(tape, x):
             raise TapeValueError("push: the integer is not exact as a float; push float(x) to round it")
         status = _push(tape, dtype(x))
         if status:
+            if status == _STOPPED:
+                raise TapeInterrupt("push: interrupted while it waited for a slab")
             if status == _SPILL:
                 raise SpillError("push: a slab could not be written; see the tape's spill_error()")
             raise TapeMemoryError("push: no memory for another slab; the tape is as it was")
@@ -342,6 +350,8 @@ def _tape_pop(tape):
         if status:
             if status == _BUSY:
                 raise TapeBusyError("pop: a live view pins these items; delete the array first")
+            if status == _STOPPED:
+                raise TapeInterrupt("pop: interrupted while it waited for a slab")
             if status == _SPILL:
                 raise SpillError("pop: a slab could not be read back; see the tape's spill_error()")
             if status == _CORRUPT:
@@ -458,6 +468,8 @@ def _tape_extend(tape, items):
     def extend_tape(tape, items):
         status = _extend(tape, items)
         if status:
+            if status == _STOPPED:
+                raise TapeInterrupt("extend: interrupted while it waited for a slab")
             if status == _SPILL:
                 raise SpillError("extend: a slab could not be written; see the tape's spill_error()")
             raise TapeMemoryError("extend: no memory for another slab; the tape is as it was")
@@ -480,6 +492,8 @@ def _tape_popn(tape, n, out=None):
             items = np.empty(n, dtype)
             status = _take(tape, items)
             if status:
+                if status == _STOPPED:
+                    raise TapeInterrupt("popn: interrupted while it waited for a slab")
                 if status != _BUSY:
                     raise SpillError("popn: a slab could not be read back; see the tape's spill_error()")
                 raise TapeBusyError("popn: a live view pins these items; delete the array first")
@@ -495,6 +509,8 @@ def _tape_popn(tape, n, out=None):
             raise TapeEmptyError("popn: the tape holds fewer items")
         status = _take(tape, out)
         if status:
+            if status == _STOPPED:
+                raise TapeInterrupt("popn: interrupted while it waited for a slab")
             if status != _BUSY:
                 raise SpillError("popn: a slab could not be read back; see the tape's spill_error()")
             raise TapeBusyError("popn: a live view pins these items; delete the array first")

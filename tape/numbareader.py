@@ -13,13 +13,14 @@ from numba.np import numpy_support
 
 from tape import cursor
 from tape.capi import STATUS
-from tape.errors import SpillError, TapeEmptyError, TapeValueError
+from tape.errors import SpillError, TapeEmptyError, TapeInterrupt, TapeValueError
 from tape.numba import PointerModel, from_data, item_type, require_row, unbox_claimed
 from tape.reader import Reader
 
 __all__ = ["ReaderType"]
 
 _EMPTY = STATUS["EMPTY"]
+_STOPPED = STATUS["STOPPED"]
 
 
 class ReaderType(types.Type):
@@ -97,6 +98,8 @@ def _reader_pop(reader):
         if status:
             if status == _EMPTY:
                 raise TapeEmptyError("pop: the reader is at the end of its stretch")
+            if status == _STOPPED:
+                raise TapeInterrupt("pop: interrupted while it waited for a slab")
             raise SpillError("pop: a slab could not be read back; see the tape's spill_error()")
         return item
 

@@ -13,7 +13,6 @@ from tape.sync cimport lt_cond_t, lt_mutex_t
 
 cdef enum:
     MAX_STORES = 16
-    STORE_CORRUPT = -10     # what was read has another checksum than what was written
     STORE_FOREIGN = -11     # the store is the parent process's
 
 cdef struct store_ref_s:
@@ -22,7 +21,7 @@ cdef struct store_ref_s:
 
 cdef struct fault_s:
     # What went wrong last; of a tape, with what its own thread asked for.
-    int status          # of the store contract, or one of the two above
+    int status          # of the store contract, or STORE_FOREIGN
     void *store         # its object
     bint reading
     size_t bytes
@@ -106,6 +105,7 @@ cdef struct budget_s:
     slot_s *garbage
     size_t waiting          # threads that wait for memory
     size_t failures         # writes that failed so far
+    double signals_at       # when a waiting thread last looked for Ctrl-C
     int writers             # background threads
     int readers
     bint no_threads         # none could be started: whoever needs a transfer makes it

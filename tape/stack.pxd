@@ -32,6 +32,7 @@ cdef enum:
     TAPE_CORRUPT = 7    # ... or came back changed
     TAPE_LARGE = 8      # a block that no slab of a tape with a budget can hold
     TAPE_INTERRUPTED = 9    # a signal handler raised during a wait; the exception is set
+    TAPE_STOPPED = 10       # Ctrl-C during a wait without the GIL; its handler is still to be run
 
 cdef enum:
     INLINE_BYTES = 512          # 64 items of 8 bytes

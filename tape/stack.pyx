@@ -144,11 +144,14 @@ cdef slab_s *add_slab(tape_s *t, size_t need, size_t hint, int *status) noexcept
     cdef slab_s *seg = t.seg
     cdef slab_s *slab
     cdef size_t bytes = FIRST_SLAB_BYTES if seg == &t.first else seg.bytes * 4
+    cdef bint populate
     status[0] = TAPE_NOMEM
     while bytes < hint and bytes < t.slab_bytes:
         bytes *= 4
     if bytes > t.slab_bytes:
         bytes = t.slab_bytes
+    # A tape that filled eight times as much will most likely fill this one too.
+    populate = seg.held >= 8 * bytes
     if t.layers != NULL:
         while bytes < need and bytes < t.slab_bytes:
             bytes *= 4
@@ -157,12 +160,11 @@ cdef slab_s *add_slab(tape_s *t, size_t need, size_t hint, int *status) noexcept
         if bytes < need:
             status[0] = TAPE_LARGE
             return NULL
-        slab = layers_take(t.layers, bytes, &t.in_use, status)
+        slab = layers_take(t.layers, bytes, populate, &t.in_use, status)
     else:
         if bytes < need:
             bytes = need
-        # A tape that filled eight times as much will most likely fill this one too.
-        slab = pool_take(t.pool, bytes, seg.held >= 8 * bytes, False)
+        slab = pool_take(t.pool, bytes, populate, False)
     if slab == NULL:
         return NULL
     if t.layers == NULL:

@@ -41,11 +41,11 @@ class LayerStats:
     budget_bytes: int
     """The limit on `resident_bytes`."""
     file_bytes: int
-    """What the store occupies: as much as the deepest spill needed."""
+    """What the store occupies: as much as the deepest spill needed, compressed if that is asked for."""
     bytes_written: int
-    """To the store, so far."""
+    """To the store, so far: bytes of slabs, before they are compressed."""
     bytes_read: int
-    """From the store, so far."""
+    """From the store, so far: bytes of slabs."""
     write_stalls: int
     """How often a push had to wait until a slab was written."""
     write_stall_seconds: float

@@ -10,6 +10,7 @@ cdef enum:
     STORE_RAISED = -1   # a Python store raised: `Store.failure` holds it
     STORE_LIMIT = -2    # the store's own limit on its size
     STORE_CLOSED = -3
+    STORE_CORRUPT = -10     # what was read is not what was written
 
 cdef struct store_s:
     int (*write)(void *store, const char *data, size_t bytes, long long *slot) noexcept nogil

@@ -6,7 +6,7 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 import operator
 import os
 
-from tape.errors import SpillError, TapeTypeError
+from tape.errors import SpillCorruptionError, SpillError, TapeTypeError
 
 
 cdef int python_write(void *store, const char *data, size_t bytes, long long *slot) noexcept nogil:
@@ -37,7 +37,7 @@ cdef int python_read(void *store, long long slot, char *data, size_t bytes) noex
                 view.release()
         except BaseException as error:
             self.failure = error
-            return STORE_RAISED
+            return STORE_CORRUPT if isinstance(error, SpillCorruptionError) else STORE_RAISED
     return STORE_OK
 
 
@@ -80,11 +80,13 @@ cdef class Store:
 
     def error(self, status, nbytes, operation):
         """The `SpillError` for a status of the C contract; `operation` is "write" or "read"."""
-        if status == STORE_RAISED and self.failure is not None:
-            error = SpillError(
-                f"{type(self).__name__}.{operation}() failed: {self.failure!r}", errno=getattr(self.failure, "errno", None)
-            )
-            error.__cause__ = self.failure
+        found = self.failure
+        if (status == STORE_RAISED or status == STORE_CORRUPT) and found is not None:
+            kind = SpillCorruptionError if isinstance(found, SpillCorruptionError) else SpillError
+            text = str(found) if isinstance(found, SpillError) else repr(found)
+            about = {name: getattr(found, name, None) for name in ("errno", "directory", "wanted", "free")}
+            error = kind(f"{type(self).__name__}.{operation}() failed: {text}", **about)
+            error.__cause__ = found
             return error
         text = os.strerror(status) if status > 0 else "closed"
         return SpillError(f"{type(self).__name__}: a {operation} of {nbytes} bytes failed: {text}")

@@ -33,6 +33,33 @@ def push_pop(Tape tape, Py_ssize_t n):
     return (middle - start) / n, (end - middle) / n, total
 
 
+def push(Tape tape, Py_ssize_t n):
+    """The pushes alone, for counting instructions (ci/instructions.py)."""
+    cdef tape_s *t = tape.claim("float64")
+    cdef Py_ssize_t i
+    cdef int status = 0
+    with nogil:
+        for i in range(n):
+            status |= tape_push_f8(t, <double>i)
+    tape_leave(t)
+    tape.check(status)
+
+
+def pop(Tape tape, Py_ssize_t n):
+    """The pops alone, and their sum."""
+    cdef tape_s *t = tape.claim("float64")
+    cdef double x = 0, total = 0
+    cdef Py_ssize_t i
+    cdef int status = 0
+    with nogil:
+        for i in range(n):
+            status |= tape_pop_f8(t, &x)
+            total += x
+    tape_leave(t)
+    tape.check(status)
+    return total
+
+
 cdef double one_life(Py_ssize_t n, bint pops) noexcept nogil:
     cdef tape_s t
     cdef double x = 0, total = 0

@@ -46,7 +46,7 @@ def test_every_gradient_gets_the_options(monkeypatch, capsys, tmp_path):
     found = set()
 
     def new_tape(options):
-        found.add(options)
+        found.add(options[:2])
         return Tape("f8")
 
     monkeypatch.setattr(tapes, "new_tape", new_tape)

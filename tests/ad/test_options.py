@@ -1,4 +1,4 @@
-"""memory= and spill_dir=: where they may be given, which ones hold, and which tape a call then runs on."""
+"""memory=, spill_dir= and compress=: where they may be given, which ones hold, and which tape a call then runs on."""
 
 import asyncio
 import math
@@ -13,7 +13,6 @@ from numba import njit
 
 import ad
 from ad import tapes
-from ad.options import TapeOptions
 from ad.runtime import PopFailed, pop
 from tape import SpillError, Tape, TapeEmptyError, TapeStats, TapeTypeError, TapeValueError
 from tape.numba import push
@@ -33,7 +32,7 @@ def made(monkeypatch):
     found = []
 
     def new_tape(options):
-        found.append(options)
+        found.append(options[:3] if options.compress else options[:2])
         return Tape("f8")
 
     monkeypatch.setattr(tapes, "new_tape", new_tape)
@@ -53,7 +52,7 @@ def g():
 
 def test_every_place(g, made, tmp_path):
     expected = g(0.3, 5)
-    assert made == [TapeOptions(None, None)]
+    assert made == [(None, None)]
     assert g(0.3, 5, memory="1 MiB") == expected
     assert g(0.3, 5, spill_dir=tmp_path) == expected
     assert g.with_options(memory=2 * MIB, spill_dir=str(tmp_path))(0.3, 5) == expected
@@ -61,6 +60,16 @@ def test_every_place(g, made, tmp_path):
         assert g(0.3, 5) == expected
     directory = str(tmp_path)
     assert made == [(None, None), (MIB, None), (None, directory), (2 * MIB, directory), (3 * MIB, None)]
+
+
+def test_compress_is_an_option_like_the_others(g, made):
+    expected = g(0.3, 5, compress="lz4")
+    assert made.pop() == (None, None, "lz4")
+    with ad.options(memory=MIB, compress="auto"):
+        assert g(0.3, 5) == g.with_options(compress="zstd")(0.3, 5) == expected
+        assert made == [(MIB, None, "auto"), (MIB, None, "zstd")]
+        g(0.3, 5, compress=None)
+        assert made[2:] == [(MIB, None)]
 
 
 def test_precedence_is_by_option(g, made):
@@ -89,7 +98,7 @@ def test_the_quick_call_follows(g, made):
 
     def used(gradient, **options):
         gradient(0.3, 5, **options)
-        return tapes._here.shelf.options
+        return tapes._here.shelf.options[:2]
 
     for _ in range(3):
         assert used(g) == (None, None)
@@ -147,7 +156,7 @@ def test_a_function_with_such_a_parameter(made):
     with ad.options(memory=3 * MIB):
         assert h(0.3, n=5, memory=2.0) == expected
     assert made == [(None, None), (MIB, None), (None, "/one"), (3 * MIB, None)]
-    with pytest.raises(ad.ADTypeError, match=r"its options are spill_dir$"):
+    with pytest.raises(ad.ADTypeError, match=r"its options are spill_dir, compress, prefetch$"):
         h(0.3, 5, 2.0, speed=1)
 
 
@@ -156,15 +165,19 @@ def test_a_function_with_such_a_parameter(made):
 
 def test_wrong_options(g):
     for use in (ad.options, g.with_options):
-        with pytest.raises(ad.ADTypeError, match="no option 'disk'; the options are memory and spill_dir"):
+        with pytest.raises(ad.ADTypeError, match="no option 'disk'; the options are memory, spill_dir, compress"):
             use(disk="1 MiB")
-    with pytest.raises(ad.ADTypeError, match=r"argument 'disk'; its options are memory and spill_dir"):
+    with pytest.raises(ad.ADTypeError, match=r"argument 'disk'; its options are memory, spill_dir, compress"):
         g(0.3, 5, disk="1 MiB")
     for use in (ad.options, g.with_options, lambda **given: g(0.3, 5, **given)):
         with pytest.raises(TapeValueError, match="memory: 'much' is no size"):
             use(memory="much")
         with pytest.raises(TapeTypeError, match=r"memory: .*not float"):
             use(memory=1e6)
+        with pytest.raises(TapeValueError, match="compress: 'gzip'; it is one of 'auto', 'lz4', 'zstd'"):
+            use(compress="gzip")
+        with pytest.raises(TapeTypeError, match=r"compress: .*not int"):
+            use(compress=5)
         for wrong in (3, b"/tmp", True):
             with pytest.raises(ad.ADTypeError, match="spill_dir: a path or None"):
                 use(spill_dir=wrong)
@@ -342,6 +355,12 @@ def test_gradients_are_the_same_to_the_last_bit(f, args, tmp_path):
             assert again == value
             np.testing.assert_equal(found, expected)
         assert h.traffic() is not None and str(h.traffic())
+    pytest.importorskip("blosc2", reason="needs the extra `compress`")
+    for compress in ("lz4", "auto"):
+        again, found = h(*args, memory="64 KiB", spill_dir=tmp_path, compress=compress)
+        assert again == value
+        np.testing.assert_equal(found, expected)
+        assert h.traffic().bytes_read
     assert not list(tmp_path.iterdir()), "the files have no names"
     h(*args)
     assert h.traffic() is None
