@@ -1,6 +1,7 @@
 """Settings for all tests."""
 
 import os
+import signal
 
 from hypothesis import settings
 
@@ -8,3 +9,6 @@ settings.register_profile("default", deadline=None)
 # On CI the same examples each time: a failure there can be repeated.
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+# A shell starts a job in the background with SIGINT ignored; the tests of Ctrl-C need Python's own handler then too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
