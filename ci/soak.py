@@ -182,8 +182,11 @@ class Life:
     def rewind(self):
         mark = self.tape.mark()
         for _ in range(self.chance.randrange(4)):
-            self.tape.extend(self.numbers.random(self.chance.randrange(2000)))
-            self.tape.rewind(mark)
+            new = self.numbers.random(self.chance.randrange(2000))
+            self.tape.extend(new)
+            self.model += new.tolist()
+            self.tape.rewind(mark)  # reads the slab that the mark is in, and may fail
+            del self.model[mark.position :]
 
     def read(self):
         with Reader(self.tape) as reader:

@@ -54,7 +54,9 @@ def use_at_random(tape, chance, rounds):
             elif step == 7:
                 mark = tape.mark()
                 tape.extend(new)
-                tape.rewind(mark)
+                model.extend(new)
+                tape.rewind(mark)  # what is dropped is not read, but the slab that the mark is in
+                del model[held:]
         except SpillError:
             refused += 1
             # A compiled loop got as far as it got.
