@@ -92,8 +92,18 @@ def child(work):
 
 def python(code, *flags, env=None, expect=0):
     """Run code in an interpreter of its own; what it printed and what it wrote to stderr."""
+    # Python 3.12 and later advise against the forks that are tested here.
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", *flags, "-c", PREAMBLE + textwrap.dedent(code)],
+        [
+            sys.executable,
+            "-X",
+            "faulthandler",
+            *flags,
+            "-W",
+            "ignore::DeprecationWarning",
+            "-c",
+            PREAMBLE + textwrap.dedent(code),
+        ],
         capture_output=True,
         text=True,
         timeout=PATIENCE,

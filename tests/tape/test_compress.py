@@ -519,6 +519,8 @@ def test_the_end_of_a_process(tmp_path, codec, end):
         t.extend(items)
     """
     program = textwrap.dedent(program) + textwrap.dedent(ENDS[end]) + "\nprint('ok')"
-    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    # Python 3.12 and later advise against the fork that is tested here.
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "ok\n", "")
     assert not list(tmp_path.iterdir())
