@@ -507,7 +507,7 @@ def test_a_value_that_runs_python_code_cannot_break_the_tape():
 
 
 def test_dates_come_back_as_they_went():
-    for item in [np.datetime64("2020-01-01", "ns"), np.datetime64("NaT")]:
+    for item in [np.datetime64("2020-01-01", "ns"), np.datetime64("NaT", "ns")]:
         tape = Tape("M8[ns]")
         tape.push(item)
         assert np.array_equal(tape.peek(), item, equal_nan=True)
