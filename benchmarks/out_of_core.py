@@ -375,7 +375,7 @@ def main():
             "memory": options.memory,
             "limit": options.limit,
             "bounds": bounds,
-            "uname": os.uname(),
+            "load": options.load,
         }
         options.json.write_text(json.dumps({**about, "runs": confined.as_json(reports)}, indent=2) + "\n")
     sys.exit(0 if well else 1)
