@@ -71,11 +71,12 @@ def by_ad(steps, memory, spill_dir, calls):
     gradient(*lorenz.point_and_parameters(1000))
 
     def call():
-        before, start = gradient.traffic(), time.perf_counter()
+        before, busy, start = gradient.traffic(), time.process_time(), time.perf_counter()
         found = gradient(*lorenz.point_and_parameters(steps))
-        total = time.perf_counter() - start
+        total, busy = time.perf_counter() - start, time.process_time() - busy
         return {
             "total": total,
+            "busy": busy,
             "gradient": [float(g).hex() for g in found],
             **moved_since(before, gradient.traffic()),
         }
@@ -94,7 +95,7 @@ def by_hand(steps, memory, spill_dir, calls, prefetch=True):
 
     def call(steps):
         before, arguments = tape.traffic(), lorenz.point_and_parameters(steps)
-        start = time.perf_counter()
+        busy, start = time.process_time(), time.perf_counter()
         up(tape.handle, *arguments)
         tape.raise_failed()
         middle = time.perf_counter()
@@ -105,6 +106,7 @@ def by_hand(steps, memory, spill_dir, calls, prefetch=True):
             "forward": middle - start,
             "reverse": end - middle,
             "total": end - start,
+            "busy": time.process_time() - busy,
             "gradient": [g.hex() for g in found],
             **moved_since(before, tape.traffic()),
         }
@@ -157,6 +159,7 @@ def disk_alone(slab, written, read, spill_dir, calls):
             store.free(slots[k])
 
         def call():
+            busy = time.process_time()
             forward = seconds(in_threads, write, range(len(slots)), buffers)
             reverse = seconds(in_threads, fetch, range(len(slots) - 1, kept - 1, -1), buffers)
             for slot in slots[:kept]:
@@ -165,6 +168,7 @@ def disk_alone(slab, written, read, spill_dir, calls):
                 "forward": forward,
                 "reverse": reverse,
                 "total": forward + reverse,
+                "busy": time.process_time() - busy,
                 "bytes_written": len(slots) * slab,
                 "bytes_read": (len(slots) - kept) * slab,
                 "write_seconds": forward,
@@ -234,7 +238,19 @@ def bound_of(disk, ram, spilled):
     )
 
 
-COLUMNS = ["total", "forward", "reverse", "waited", "/ bound", "ns/step", "peak RSS", "anon", "at start", "cgroup"]
+COLUMNS = [
+    "total",
+    "forward",
+    "reverse",
+    "waited",
+    "CPU",
+    "/ bound",
+    "ns/step",
+    "peak RSS",
+    "anon",
+    "at start",
+    "cgroup",
+]
 COLUMNS += ["written", "read", "write MB/s", "read MB/s"]
 
 
@@ -253,6 +269,7 @@ def row(reports, steps, bounds, call):
     return [
         *(number(of(name)) for name in ("total", "forward", "reverse")),
         number(None if None in waited else sum(waited)),
+        number(of("busy")),
         number(None if of("bytes_written") is None else over),
         number(of("total"), "{:.2f}", steps * 1e-9),
         *(number(peak or None, "{:.0f}", MIB) for peak in memory),
@@ -302,8 +319,9 @@ def show(options, steps, reports):
     print(f"""
 Lorenz-63, {steps} steps, a tape of {format_bytes(steps * STEP_BYTES)} on {options.memory} of memory, spilled to
 {options.spill_dir}; runs that spill are held by {held_by}, Python and Numba included.
-Seconds, those waited for the disk among them; memory at its peak, before the first push, and of the cgroup at its peak,
-in MiB; bytes moved, in MiB; rates while at least one transfer was under way.
+Seconds, those that the sweeps waited for the disk, and those of all threads on processors; memory at its peak, before
+the first push, and of the cgroup at its peak, in MiB; bytes moved, in MiB; rates while at least one transfer was under
+way.  {os.cpu_count()} processors; the load of the machine was {options.load:.1f} before it all.
 """)
     print(table(COLUMNS, rows) + "\n")
     for name, rounds in reports.items():
@@ -346,6 +364,7 @@ def main():
         return
     options.limit = parse_bytes(options.limit, "--limit")
     options.spill_dir = options.spill_dir or default_directory()
+    options.load = os.getloadavg()[0]
     steps = int(options.gib * (1 << 30)) // STEP_BYTES
     room_for(options, steps * STEP_BYTES)
     reports = measure(options, steps)
@@ -356,7 +375,7 @@ def main():
             "memory": options.memory,
             "limit": options.limit,
             "bounds": bounds,
-            "uname": os.uname(),
+            "load": options.load,
         }
         options.json.write_text(json.dumps({**about, "runs": confined.as_json(reports)}, indent=2) + "\n")
     sys.exit(0 if well else 1)
