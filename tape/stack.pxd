@@ -80,7 +80,6 @@ cdef struct tape_s:
 
 # Life.  `slab_bytes` 0 and `pool` NULL stand for the defaults; an `itemsize` of 0 counts as 1.
 cdef void tape_init(tape_s *t, size_t itemsize, size_t slab_bytes, pool_s *pool) noexcept nogil
-cdef void tape_set_layers(tape_s *t, layers_s *layers) noexcept nogil
 cdef int tape_close(tape_s *t) noexcept nogil
 cdef layers_s *tape_abandon(tape_s *t) noexcept nogil
 cdef void tape_free(tape_s *t) noexcept nogil

@@ -121,11 +121,6 @@ cdef void tape_init(tape_s *t, size_t itemsize, size_t slab_bytes, pool_s *pool)
     enter_segment(t, &t.first, t.first.data)
 
 
-cdef void tape_set_layers(tape_s *t, layers_s *layers) noexcept nogil:
-    """Give an empty tape a memory budget; it takes over `layers`."""
-    t.layers = layers
-
-
 cdef inline bint closed(const tape_s *t) noexcept nogil:
     return t.end == NULL
 
