@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
+from ad.alias import shared_arrays
 from ad.function import Function, kind_of
 from ad.ir import (
     Assign,
@@ -20,13 +21,18 @@ from ad.ir import (
     If,
     Index,
     Kind,
+    Rebind,
     Select,
     Stmt,
+    Store,
     Unary,
     Var,
     While,
     assigned,
+    expressions,
+    names,
     parts_of,
+    walk_stmts,
 )
 from ad.primitive import Primitive
 from ad.rules import OPERATORS
@@ -37,17 +43,15 @@ __all__ = ["Activity", "differentiable", "influences"]
 def differentiable(e: Expr, kinds: dict[str, Kind]) -> set[str]:
     """The variables and arrays that a value depends on in a differentiable way."""
     match e:
-        case Var(name):
-            return {name} if kinds[name] in (Kind.FLOAT, Kind.FLOATS) else set()
-        case Index(array, _):
-            return {array} if kinds[array] is Kind.FLOATS else set()
+        case Var(name) | Index(name, _):
+            return {name} if kinds[name].is_float else set()
         case Unary(op, operand):
             return set() if op == "not" else differentiable(operand, kinds)
         case Binary(op, left, right):
             return _through(OPERATORS[op, 2], (left, right), kinds)
         case Select(_, then, orelse):
             return differentiable(then, kinds) | differentiable(orelse, kinds)
-        case Cast(Kind.FLOAT, operand):
+        case Cast(kind, operand) if kind.is_float:
             return differentiable(operand, kinds)
         case Call(Primitive() as callee, args):
             return _through(callee, args, kinds)
@@ -58,10 +62,10 @@ def differentiable(e: Expr, kinds: dict[str, Kind]) -> set[str]:
 
 
 def _through(p: Primitive, args: tuple[Expr, ...], kinds: dict[str, Kind]) -> set[str]:
-    if p.result != "float" and (p.result != "same" or all(kind_of(a, kinds) is not Kind.FLOAT for a in args)):
+    if p.result in ("int", "bool") or (p.result == "same" and not any(kind_of(a, kinds).is_float for a in args)):
         return set()
-    vjps = p.vjps or (None,) * len(args)
-    return set().union(*(differentiable(a, kinds) for a, v in zip(args, vjps, strict=True) if v is not None))
+    found = [differentiable(a, kinds) for a, v in zip(args, p.vjps, strict=False) if v is not None]
+    return set().union(*found)
 
 
 _influences: WeakKeyDictionary[Function, tuple[bool, ...]] = WeakKeyDictionary()
@@ -70,7 +74,7 @@ _influences: WeakKeyDictionary[Function, tuple[bool, ...]] = WeakKeyDictionary()
 def influences(f: Function) -> tuple[bool, ...]:
     """For each parameter, whether the result depends on it in a differentiable way."""
     if f not in _influences:
-        floats = {p for p, k in zip(f.params, f.param_kinds, strict=True) if k in (Kind.FLOAT, Kind.FLOATS)}
+        floats = {p for p, k in zip(f.params, f.param_kinds, strict=True) if k.is_float}
         useful = Activity(f.body, f.kinds, floats, {f.result}).useful_at_entry
         _influences[f] = tuple(p in useful and p in floats for p in f.params)
     return _influences[f]
@@ -87,14 +91,25 @@ class _Sets:
 
 
 class Activity:
-    """The activity of a block, given what varies before it and what is useful after it."""
+    """The activity of a block, given what varies before it and what is useful after it.
+
+    Shared arrays vary, and are useful, together with all that they may share memory with.
+    """
 
     def __init__(self, body: Block, kinds: dict[str, Kind], varied: set[str], useful: set[str]) -> None:
         self.kinds = kinds
+        self.shared = shared_arrays(body, kinds)
         self._varied = _Sets()
         self._useful = _Sets()
         self._forward(body, set(varied))
-        self.useful_at_entry = self._backward(body, {u for u in useful if kinds[u] is Kind.FLOAT})
+        self.at_entry: set[str] = set()
+        self.useful_at_entry = self._backward(body, {u for u in useful if kinds[u].is_float})
+        if body:
+            self.at_entry = self.before(body[0])
+        work = [s for s in walk_stmts(body) if self.has_adjoint(s)]
+        found = {name.removesuffix(".shape") for s in work for name in names(*expressions(s))}
+        self.read = self.with_shared(found)
+        """What adjoints may read of the values of the forward sweep."""
 
     def before(self, s: Stmt) -> set[str]:
         """The names that have an adjoint before a statement."""
@@ -114,6 +129,17 @@ class Activity:
         """Whether a subexpression of a statement varies differentiably."""
         return bool(differentiable(e, self.kinds) & self._varied.before[s])
 
+    def has_work(self, s: Stmt) -> bool:
+        """Whether the reverse sweep has something to do: an adjoint, or to bring back what adjoints read."""
+        if self.has_adjoint(s):
+            return True
+        return any(
+            (isinstance(part, Store) and part.array in self.read)
+            or (isinstance(part, Assign) and part.target in self.shared and part.target in self.read)
+            or (isinstance(part, Rebind) and not self.read.isdisjoint(part.targets))
+            for part in walk_stmts((s,))
+        )
+
     def has_adjoint(self, s: Stmt) -> bool:
         """Whether the reverse sweep has something to do for a statement."""
         match s:
@@ -121,6 +147,10 @@ class Activity:
                 return target in self._useful.after[s] and (
                     target in self._varied.before[s] or target in self._varied.after[s]
                 )
+            case Store(array=array):
+                return array in self._useful.after[s] and array in self._varied.after[s]
+            case Rebind(targets=targets):
+                return any(t in self._useful.after[s] and t in self._varied.before[s] for t in targets)
             case For() | While() | If():
                 # An adjoint may end within, where its variable is overwritten by what does not vary.
                 through = self._varied.before[s] & self._useful.after[s]
@@ -137,8 +167,13 @@ class Activity:
     def _vary(self, s: Stmt, varied: set[str]) -> set[str]:
         match s:
             case Assign(target, value):
-                depends = self.kinds[target] is Kind.FLOAT and differentiable(value, self.kinds) & varied
+                depends = self.kinds[target].is_float and differentiable(value, self.kinds) & varied
+                if target in self.shared:
+                    return varied | self.shared[target] if depends else varied
                 return varied | {target} if depends else varied - {target}
+            case Store(array=array, value=value):
+                depends = self.kinds[array].is_float and differentiable(value, self.kinds) & varied
+                return varied | self.shared[array] if depends else varied
             case For(body=body) | While(body=body):
                 while True:
                     more = varied | self._forward(body, varied)
@@ -159,8 +194,13 @@ class Activity:
     def _use(self, s: Stmt, useful: set[str]) -> set[str]:
         match s:
             case Assign(target, value):
+                if target in self.shared and target in useful:
+                    return useful | self.with_shared(differentiable(value, self.kinds))
                 if target in useful:
-                    return (useful - {target}) | differentiable(value, self.kinds)
+                    return (useful - {target}) | self.with_shared(differentiable(value, self.kinds))
+            case Store(array=array, value=value):
+                if array in useful and self.kinds[array].is_float:
+                    return useful | self.with_shared(differentiable(value, self.kinds))
             case For(body=body) | While(body=body):
                 while True:
                     more = useful | self._backward(body, useful)
@@ -170,3 +210,6 @@ class Activity:
             case If(_, then, orelse):
                 return self._backward(then, useful) | self._backward(orelse, useful)
         return useful
+
+    def with_shared(self, found: set[str]) -> set[str]:
+        return found.union(*(self.shared[name] for name in found if name in self.shared))

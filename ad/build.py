@@ -43,7 +43,7 @@ def _provenance() -> str:
     """What the machine code depends on besides the text: our own helpers, the layout of the tape, the compiler."""
     helpers = hashlib.sha256()
     ours, tapes = Path(__file__).parent, Path(cursor.__file__).parent
-    for path in (ours / "runtime.py", ours / "special.py", *sorted(tapes.glob("*.py"))):
+    for path in (ours / "runtime.py", ours / "special.py", ours / "helpers.py", *sorted(ours.glob("arrays/*.py")), *sorted(tapes.glob("*.py"))):
         helpers.update(path.read_bytes())
     return (
         f"# layered-tape {version('layered-tape')}, tape ABI {cursor.ABI}, helpers {helpers.hexdigest()[:16]}, "
@@ -102,8 +102,6 @@ class Kernel:
         exec(compile(text, self.filename, "exec"), namespace)
         for value in list(namespace.values()):
             if isinstance(value, Dispatcher) and value.py_func.__globals__ is namespace:
-                # Numba's raise leaks references to arrays.  Generated functions allocate none: they need not count.
-                value.targetoptions["_nrt"] = False
                 if path is not None:
                     value.enable_caching()
         self.function: Dispatcher = namespace[emitted.main]

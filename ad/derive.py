@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from functools import reduce
+from typing import Any
 
 from ad.activity import differentiable
 from ad.errors import ADTypeError
@@ -14,8 +15,11 @@ from ad.ir import (
     Const,
     Expr,
     Index,
+    Items,
     Kind,
+    Marker,
     Select,
+    Slice,
     Unary,
     Var,
     children,
@@ -25,8 +29,9 @@ from ad.ir import (
     walk,
 )
 from ad.primitive import Primitive
-from ad.rules import OPERATORS
-from ad.symbolic import add, is_negated, lift, mul, neg, sub, unlift
+from ad.helpers import TOTAL
+from ad.rules import OPERATORS, on_arrays
+from ad.symbolic import ZERO, add, is_negated, lift, mul, neg, sub, unlift
 
 __all__ = ["Contributions", "contributions", "share"]
 
@@ -42,11 +47,30 @@ def contributions(e: Expr, seed: Expr, kinds: dict[str, Kind], varied: set[str])
     terms: dict[Var | Index, list[Expr]] = {}
     _Deriver(kinds, varied, terms).derive(e, seed)
     sums = {target: total for target, parts in terms.items() if (total := _sum(parts)) is not None}
+    sums = {target: _on_arrays(total, kinds) for target, total in sums.items()}
     known = set(walk(e))
-    if not any(kind_of(part, kinds) is Kind.INT for part in known if not children(part)):
+    if not any(_is_int(part, kinds) for part in known if not children(part)):
         return sums
-    kinds = kinds | {p.name: Kind.FLOAT for p in walk(seed) if isinstance(p, Var)}
     return {target: _floating(total, kinds, known) for target, total in sums.items()}
+
+
+def _is_int(e: Expr, kinds: dict[str, Kind]) -> bool:
+    return not isinstance(e, Marker | Items | Slice) and kind_of(e, kinds) is Kind.INT
+
+
+def _on_arrays(e: Expr, kinds: dict[str, Kind]) -> Expr:
+    """Functions of scalars as those of arrays where they meet arrays: rules are written once for both."""
+
+    def change(part: Expr) -> Expr | None:
+        match part:
+            case Call(Primitive() as callee, args, keywords) if callee.elementwise:
+                new = tuple(substitute(a, change) for a in args)
+                if any(kind_of(a, kinds).is_array for a in new):
+                    return Call(on_arrays(callee), new, keywords)
+                return Call(callee, new, keywords)
+        return None
+
+    return substitute(e, change)
 
 
 def _floating(e: Expr, kinds: dict[str, Kind], known: set[Expr]) -> Expr:
@@ -138,6 +162,8 @@ class _Deriver:
     def derive(self, e: Expr, seed: Expr) -> None:
         if not self.active(e):
             return
+        if not kind_of(e, self.kinds).is_array and kind_of(seed, self.kinds).is_array:
+            seed = Call(TOTAL, (seed,))
         match e:
             case Var():
                 self.terms.setdefault(Var(e.name), []).append(seed)
@@ -149,17 +175,22 @@ class _Deriver:
                 self.chain(OPERATORS[op, 1], e, (operand,), seed)
             case Binary(op, left, right):
                 self.chain(OPERATORS[op, 2], e, (left, right), seed)
-            case Call(Primitive() as callee, args):
-                self.chain(callee, e, args, seed)
+            case Call(Primitive() as callee, args, keywords):
+                self.chain(callee, e, args, seed, keywords)
+            case Select(cond, then, orelse) if kind_of(cond, self.kinds).is_array:
+                self.derive(then, Select(cond, seed, ZERO))
+                self.derive(orelse, Select(cond, ZERO, seed))
             case _:
                 raise AssertionError(f"not lowered: {e!r}")
 
-    def chain(self, rule: Primitive, e: Expr, args: tuple[Expr, ...], seed: Expr) -> None:
-        for arg, vjp in zip(args, rule.vjps, strict=True):
+    def chain(
+        self, rule: Primitive, e: Expr, args: tuple[Expr, ...], seed: Expr, keywords: tuple[tuple[str, Any], ...] = ()
+    ) -> None:
+        for arg, vjp in zip(args, rule.vjps, strict=not keywords and rule.elementwise):
             if vjp is None or not self.active(arg):
                 continue
             try:
-                found = vjp(lift(seed), lift(e), *(lift(a) for a in args))
+                found = vjp(lift(seed), lift(e), *(lift(a) for a in args), **dict(keywords))
                 part = unlift(found)
             except TypeError as error:
                 raise ADTypeError(f"the rule of {rule.name}() failed: {error}") from error
@@ -171,7 +202,7 @@ class _Deriver:
 
 
 def share(
-    exprs: list[Expr], kinds: dict[str, Kind], fresh: Callable[[], str]
+    exprs: list[Expr], kinds: dict[str, Kind], fresh: Callable[[Kind], str]
 ) -> tuple[list[tuple[str, Expr]], list[Expr]]:
     """Name the subexpressions that occur more than once, so that each is computed once.
 
@@ -187,8 +218,7 @@ def share(
         if not repeated:
             return _ordered(defined), exprs
         best = max(repeated, key=lambda e: sum(1 for _ in walk(e)))
-        name = fresh()
-        kinds[name] = Kind.FLOAT
+        name = fresh(kind_of(best, kinds))
         swap = replacing(best, Var(name))
         exprs = [substitute(e, swap) for e in exprs]
         defined = {n: substitute(e, swap) for n, e in defined.items()}
@@ -204,7 +234,7 @@ def _count(e: Expr, counts: dict[Expr, int]) -> None:
 
 
 def _worth(e: Expr, kinds: dict[str, Kind]) -> bool:
-    return kind_of(e, kinds) is Kind.FLOAT
+    return kind_of(e, kinds).is_float
 
 
 def _ordered(defined: dict[str, Expr]) -> list[tuple[str, Expr]]:

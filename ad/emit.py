@@ -1,5 +1,6 @@
 """IR -> readable Python.  The only place that makes text."""
 
+import builtins
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,26 +12,36 @@ from ad.ir import (
     Assign,
     Binary,
     BoolOp,
+    Break,
     Call,
     Cast,
     Comment,
     Compare,
     Const,
+    Do,
+    Dtype,
     Expr,
     For,
     If,
     Index,
+    Items,
     Kind,
     Len,
+    Marker,
     MultiAssign,
     Pop,
     Push,
+    Raise,
+    Rebind,
     Return,
     Select,
+    Slice,
     Stmt,
+    Store,
     Unary,
     Var,
     While,
+    expressions,
     walk,
     walk_stmts,
 )
@@ -43,8 +54,13 @@ __all__ = ["Emitted", "emit"]
 _INDENT = "    "
 
 # Precedence, loosest first; a number for each production of the grammar.
-_SELECT, _OR, _AND, _NOT, _COMPARE, _ARITH, _TERM, _FACTOR, _POWER, _ATOM = range(10)
+_SELECT, _OR, _AND, _NOT, _COMPARE, _BITOR, _BITXOR, _BITAND, _SHIFT, _ARITH, _TERM, _FACTOR, _POWER, _ATOM = range(14)
 _BINARY = {
+    "|": _BITOR,
+    "^": _BITXOR,
+    "&": _BITAND,
+    "<<": _SHIFT,
+    ">>": _SHIFT,
     "+": _ARITH,
     "-": _ARITH,
     "*": _TERM,
@@ -99,7 +115,7 @@ class _Module:
         if unit in self.units:
             return
         for s in walk_stmts(unit.body):
-            for e in _expressions(s):
+            for e in (*expressions(s), *_targets(s)):
                 for part in walk(e):
                     if isinstance(part, Call) and isinstance(part.callee, Unit):
                         self.collect(part.callee)
@@ -144,6 +160,8 @@ class _Module:
         if isinstance(callee, Unit):
             return self.names[callee]
         assert isinstance(callee, Primitive), callee
+        if callee.compiled is not None:
+            callee = Primitive(callee.compiled, ())
         home, name = callee.home, callee.name
         if home == "builtins":
             return name
@@ -175,23 +193,17 @@ class _Module:
         return repr(value)
 
 
+def _targets(s: Stmt) -> Iterable[Expr]:
+    match s:
+        case AddTo(target=target):
+            return (target,)
+        case Pop(targets=targets):
+            return targets
+    return ()
+
+
 def _import(module: str, name: str) -> str:
     return f"import {module}" if module == name else f"import {module} as {name}"
-
-
-def _expressions(s: Stmt) -> Iterable[Expr]:
-    match s:
-        case Assign(value=value) | MultiAssign(value=value):
-            return (value,)
-        case AddTo(target, value):
-            return (target, value)
-        case For(start=start, stop=stop, step=step):
-            return (start, stop, step)
-        case While(cond=cond) | If(cond=cond):
-            return (cond,)
-        case Return(values):
-            return values
-    return ()
 
 
 def decorator_options(options: Options) -> str:
@@ -262,12 +274,22 @@ class _Printer:
             case MultiAssign(targets, value):
                 left = f"{', '.join(targets)} = " if targets else ""
                 self.put(depth, left + self.expr(value))
-            case Push(names, _):
-                self.put(
-                    depth, f"{self.module.imported('tape.numba', 'push')}({', '.join((str(self.unit.tape), *names))})"
-                )
-            case Pop(names, kind):
-                self.pop(names, kind, depth)
+            case Store(array, index, value, op):
+                place = f"{array}[{self.index(index)}]"
+                self.put(depth, f"{place} {op}= {self.expr(value)}")
+            case Rebind(targets, sources):
+                self.put(depth, f"{', '.join(targets)} = {', '.join(sources)}")
+            case Push(values, kind, shape_only):
+                self.push(values, kind, shape_only, depth)
+            case Pop(targets, kind, shape_only):
+                self.pop(targets, kind, shape_only, depth)
+            case Break():
+                self.put(depth, "break")
+            case Raise(error, args):
+                listed = ", ".join(self.expr(a) for a in args)
+                self.put(depth, f"raise {self.exception(error)}({listed})")
+            case Do(call):
+                self.put(depth, self.expr(call))
             case For(var, start, stop, step, body):
                 self.put(depth, f"for {var} in {self.range(start, stop, step)}:")
                 self.block(body, depth + 1)
@@ -283,13 +305,54 @@ class _Printer:
                 listed = ", ".join(self.expr(v) for v in values)
                 self.put(depth, f"return {listed}".rstrip())
 
-    def pop(self, names: tuple[str, ...], kind: Kind, depth: int) -> None:
-        function = self.module.imported("ad.runtime", "pop" if kind is Kind.FLOAT else "pop_int")
-        count = f", {len(names)}" if len(names) > 1 else ""
-        self.put(depth, f"{', '.join(names)} = {function}({self.unit.tape}{count})")
+    def push(self, values: tuple[Expr, ...], kind: Kind, shape_only: bool, depth: int) -> None:
+        if kind.is_array:
+            function = self.module.imported("ad.words", "push_shape" if shape_only else "push_array")
+        else:
+            function = self.module.imported("tape.numba", "push")
+        self.put(depth, f"{function}({', '.join((str(self.unit.tape), *map(self.expr, values)))})")
+
+    def pop(self, targets: tuple[Var | Index, ...], kind: Kind, shape_only: bool, depth: int) -> None:
+        tape = self.unit.tape
+        if kind.is_array:
+            (target,) = targets
+            if isinstance(target, Index) and _is_view(target.index):
+                self.put(depth, f"{self.module.imported('ad.words', 'pop_into')}({tape}, {self.expr(target)})")
+                return
+            function = self.module.imported("ad.words", "pop_empty" if shape_only else "pop_array")
+            self.put(depth, f"{self.expr(target)} = {function}({tape}, {self.dtype(kind.dtype)}, {kind.ndim})")
+            return
+        function = self.module.imported("ad.runtime", "pop_int" if kind in (Kind.INT, Kind.BOOL) else "pop")
+        count = f", {len(targets)}" if len(targets) > 1 else ""
+        value = f"{function}({tape}{count})"
+        if kind not in (Kind.FLOAT, Kind.INT, Kind.BOOL):
+            value = f"{self.dtype(kind.dtype)}({value})"
+        self.put(depth, f"{', '.join(map(self.expr, targets))} = {value}")
+
+    def dtype(self, name: str) -> str:
+        return f"{self.module.module('np')}.{'bool_' if name == 'bool' else name}"
+
+    def exception(self, error: type[BaseException]) -> str:
+        if getattr(builtins, error.__name__, None) is error:
+            return error.__name__
+        return self.module.imported(error.__module__, error.__qualname__)
+
+    def index(self, e: Expr) -> str:
+        if isinstance(e, Items):
+            return ", ".join(self.index(p) for p in e.parts) + ("," if len(e.parts) == 1 else "")
+        if isinstance(e, Slice):
+            start, stop, step = (self.expr(p) for p in (e.start, e.stop, e.step))
+            return f"{start}:{stop}" + (f":{step}" if step else "")
+        return self.expr(e)
+
+    def keyword(self, value: Any) -> str:
+        if isinstance(value, Dtype):
+            return self.dtype(value.name)
+        return repr(value)
 
     def assignment(self, target: str, value: Expr) -> str:
-        if isinstance(value, Binary) and value.left == Var(target):
+        array = target in self.unit.kinds and self.unit.kinds[target].is_array  # others may refer to it
+        if isinstance(value, Binary) and value.left == Var(target) and not array:
             return f"{target} {value.op}= {self.expr(value.right)}"
         return f"{target} = {self.expr(value)}"
 
@@ -336,9 +399,26 @@ class _Printer:
             case Var(name):
                 return name, _ATOM
             case Index(array, index):
-                return f"{array}[{self.expr(index)}]", _ATOM
-            case Len(array):
+                return f"{array}[{self.index(index)}]", _ATOM
+            case Items(parts):
+                listed = ", ".join(self.expr(p) for p in parts)
+                return f"({listed},)" if len(parts) == 1 else f"({listed})", _ATOM
+            case Marker(text):
+                return text, _ATOM
+            case Len(array, 0):
                 return f"len({array})", _ATOM
+            case Len(array, None):
+                return f"{array}.size", _ATOM
+            case Len(array, axis):
+                return f"{array}.shape[{axis}]", _ATOM
+            case Select(cond, then, orelse) if self.unit.is_array(cond):
+                parts = ", ".join(self.expr(p) for p in (cond, then, orelse))
+                return f"{self.module.module('np')}.where({parts})", _ATOM
+            case BoolOp(op, values) if self.unit.is_array(e):
+                own = _OR if op == "or" else _AND
+                return f" {'|' if op == 'or' else '&'} ".join(f"({self.expr(v)})" for v in values), own
+            case Unary("not", operand) if self.unit.is_array(e):
+                return f"~{self.expr(operand, _ATOM)}", _FACTOR
             case Unary("not", operand):
                 return f"not {self.expr(operand, _NOT)}", _NOT
             case Unary("-", Binary("*" | "/") as product) if self.derived and _leads_with_name(product):
@@ -361,10 +441,18 @@ class _Printer:
                 text = f"{self.expr(then, inner)} if {self.expr(cond, inner)} else {self.expr(orelse)}"
                 return text, _SELECT
             case Cast(kind, operand):
-                return f"{kind.value}({self.expr(operand)})", _ATOM
-            case Call(callee, args):
-                return f"{self.module.function(callee)}({', '.join(self.expr(a) for a in args)})", _ATOM
+                plain = {Kind.FLOAT: "float", Kind.INT: "int", Kind.BOOL: "bool"}
+                return f"{plain.get(kind) or self.dtype(kind.dtype)}({self.expr(operand)})", _ATOM
+            case Call(callee, args, keywords):
+                listed = [self.expr(a) for a in args]
+                listed += [f"{name}={self.keyword(value)}" for name, value in keywords]
+                return f"{self.module.function(callee)}({', '.join(listed)})", _ATOM
         raise AssertionError(e)
+
+
+def _is_view(index: Expr) -> bool:
+    parts = index.parts if isinstance(index, Items) else (index,)
+    return all(isinstance(p, Slice | Marker | Const) for p in parts) or any(isinstance(p, Slice) for p in parts)
 
 
 def _leads_with_name(e: Expr) -> bool:

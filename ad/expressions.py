@@ -1,25 +1,38 @@
-"""Expressions of the front end, and what free names stand for: functions become primitives or user functions, numbers
-constants."""
+"""Scalar and elementwise expressions of the front end, with their kinds."""
 
 import ast
-import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any, Never
 
 import numpy as np
-from numba.core.dispatcher import Dispatcher
 
-from ad.ir import Binary, BoolOp, Call, Cast, Compare, Const, Expr, Index, Kind, Len, Select, Unary, Var, names, walk
-from ad.primitive import primitive
-from ad.rules import ADVICE, find
+from ad.function import arithmetic, kind_of
+from ad.ir import (
+    Assign,
+    Binary,
+    BoolOp,
+    Call,
+    Cast,
+    Compare,
+    Const,
+    Expr,
+    If,
+    Kind,
+    Select,
+    Stmt,
+    Unary,
+    Var,
+)
+from ad.numbatypes import NoSuchOperation
+from ad.rules import primitive
 from ad.source import MISSING, Source, place_of
+from ad.values import NONE, Build, FunctionValue, NoneValue, RangeValue, Text, TupleValue, UserFunction, Value
 
-__all__ = ["UNSUPPORTED", "ExpressionParser", "UserFunction"]
+__all__ = ["BINARY", "UNSUPPORTED", "Expressions", "a_kind"]
 
-_BINARY = {
+BINARY = {
     ast.Add: "+",
     ast.Sub: "-",
     ast.Mult: "*",
@@ -27,93 +40,119 @@ _BINARY = {
     ast.FloorDiv: "//",
     ast.Mod: "%",
     ast.Pow: "**",
+    ast.BitAnd: "&",
+    ast.BitOr: "|",
+    ast.BitXor: "^",
+    ast.LShift: "<<",
+    ast.RShift: ">>",
 }
 _COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
-_CASTS: dict[Any, Kind] = {
-    float: Kind.FLOAT,
-    np.float64: Kind.FLOAT,
-    int: Kind.INT,
-    np.int64: Kind.INT,
-    bool: Kind.BOOL,
-    np.bool_: Kind.BOOL,
-}
 UNSUPPORTED: dict[type[ast.AST], str] = {
-    ast.Lambda: "a lambda is not supported: write a function with def at the top of the module",
     ast.NamedExpr: "an assignment inside an expression is not supported: assign before",
-    ast.ListComp: "a list is not supported: write a loop",
+    ast.ListComp: "a list is not supported: write a loop that fills an array",
     ast.GeneratorExp: "a generator is not supported: write a loop",
     ast.SetComp: "a set is not supported: write a loop",
     ast.DictComp: "a dictionary is not supported: write a loop",
-    ast.List: "a list is not supported: pass a NumPy array as an argument, or use several variables",
-    ast.Tuple: "a tuple is not supported here: use several variables",
-    ast.Dict: "a dictionary is not supported: use several arguments",
+    ast.List: "a list is not supported: use a tuple, or np.array([...])",
+    ast.Dict: "a dictionary is not supported: use several arguments, or a named tuple",
     ast.Set: "a set is not supported",
     ast.Await: "await is not supported",
     ast.Yield: "a generator is not supported: return one number",
     ast.YieldFrom: "a generator is not supported: return one number",
-    ast.JoinedStr: "a string is not supported",
+    ast.JoinedStr: "a formatted string is not supported: give its parts one by one",
     ast.Starred: "* is not supported here: write the arguments one by one",
 }
 
 
-@dataclass(frozen=True)
-class UserFunction:
-    """A function of the user that another one calls, with the flags it was compiled with."""
+class Expressions:
+    """Turns the expressions of one scope into IR with kinds.
 
-    function: FunctionType
-    dispatcher: Any = None
-
-
-class ExpressionParser:
-    """Turns the expressions of one function into IR.
-
-    `local_names` are its variables, `renamed` says how the IR calls some of them; `arrays` collects those that are used
-    like arrays, `ints` those in places where only an int can stand.
+    `values` says what its variables stand for at this place, `local_names` which they are.
     """
 
-    def __init__(self, source: Source, local_names: set[str], renamed: dict[str, str]) -> None:
+    def __init__(self, build: Build, source: Source, local_names: set[str], outer: "Expressions | None" = None) -> None:
+        self.build = build
         self.source = source
-        self.locals = local_names
-        self.renamed = renamed
-        self.arrays: set[str] = set()
-        self.ints: set[str] = set()
+        self.local_names = local_names
+        self.outer = outer
+        self.values: dict[str, Value] = {}
+
+    # ---------------------------------------------------------------------------------------------- common
 
     def refuse(self, message: str, at: Any) -> Never:
-        self.source.refuse(message, at)
+        self.source.refuse(message, at.at if isinstance(at, Expr) else at)
 
-    def local(self, name: str) -> str:
-        return self.renamed.get(name, name)
+    def emit(self, s: Stmt) -> None:
+        self.build.out.append(s)
 
-    def operator(self, op: ast.operator, node: ast.AST) -> str:
-        if type(op) not in _BINARY:
-            what = "matrix products are" if isinstance(op, ast.MatMult) else "operations on bits are"
-            self.refuse(f"{what} not supported", node)
-        return _BINARY[type(op)]
+    def block(self, fill: Callable[[], Any]) -> tuple[tuple[Stmt, ...], Any]:
+        """The statements that `fill` makes, as a block of their own, and its result."""
+        outside, self.build.out = self.build.out, []
+        try:
+            result = fill()
+            return tuple(self.build.out), result
+        finally:
+            self.build.out = outside
 
-    def truth(self, node: ast.expr) -> Expr:
-        """A condition: numbers count as true where they are not zero."""
-        match node:
-            case ast.BoolOp(op=op, values=values):
-                word = "and" if isinstance(op, ast.And) else "or"
-                return BoolOp(word, tuple(self.truth(v) for v in values), at=place_of(node))
-            case ast.UnaryOp(op=ast.Not(), operand=operand):
-                return Unary("not", self.truth(operand), at=place_of(node))
+    def where(self, node: ast.AST) -> dict[str, Any]:
+        """Line and source of a statement."""
+        return {"line": node.lineno, "source": None if self.source is self.build.source else self.source}  # type: ignore[attr-defined]
+
+    def kind(self, e: Expr) -> Kind:
+        try:
+            return kind_of(e, self.build.kinds)
+        except NoSuchOperation as error:
+            self.refuse(str(error), e)
+
+    def temporary(self, wish: str, value: Expr, node: ast.AST) -> Var:
+        """A variable that holds a value."""
+        name = self.build.namer.fresh(wish)
+        self.build.kinds[name] = self.kind(value)
+        self.emit(Assign(name, value, **self.where(node)))
+        return Var(name, at=value.at)
+
+    def scalar(self, node: ast.expr, what: str = "this") -> Expr:
         e = self.expr(node)
-        return e if isinstance(e, Compare) else Cast(Kind.BOOL, e, at=e.at)
+        if self.kind(e).is_array:
+            self.refuse(f"{what} must be a number, not {a_kind(self.kind(e))}", node)
+        return e
+
+    def integer(self, node: ast.expr, what: str) -> Expr:
+        e = self.expr(node)
+        kind = self.kind(e)
+        if kind is not Kind.INT:
+            advice = "; write int(...)" if not kind.is_array else ""
+            self.refuse(f"{what} must be an int, not {a_kind(kind)}{advice}", node)
+        return e
 
     def expr(self, node: ast.expr) -> Expr:
+        """An expression that is a number or an array."""
+        value = self.value(node)
+        match value:
+            case Expr():
+                return value
+            case TupleValue():
+                self.refuse("a tuple cannot stand here: take it apart, or use an array", node)
+            case FunctionValue():
+                self.refuse(f"{ast.unparse(node)} is a function: call it", node)
+            case NoneValue():
+                self.refuse("None cannot stand here: only a number or an array can", node)
+            case Text():
+                self.refuse(
+                    f"the text {value.value!r} cannot stand here: only numbers and arrays have a derivative", node
+                )
+            case RangeValue():
+                self.refuse("range() belongs into a for statement", node)
+
+    # ----------------------------------------------------------------------------------------- expressions
+
+    def value(self, node: ast.expr) -> Value:
         place = place_of(node)
         match node:
             case ast.Constant(value=value):
-                if isinstance(value, bool | int | float):
-                    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-                        self.refuse("this integer does not fit 64 bits", node)
-                    return Const(value, at=place)
-                self.refuse(f"{value!r} is not supported: only float, int and bool constants are", node)
+                return self.literal(value, node)
             case ast.Name(name):
-                if name in self.locals:
-                    return Var(self.local(name), at=place)
-                return self.constant(node, name)
+                return self.name(name, node)
             case ast.Attribute():
                 return self.attribute(node)
             case ast.UnaryOp(op=ast.Not()):
@@ -122,181 +161,267 @@ class ExpressionParser:
                 number, bool
             ):
                 return Const(-number, at=place)
-            case ast.UnaryOp(op=ast.USub() | ast.UAdd() as op, operand=operand):
-                return Unary("-" if isinstance(op, ast.USub) else "+", self.expr(operand), at=place)
-            case ast.UnaryOp():
-                self.refuse("operations on bits are not supported", node)
+            case ast.UnaryOp(op=op, operand=operand):
+                symbol = {ast.USub: "-", ast.UAdd: "+", ast.Invert: "~"}[type(op)]
+                return self.unary(symbol, self.expr(operand), place)
+            case ast.BinOp(left=left, op=ast.MatMult(), right=right):
+                return self.numpy_call(np.matmul, (self.expr(left), self.expr(right)), {}, node)
             case ast.BinOp(left=left, op=op, right=right):
-                return Binary(self.operator(op, node), self.expr(left), self.expr(right), at=place)
+                a, b = self.value(left), self.value(right)
+                if isinstance(a, TupleValue) and isinstance(b, TupleValue) and isinstance(op, ast.Add):
+                    return TupleValue(a.items + b.items)
+                return self.binary(BINARY[type(op)], self.expr_of(a, left), self.expr_of(b, right), place)
             case ast.Compare(left=left, ops=ops, comparators=rest):
                 return self.compare(node, left, ops, rest)
-            case ast.BoolOp(op=op, values=values):
-                word = "and" if isinstance(op, ast.And) else "or"
-                return BoolOp(word, tuple(self.expr(v) for v in values), at=place)
+            case ast.BoolOp():
+                return self.bool_op(node)
             case ast.IfExp(test=test, body=then, orelse=orelse):
-                return Select(self.truth(test), self.expr(then), self.expr(orelse), at=place)
+                return self.select(node, test, then, orelse)
             case ast.Subscript():
                 return self.subscript(node)
             case ast.Call():
                 return self.call(node)
+            case ast.Tuple(elts=elts):
+                return TupleValue(tuple(self.value(e) for e in elts))
+            case ast.Lambda():
+                return FunctionValue(node, self)  # type: ignore[arg-type]
         self.refuse(UNSUPPORTED.get(type(node), "this is not supported"), node)
 
+    def expr_of(self, value: Value, node: ast.expr) -> Expr:
+        return value if isinstance(value, Expr) else self.expr(node)
+
+    def literal(self, value: Any, node: ast.expr) -> Value:
+        if value is None:
+            return NONE
+        if isinstance(value, str):
+            return Text(value)
+        if isinstance(value, bool | int | float | complex):
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                self.refuse("this integer does not fit 64 bits", node)
+            return Const(value, at=place_of(node))
+        self.refuse(f"{value!r} is not supported: only numbers are", node)
+
+    def name(self, name: str, node: ast.expr) -> Value:
+        if name not in self.local_names:
+            if self.outer is not None:
+                return self.outer.name(name, node)
+            return self.constant(node, name)
+        if name not in self.values:
+            self.refuse(f"{name} may have no value here: give it one before", node)
+        value = self.values[name]
+        return Var(value.name, at=place_of(node)) if isinstance(value, Var) else value
+
+    def unary(self, op: str, operand: Expr, place: Any) -> Expr:
+        if op == "~" and self.kind(operand) is Kind.BOOL:
+            self.refuse("~ of a bool is an int: write not", operand)
+        e = Unary(op, operand, at=place)
+        self.kind(e)
+        return e
+
+    def binary(self, op: str, left: Expr, right: Expr, place: Any) -> Expr:
+        a, b = self.kind(left), self.kind(right)
+        e = Binary(op, left, right, at=place)
+        if op == "**" and not (a.is_array or b.is_array):
+            if Kind.BOOL in (a, b):
+                self.refuse("a power of bools is not supported", e)
+            if a is b is Kind.INT and not _is_natural(right):
+                self.refuse(
+                    "an int to the power of an int is not supported unless the exponent is a constant >= 0 (Python's "
+                    "result would be an int or a float): write float(a) ** n",
+                    e,
+                )
+        self.kind(e)
+        return e
+
+    def truth(self, node: ast.expr) -> Expr:
+        """A condition: numbers count as true where they are not zero."""
+        match node:
+            case ast.BoolOp():
+                return self.bool_op(node, self.truth)
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return Unary("not", self.truth(operand), at=place_of(node))
+        value = self.value(node)
+        if isinstance(value, NoneValue):
+            return Const(False)
+        if isinstance(value, TupleValue):
+            return Const(bool(value.items))
+        e = self.expr_of(value, node)
+        kind = self.kind(e)
+        if kind.is_array:
+            self.refuse("an array has no truth value: write np.all(...), np.any(...), or compare its elements", node)
+        return e if kind is Kind.BOOL else Compare(e, ("!=",), (Const(0),), at=e.at)
+
     def compare(self, node: ast.Compare, left: ast.expr, ops: list[ast.cmpop], rest: list[ast.expr]) -> Expr:
+        if len(ops) == 1 and isinstance(ops[0], ast.Is | ast.IsNot):
+            values = [self.value(left), self.value(rest[0])]
+            if NONE not in values:
+                self.refuse("is compares identities: compare numbers with == and <; only `is None` is supported", node)
+            return Const((values[0] is values[1]) == isinstance(ops[0], ast.Is), at=place_of(node))
         symbols = []
         for op in ops:
             if type(op) not in _COMPARE:
                 self.refuse("is and in are not supported: compare numbers with == and <", node)
             symbols.append(_COMPARE[type(op)])
-        return Compare(self.expr(left), tuple(symbols), tuple(self.expr(r) for r in rest), at=place_of(node))
+        sides = [self.value(e) for e in (left, *rest)]
+        if all(isinstance(s, Text) for s in sides) and symbols in (["=="], ["!="]):
+            return Const((sides[0] == sides[1]) == (symbols[0] == "=="), at=place_of(node))
+        exprs = [self.expr_of(s, e) for s, e in zip(sides, (left, *rest), strict=True)]
+        if len(exprs) > 2 and any(self.kind(e).is_array for e in exprs):
+            self.refuse("a chain of comparisons of arrays has no truth value: write (a < b) & (b < c)", node)
+        return Compare(exprs[0], tuple(symbols), tuple(exprs[1:]), at=place_of(node))
 
-    def array(self, node: ast.expr) -> str:
-        """The name of an array, which must be a parameter."""
-        if isinstance(node, ast.Name) and node.id in self.locals:
-            name = self.local(node.id)
-            self.arrays.add(name)
-            return name
-        if isinstance(node, ast.Name):
-            self.refuse(f"{node.id} is not an argument of {self.source.name}(): pass arrays as arguments", node)
-        if isinstance(node, ast.Subscript):
-            self.subscript(node)
-        self.refuse(UNSUPPORTED.get(type(node), "only arrays that are arguments can be indexed"), node)
+    def bool_op(self, node: ast.BoolOp, each: Callable[[ast.expr], Expr] | None = None) -> Expr:
+        """``a and b``; what a later operand needs to have done before is done only where it is looked at."""
+        word = "and" if isinstance(node.op, ast.And) else "or"
+        stop = word == "or"
+        each = each or self.boolean
+        found: list[Expr] = []
+        for i, operand in enumerate(node.values):
+            stmts, e = self.block(lambda operand=operand: each(operand))
+            if isinstance(e, Const) and isinstance(e.value, bool) and not stmts:
+                if e.value is stop:
+                    found.append(e)
+                    break
+                continue
+            if stmts and found:
+                name = self.build.namer.fresh("holds")
+                self.build.kinds[name] = Kind.BOOL
+                so_far = found[0] if len(found) == 1 else BoolOp(word, tuple(found))
+                self.emit(Assign(name, so_far, **self.where(node)))
+                rest = (*stmts, Assign(name, e, **self.where(node)))
+                self.emit(If(Var(name), () if stop else rest, rest if stop else (), **self.where(node)))
+                e, found = Var(name), []
+            else:
+                for s in stmts:
+                    self.emit(s)
+            found.append(e)
+        if not found:
+            return Const(not stop, at=place_of(node))
+        return found[0] if len(found) == 1 else BoolOp(word, tuple(found), at=place_of(node))
 
-    def subscript(self, node: ast.Subscript) -> Expr:
-        place = place_of(node)
-        match node.value:
-            case ast.Attribute(value=ast.Name(name) as owner, attr="shape") if name in self.locals:
-                if isinstance(node.slice, ast.Constant) and node.slice.value == 0:
-                    return Len(self.array(owner), at=place)
-                self.refuse("arrays have one dimension: write a.shape[0] or len(a)", node)
-        if isinstance(node.slice, ast.Slice):
-            self.refuse("slices are not supported yet: write a loop over the elements", node)
-        if isinstance(node.slice, ast.Tuple):
+    def boolean(self, node: ast.expr) -> Expr:
+        e = self.expr(node)
+        if self.kind(e) is not Kind.BOOL:
             self.refuse(
-                "arrays of several dimensions are not supported yet: pass a.ravel() and compute the index", node
-            )
-        array, index = self.array(node.value), self.expr(node.slice)
-        self.takes_ints(index)
-        return Index(array, index, at=place)
-
-    def takes_ints(self, *exprs: Expr) -> None:
-        """Note that only ints can stand here; what is converted may be anything."""
-        for e in exprs:
-            if not any(isinstance(part, Cast | Call) for part in walk(e)):
-                self.ints |= names(e)
-
-    def attribute(self, node: ast.Attribute) -> Expr:
-        if isinstance(node.value, ast.Name) and node.value.id in self.locals:
-            if node.attr == "size":
-                return Len(self.array(node.value), at=place_of(node))
-            self.refuse(
-                f".{node.attr} is not supported: of an array, write len(a), a.size or a.shape[0]",
+                "and, or of numbers give one of the numbers, which is not supported: compare (x != 0.0), or write "
+                "a if condition else b",
                 node,
             )
-        return self.constant(node, node.attr)
+        return e
+
+    def select(self, node: ast.IfExp, test: ast.expr, then: ast.expr, orelse: ast.expr) -> Value:
+        cond = self.truth(test)
+        if isinstance(cond, Const):
+            return self.value(then if cond.value else orelse)
+        (first, a), (second, b) = (self.block(lambda side=side: self.value(side)) for side in (then, orelse))
+        if not isinstance(a, Expr) or not isinstance(b, Expr):
+            self.refuse("the sides of this expression must be numbers or arrays: write if and else", node)
+        kind = self.common(a, b, node)
+        a, b = self.cast(a, kind), self.cast(b, kind)
+        if not first and not second and not kind.is_array:
+            return Select(cond, a, b, at=place_of(node))
+        name = self.build.namer.fresh("chosen")
+        self.build.kinds[name] = kind
+        sides = [(*s, Assign(name, e, **self.where(node))) for s, e in ((first, a), (second, b))]
+        self.emit(If(cond, sides[0], sides[1], **self.where(node)))
+        return Var(name, at=place_of(node))
+
+    def common(self, a: Expr, b: Expr, node: ast.AST) -> Kind:
+        """The kind of a value that is `a` or `b`."""
+        first, second = self.kind(a), self.kind(b)
+        if first is second:
+            return first
+        if first.is_array or second.is_array:
+            self.refuse(f"one side of this expression is {a_kind(first)} and the other {a_kind(second)}", node)
+        if Kind.BOOL in (first, second):
+            self.refuse("one side of this expression is a bool and the other a number", node)
+        return arithmetic("+", first, second)
+
+    def cast(self, e: Expr, kind: Kind) -> Expr:
+        """A scalar converted to another kind; an array as it is."""
+        found = self.kind(e)
+        if found is kind or kind.is_array:
+            return e
+        if kind is Kind.FLOAT and isinstance(e, Const) and e.name is None:
+            return Const(float(e.value), at=e.at)
+        if kind is Kind.BOOL:
+            return Compare(e, ("!=",), (Const(0),), at=e.at)
+        if kind.is_float and found is Kind.BOOL:
+            e = Cast(Kind.INT, e, at=e.at)  # Numba has no float(bool)
+        return Cast(kind, e, at=e.at)
+
+    # ------------------------------------------------------------------------------------------ free names
 
     def resolve(self, node: ast.expr) -> Any:
         """The object that a free name or attribute of a module stands for; MISSING where that is not known."""
         match node:
             case ast.Name(name):
-                return MISSING if name in self.locals else self.source.lookup(name)
+                if name in self.local_names:
+                    return MISSING
+                return self.source.lookup(name) if self.outer is None else self.outer.resolve(node)
             case ast.Attribute(value=value, attr=attr):
                 owner = self.resolve(value)
                 return getattr(owner, attr, MISSING) if isinstance(owner, ModuleType) else MISSING
         return MISSING
 
-    def constant(self, node: ast.expr, name: str) -> Const:
-        """A number of the module or closure: its value at this time."""
+    def constant(self, node: ast.expr, name: str) -> Value:
+        """A number or function of the module or closure: its value at this time."""
         value = self.resolve(node)
-        place = place_of(node)
         if value is MISSING:
             self.refuse(f"{ast.unparse(node)} is not defined", node)
-        if isinstance(value, np.float64 | np.int64 | np.bool_):
+        home = None
+        if isinstance(node, ast.Attribute) and self.resolve(node.value) in (math, np):
+            home = "math" if hasattr(math, name) else "np"
+        return self.constant_value(value, f"{home}.{name}" if home else name, node)
+
+    def constant_value(self, value: Any, name: str, node: ast.AST) -> Value:
+        place = place_of(node)
+        if value is None:
+            return NONE
+        if isinstance(value, np.float64 | np.int64 | np.bool_ | np.complex128):
             value = value.item()
-        if isinstance(value, bool) or type(value) in (int, float):
-            if isinstance(node, ast.Attribute) and self.resolve(node.value) in (math, np):
-                home = "math" if hasattr(math, name) else "np"
-                return Const(value, f"{home}.{name}", at=place)
+        if isinstance(value, bool) or type(value) in (int, float, complex):
             if isinstance(value, int) and not -(2**63) <= value < 2**63:
                 self.refuse(f"{name} does not fit 64 bits", node)
             return Const(value, name, at=place)
+        if isinstance(value, str):
+            return Text(value)
+        if isinstance(value, tuple):
+            cls = type(value) if hasattr(value, "_fields") else None
+            return TupleValue(tuple(self.constant_value(v, f"{name}_{i}", node) for i, v in enumerate(value)), cls)
         if callable(value):
-            self.refuse(f"{name} is a function: call it; functions as values are not supported", node)
+            plain = getattr(value, "py_func", None)
+            return FunctionValue(UserFunction(plain or value, value if plain is not None else None))
         self.refuse(
             f"{name} is a {type(value).__name__} of the enclosing scope, which may change: pass it as an argument",
             node,
         )
 
-    def call(self, node: ast.Call) -> Expr:
-        place = place_of(node)
-        if isinstance(node.func, ast.Name) and node.func.id in self.locals:
-            self.refuse(f"{node.func.id} is a variable here: functions as arguments are not supported", node)
-        function = self.resolve(node.func)
-        text = ast.unparse(node.func)
-        if function is MISSING:
-            if isinstance(node.func, ast.Attribute) and self.resolve(node.func.value) is MISSING:
-                self.refuse(f"the method call {text}() is not supported: write a function or a loop", node)
-            self.refuse(f"{text} is not defined", node)
-        if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords):
-            self.refuse(UNSUPPORTED[ast.Starred], node)
-        rule = find(function)
-        if rule is None and isinstance(function, FunctionType | Dispatcher):
-            return self.user_call(node, function)
-        if node.keywords:
-            self.refuse(f"keyword arguments of {text}() are not supported: give them by position", node)
-        if function is len and len(node.args) == 1:
-            return Len(self.array(node.args[0]), at=place)
-        args = tuple(self.expr(a) for a in node.args)
-        if function in _CASTS if _hashable(function) else False:
-            if len(args) != 1:
-                self.refuse(f"{text}() takes one number", node)
-            return Cast(_CASTS[function], args[0], at=place)
-        if function is pow and len(args) == 2:
-            return Binary("**", *args, at=place)
-        if function is range:
-            self.refuse("range() belongs into a for statement", node)
-        if rule is None:
-            advice = ADVICE.get(function, "") if _hashable(function) else ""
-            advice = advice or "write it in terms of supported ones, or give it a rule with ad.defvjp"
-            self.refuse(f"{text}() is not supported: {advice}", node)
-        return self.primitive_call(node, function, args)
+    # --------------------------------------------------------------------- what the other parts of it provide
 
-    def primitive_call(self, node: ast.Call, function: Callable[..., Any], args: tuple[Expr, ...]) -> Expr:
+    def attribute(self, node: ast.Attribute) -> Value:
+        raise NotImplementedError
+
+    def subscript(self, node: ast.Subscript) -> Value:
+        raise NotImplementedError
+
+    def call(self, node: ast.Call) -> Value:
+        raise NotImplementedError
+
+    def numpy_call(
+        self, function: Callable[..., Any], args: tuple[Expr, ...], keywords: dict[str, Any], node: ast.AST
+    ) -> Expr:
+        """A call of a function that has a rule, of arguments that are all numbers or arrays."""
         rule = primitive(function)
-        place = place_of(node)
-        arity = len(rule.vjps)
-        if function in (min, max) and len(args) > 2:
-            folded = args[0]
-            for arg in args[1:]:
-                folded = Call(rule, (folded, arg), at=place)
-            return folded
-        if function is math.log and len(args) == 2:
-            logs = [Call(rule, (a,), at=place) for a in args]
-            return Binary("/", *logs, at=place)
-        if len(args) != arity:
-            plural = "" if arity == 1 else "s"
-            self.refuse(f"{ast.unparse(node.func)}() takes {arity} scalar argument{plural} here, not {len(args)}", node)
-        return Call(rule, args, at=place)
-
-    def user_call(self, node: ast.Call, function: Any) -> Expr:
-        plain = function.py_func if isinstance(function, Dispatcher) else function
-        try:
-            signature = inspect.signature(plain, follow_wrapped=False)
-            bound = signature.bind(*node.args, **{str(k.arg): k.value for k in node.keywords})
-        except TypeError as error:
-            self.refuse(f"{plain.__name__}(): {error}", node)
-        args: list[Expr] = []
-        for name, parameter in signature.parameters.items():
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                self.refuse(f"{plain.__name__}() has *args or **kwargs, which is not supported", node)
-            if name in bound.arguments:
-                args.append(self.expr(bound.arguments[name]))
-            elif type(parameter.default) in (float, int, bool):
-                args.append(Const(parameter.default, at=place_of(node)))
-            else:
-                self.refuse(f"the default of {name} of {plain.__name__}() is not a number: give the argument", node)
-        dispatcher = function if isinstance(function, Dispatcher) else None
-        return Call(UserFunction(plain, dispatcher), tuple(args), at=place_of(node))
+        e = Call(rule, args, tuple(keywords.items()), at=place_of(node))
+        self.kind(e)
+        return e
 
 
-def _hashable(x: Any) -> bool:
-    return getattr(x, "__hash__", None) is not None
+def a_kind(kind: Kind) -> str:
+    text = str(kind)
+    return f"an {text}" if text.startswith("int") else f"a {text}"
+
+
+def _is_natural(e: Expr) -> bool:
+    return isinstance(e, Const) and isinstance(e.value, int) and e.value >= 0

@@ -4,21 +4,26 @@ from collections.abc import Iterable
 
 from ad.function import Function
 from ad.ir import (
-    AddTo,
     Assign,
     Block,
     Const,
     Expr,
     For,
     If,
-    MultiAssign,
-    Return,
+    Index,
+    Len,
+    Place,
+    Raise,
+    Rebind,
     Stmt,
+    Store,
     Var,
     While,
+    expressions,
     names,
     walk,
 )
+from ad.source import Source
 
 __all__ = ["Liveness", "check_assigned", "never_empty"]
 
@@ -52,29 +57,44 @@ class _Assigned:
             known = self.stmt(s, known)
         return known
 
-    def read(self, exprs: Iterable[Expr], known: set[str]) -> None:
+    def read(self, s: Stmt, known: set[str]) -> None:
+        self.check(expressions(s), known, s.source or self.f.source, Place(s.line))
+
+    def check(self, exprs: Iterable[Expr], known: set[str], source: Source, line: Place) -> None:
         for e in exprs:
             for part in walk(e):
-                if isinstance(part, Var) and part.name not in known:
-                    self.f.source.refuse(f"{part.name} may have no value here: {_CURE}", part.at or e.at)
+                match part:
+                    case Var(name) | Index(name, _) | Len(name, _) if name not in known:
+                        source.refuse(f"{name} may have no value here: {_CURE}", part.at or e.at or line)
 
     def stmt(self, s: Stmt, known: set[str]) -> set[str]:
+        self.read(s, known)
         match s:
-            case Assign(target, value):
-                self.read([value], known)
+            case Assign(target, _):
                 return known | {target}
-            case For(var, start, stop, step, body):
-                self.read([start, stop, step], known)
+            case Store(array=array):
+                self.check((Var(array),), known, s.source or self.f.source, Place(s.line))
+            case Rebind(targets, sources):
+                self.check([Var(n) for n in sources], known, s.source or self.f.source, Place(s.line))
+                return known | set(targets)
+            case For(var=var, body=body):
                 after = self.block(body, known | {var})
                 return after if never_empty(s) else known
             case While(cond, body):
-                self.read([cond], known)
-                self.block(body, known)
-                return known
-            case If(cond, then, orelse):
-                self.read([cond], known)
-                return self.block(then, known) & self.block(orelse, known)
-        raise AssertionError(s)
+                after = self.block(body, known)
+                return after if isinstance(cond, Const) and cond.value else known
+            case If(_, then, orelse):
+                a, b = self.block(then, known), self.block(orelse, known)
+                return b if _raises(then) else a if _raises(orelse) else a & b
+        return known
+
+
+def _raises(block: Block) -> bool:
+    """Whether a block surely ends in an exception."""
+    if not block:
+        return False
+    last = block[-1]
+    return isinstance(last, Raise) or (isinstance(last, If) and _raises(last.then) and _raises(last.orelse))
 
 
 _CURE = "give it one before the loop or in the other branch"
@@ -93,7 +113,7 @@ class Liveness:
 
     def next_trip(self, s: For | While) -> set[str]:
         """The variables that another trip through a loop may read."""
-        again = set(names(s.cond)) if isinstance(s, While) else set()
+        again = _arrays(names(s.cond)) if isinstance(s, While) else set()
         return again | (self.before[s.body[0]] - {s.var} if isinstance(s, For) else self.before[s.body[0]])
 
     def block(self, block: Block, live: set[str]) -> set[str]:
@@ -105,30 +125,34 @@ class Liveness:
 
     def stmt(self, s: Stmt, live: set[str]) -> set[str]:
         """The variables that may be read from before the statement on."""
+        reads = _arrays(names(*expressions(s)))
         match s:
-            case Assign(target, value):
-                return (live - {target}) | names(value)
-            case MultiAssign(targets, value):
-                return (live - set(targets)) | names(value)
-            case AddTo(target, value):
-                return live | names(target, value)
-            case For(var, start, stop, step, body):
+            case Assign(target, _):
+                return (live - {target}) | reads
+            case Store(array=array):
+                return live | reads | {array}
+            case Rebind(targets, sources):
+                return (live - set(targets)) | {r for t, r in zip(targets, sources, strict=True) if t in live}
+            case For(var=var, body=body):
                 head = set(live)
                 while True:
                     trip = self.block(body, head) - {var}
                     if trip <= head:
                         # A loop that surely runs is not passed by; check_assigned counts on that too.
-                        return (trip if never_empty(s) else head) | names(start, stop, step)
+                        return (trip if never_empty(s) else head) | reads
                     head |= trip
-            case While(cond, body):
-                head = live | names(cond)
+            case While(body=body):
+                head = live | reads
                 while True:
                     more = head | self.block(body, head)
                     if more == head:
                         return head
                     head = more
-            case If(cond, then, orelse):
-                return self.block(then, live) | self.block(orelse, live) | names(cond)
-            case Return(values):
-                return live | names(*values)
-        return live
+            case If(_, then, orelse):
+                return self.block(then, live) | self.block(orelse, live) | reads
+        return live | reads
+
+
+def _arrays(found: set[str]) -> set[str]:
+    """The variables behind names; that of an array where its shape is read."""
+    return {name.removesuffix(".shape") for name in found}

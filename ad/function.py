@@ -1,12 +1,13 @@
 """A function in typed IR, and the flags it is compiled with."""
 
+import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from numba.core.dispatcher import Dispatcher
 
 from ad.ir import (
-    Assign,
     Binary,
     Block,
     BoolOp,
@@ -16,19 +17,23 @@ from ad.ir import (
     Const,
     Expr,
     Index,
+    Items,
     Kind,
     Len,
+    Marker,
     Place,
     Select,
+    Slice,
     Unary,
     Var,
 )
 from ad.names import Namer
+from ad.numbatypes import OPERATOR_FUNCTIONS, NoSuchOperation, result_of
 from ad.primitive import Primitive
 from ad.rules import result_kind
 from ad.source import Source
 
-__all__ = ["Function", "Options", "kind_of"]
+__all__ = ["Function", "Options", "arithmetic", "is_element", "kind_of", "kind_of_part"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,10 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Function:
-    """A function whose variables all have a kind.  Its body ends with `result` assigned."""
+    """A function whose variables all have a kind.  Its body ends with `result` assigned.
+
+    `copied` are the parameters that it writes to in place: it works on copies of them.
+    """
 
     source: Source
     params: tuple[str, ...]
@@ -70,6 +78,7 @@ class Function:
     namer: Namer
     options: Options
     result_place: Place | None = None
+    copied: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -80,39 +89,87 @@ class Function:
         return self.kinds[self.result]
 
 
-def kind_of(e: Expr, kinds: dict[str, Kind]) -> Kind:
+def kind_of(e: Expr, kinds: Mapping[str, Kind]) -> Kind:
     """The kind of a typed expression."""
     match e:
         case Const(value):
-            return Kind.BOOL if isinstance(value, bool) else Kind.INT if isinstance(value, int) else Kind.FLOAT
+            return _constant_kind(value)
         case Var(name):
             return kinds[name]
+        case Unary("not", operand):
+            kind = kind_of(operand, kinds)
+            return Kind("bool", kind.ndim)
         case Unary(op, operand):
-            return Kind.BOOL if op == "not" else arithmetic(op, kind_of(operand, kinds))
+            return arithmetic(op, kind_of(operand, kinds))
+        case Binary("**", left, Const(int())):
+            return arithmetic("**", kind_of(left, kinds), Kind.INT)
         case Binary(op, left, right):
             return arithmetic(op, kind_of(left, kinds), kind_of(right, kinds))
-        case Compare() | BoolOp():
-            return Kind.BOOL
-        case Select(_, then, orelse):
-            found = {kind_of(then, kinds), kind_of(orelse, kinds)}
-            return Kind.FLOAT if Kind.FLOAT in found else found.pop()
-        case Index(array, _):
-            return Kind.INT if kinds[array] is Kind.INTS else Kind.FLOAT
+        case Compare(left, _, rest):
+            return Kind("bool", max(kind_of(part, kinds).ndim for part in (left, *rest)))
+        case BoolOp(_, values):
+            return Kind("bool", max(kind_of(v, kinds).ndim for v in values))
+        case Select(cond, then, orelse):
+            return _select_kind(*(kind_of(part, kinds) for part in (cond, then, orelse)))
+        case Index(array, index):
+            return kind_of_part(kinds[array], index, kinds)
         case Len():
             return Kind.INT
+        case Items(parts):
+            return Kind("shape", len(parts))
         case Cast(kind, _):
             return kind
-        case Call(Primitive() as callee, args):
-            return result_kind(callee, tuple(kind_of(a, kinds) for a in args))
+        case Call(Primitive() as callee, args, keywords):
+            return result_kind(callee, tuple(kind_of(a, kinds) for a in args), keywords)
         case Call(Function() as callee, _):
             return callee.result_kind
     raise AssertionError(f"no kind for {e!r}")
 
 
+def _constant_kind(value: Any) -> Kind:
+    for types, kind in ((bool, Kind.BOOL), (int, Kind.INT), (float, Kind.FLOAT), (complex, Kind("complex128"))):
+        if isinstance(value, types):
+            return kind
+    raise AssertionError(f"no kind for {value!r}")
+
+
+def _select_kind(cond: Kind, then: Kind, orelse: Kind) -> Kind:
+    if then is orelse and cond.ndim <= then.ndim:
+        return then
+    found = result_of(operator.add, (then, orelse))
+    assert found is not None, (then, orelse)
+    ndim = max(cond.ndim, then.ndim, orelse.ndim)
+    return Kind(found.dtype, ndim) if ndim else found.scalar
+
+
+def kind_of_part(array: Kind, index: Expr, kinds: Mapping[str, Kind]) -> Kind:
+    """The kind of ``array[index]``."""
+    ndim = array.ndim
+    for part in index.parts if isinstance(index, Items) else (index,):
+        if isinstance(part, Slice):
+            continue
+        if isinstance(part, Marker):
+            ndim += part.text == "None"
+            continue
+        kind = kind_of(part, kinds)
+        ndim += 1 - kind.ndim if kind.dtype == "bool" else kind.ndim - 1
+    return Kind(array.dtype, ndim) if ndim > 0 else array.scalar
+
+
+_PLAIN = frozenset({Kind.FLOAT, Kind.INT, Kind.BOOL})
+
+
 def arithmetic(op: str, *kinds: Kind) -> Kind:
     """The kind of an operator's result; bools count as integers."""
-    return Kind.FLOAT if op == "/" or Kind.FLOAT in kinds else Kind.INT
+    if _PLAIN.issuperset(kinds) and op not in ("&", "|", "^"):
+        return Kind.FLOAT if op == "/" or Kind.FLOAT in kinds else Kind.INT
+    found = result_of(OPERATOR_FUNCTIONS[op, len(kinds)], kinds)
+    if found is None:
+        raise NoSuchOperation(op, kinds)
+    return found
 
 
-def is_copy(s: Assign) -> bool:
-    return isinstance(s.value, Var)
+def is_element(index: Expr, kinds: Mapping[str, Kind]) -> bool:
+    """Whether an index names one element by ints alone, or is a view: nothing is copied, nothing is met twice."""
+    parts = index.parts if isinstance(index, Items) else (index,)
+    return all(isinstance(p, Slice | Marker) or not kind_of(p, kinds).is_array for p in parts)

@@ -9,8 +9,7 @@ Every node has its source line; expressions carry their place in the file for er
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = [
     "AddTo",
@@ -18,51 +17,108 @@ __all__ = [
     "Binary",
     "Block",
     "BoolOp",
+    "Break",
     "Call",
     "Cast",
     "Comment",
     "Compare",
     "Const",
+    "Do",
+    "Dtype",
     "Expr",
     "For",
     "If",
     "Index",
+    "Items",
     "Kind",
     "Len",
+    "Marker",
     "MultiAssign",
     "Place",
     "Pop",
     "Push",
+    "Raise",
+    "Rebind",
     "Return",
     "Select",
+    "Slice",
     "Stmt",
+    "Store",
     "Unary",
     "Var",
     "While",
     "assigned",
     "children",
+    "expressions",
+    "map_expressions",
     "names",
     "parts_of",
     "rebuild",
     "replacing",
+    "shape_of",
     "substitute",
     "walk",
     "walk_stmts",
 ]
 
 
-class Kind(Enum):
-    """What a variable holds."""
+class Kind:
+    """What a variable holds: a scalar, or an array of `ndim` dimensions.  There is one object for each kind.
 
-    FLOAT = "float"
-    INT = "int"
-    BOOL = "bool"
-    FLOATS = "1-D float64 array"
-    INTS = "1-D int64 array"
+    Integers of any size count as int64 where they are scalars.
+    """
+
+    __slots__ = ("dtype", "ndim")
+    dtype: str
+    ndim: int
+
+    _made: ClassVar[dict[tuple[str, int], "Kind"]] = {}
+    FLOAT: ClassVar["Kind"]
+    INT: ClassVar["Kind"]
+    BOOL: ClassVar["Kind"]
+    FLOATS: ClassVar["Kind"]
+    INTS: ClassVar["Kind"]
+
+    def __new__(cls, dtype: str, ndim: int = 0) -> "Kind":
+        kind = cls._made.get((dtype, ndim))
+        if kind is None:
+            kind = object.__new__(cls)
+            kind.dtype, kind.ndim = dtype, ndim
+            kind = cls._made.setdefault((dtype, ndim), kind)
+        return kind
+
+    def __reduce__(self) -> Any:
+        return Kind, (self.dtype, self.ndim)
+
+    def __repr__(self) -> str:
+        return f"Kind({self.dtype!r}, {self.ndim})"
 
     @property
     def is_array(self) -> bool:
-        return self in (Kind.FLOATS, Kind.INTS)
+        return self.ndim > 0
+
+    @property
+    def is_float(self) -> bool:
+        """Whether there are derivatives with respect to it."""
+        return self.dtype in ("float64", "float32", "complex128", "complex64")
+
+    @property
+    def is_complex(self) -> bool:
+        return self.dtype in ("complex128", "complex64")
+
+    @property
+    def scalar(self) -> "Kind":
+        """The kind of its elements."""
+        return Kind(self.dtype if self.dtype == "bool" or self.is_float else "int64")
+
+    def __str__(self) -> str:
+        if self.ndim:
+            return f"{self.ndim}-D {self.dtype} array"
+        return {"float64": "float", "int64": "int", "complex128": "complex"}.get(self.dtype, self.dtype)
+
+
+Kind.FLOAT, Kind.INT, Kind.BOOL = Kind("float64"), Kind("int64"), Kind("bool")
+Kind.FLOATS, Kind.INTS = Kind("float64", 1), Kind("int64", 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +131,13 @@ class Place:
     end_column: int | None = None
 
 
+@dataclass(frozen=True)
+class Dtype:
+    """A dtype as the value of a keyword."""
+
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Expr:
     at: Place | None = field(default=None, compare=False, repr=False, kw_only=True)
@@ -82,9 +145,12 @@ class Expr:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Const(Expr):
-    """A number or bool.  `name` is what the source calls it: ``math.pi``, or a constant of the module."""
+    """A number or bool.  `name` is what the source calls it: ``math.pi``, or a constant of the module.
 
-    value: float | int | bool
+    Text and None occur as arguments of calls only.
+    """
+
+    value: Any
     name: str | None = None
 
     def _key(self) -> tuple[type, str, str | None]:
@@ -141,15 +207,44 @@ class Select(Expr):
 
 @dataclass(frozen=True, slots=True)
 class Index(Expr):
-    """An element of an array."""
+    """An element or a part of an array.
+
+    The index is an int, an array of ints or bools, a Slice, a Marker, or Items of these.
+    """
 
     array: str
     index: Expr
 
 
 @dataclass(frozen=True, slots=True)
+class Items(Expr):
+    """``a, b, ...``: the indices of several dimensions, or a shape."""
+
+    parts: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Expr):
+    """``start:stop:step``; what is left out is a Marker without text."""
+
+    start: Expr
+    stop: Expr
+    step: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Marker(Expr):
+    """What stands in an index and is no value: nothing, ``...`` or None (a new axis)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Len(Expr):
+    """The length of an array along an axis; the number of all its elements where that is None."""
+
     array: str
+    axis: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +255,22 @@ class Cast(Expr):
 
 @dataclass(frozen=True, slots=True)
 class Call(Expr):
-    """A call of `callee`: a rules.Primitive, a parse.UserFunction, or (typed) a library.Function or its parts."""
+    """A call of `callee`: a rules.Primitive, a function.Function, or in generated code a unit.Unit.
+
+    `keywords` are fixed when the program is written: an axis, a flag.
+    """
 
     callee: Any
     args: tuple[Expr, ...]
+    keywords: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stmt:
+    """`source` is the function that the line belongs to where that is another one, whose body was put in here."""
+
     line: int = field(default=0, kw_only=True)
+    source: Any = field(default=None, kw_only=True)
 
 
 Block = tuple[Stmt, ...]
@@ -181,14 +283,36 @@ class Assign(Stmt):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Store(Stmt):
+    """``array[index] = value``, or with an `op` of + or - the same in place: ``array[index] += value``."""
+
+    array: str
+    index: Expr
+    value: Expr
+    op: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rebind(Stmt):
+    """``a, b = b, a`` of arrays: names change places, nothing is copied."""
+
+    targets: tuple[str, ...]
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class For(Stmt):
-    """``for var in range(start, stop, step)``"""
+    """``for var in range(start, stop, step)``
+
+    `trips` names the variable that counts the trips of a loop with a break, where the reverse sweep needs it.
+    """
 
     var: str
     start: Expr
     stop: Expr
     step: Expr
     body: Block
+    trips: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,6 +329,26 @@ class If(Stmt):
     cond: Expr
     then: Block
     orelse: Block
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Break(Stmt):
+    """Leaves the innermost loop.  It is always the last thing that a trip through the body does."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Raise(Stmt):
+    """``raise error(args)``"""
+
+    error: type[BaseException]
+    args: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Do(Stmt):
+    """A call for its effect, as that of print; a part of the forward sweep only."""
+
+    call: Call
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -233,18 +377,26 @@ class MultiAssign(Stmt):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Push(Stmt):
-    """Record variables of one kind as one block of the tape."""
+    """Record values of one kind as one block of the tape: scalars, or a single array.
 
-    names: tuple[str, ...]
+    `shape_only` says that an array's contents do not matter.
+    """
+
+    values: tuple[Expr, ...]
     kind: Kind
+    shape_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pop(Stmt):
-    """Take a block off the tape again, in the order in which it was pushed."""
+    """Take a block off the tape again, in the order in which it was pushed.
 
-    names: tuple[str, ...]
+    A variable gets what was recorded; a part of an array (an Index) is filled with it.
+    """
+
+    targets: tuple[Var | Index, ...]
     kind: Kind
+    shape_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -264,9 +416,9 @@ def children(e: Expr) -> tuple[Expr, ...]:
             return (a, b)
         case Compare(a, _, rest):
             return (a, *rest)
-        case BoolOp(_, values):
+        case BoolOp(_, values) | Items(values):
             return values
-        case Select(c, a, b):
+        case Select(c, a, b) | Slice(c, a, b):
             return (c, a, b)
         case Call(_, args):
             return args
@@ -286,6 +438,10 @@ def rebuild(e: Expr, parts: tuple[Expr, ...]) -> Expr:
             return replace(e, left=parts[0], rest=parts[1:])
         case BoolOp():
             return replace(e, values=parts)
+        case Items():
+            return replace(e, parts=parts)
+        case Slice():
+            return replace(e, start=parts[0], stop=parts[1], step=parts[2])
         case Select():
             return replace(e, cond=parts[0], then=parts[1], orelse=parts[2])
         case Call():
@@ -315,9 +471,22 @@ def replacing(old: Expr, new: Expr) -> Callable[[Expr], Expr | None]:
     return lambda e: new if e == old else None
 
 
+def shape_of(array: str) -> str:
+    """Stands for the shape of an array in sets of names: it is read without the contents."""
+    return f"{array}.shape"
+
+
 def names(*exprs: Expr) -> set[str]:
-    """The scalar variables that expressions read.  (Arrays are never overwritten, so no analysis asks for them.)"""
-    return {part.name for e in exprs for part in walk(e) if isinstance(part, Var)}
+    """What expressions read: scalar variables, arrays, and (as `shape_of`) shapes of arrays."""
+    found: set[str] = set()
+    for e in exprs:
+        for part in walk(e):
+            match part:
+                case Var(name) | Index(name, _):
+                    found.add(name)
+                case Len(array):
+                    found.add(shape_of(array))
+    return found
 
 
 def parts_of(s: Stmt) -> Block:
@@ -338,7 +507,7 @@ def walk_stmts(block: Block) -> Iterator[Stmt]:
 
 
 def assigned(block: Block) -> set[str]:
-    """The variables that a block may assign."""
+    """The variables that a block may assign, and the arrays that it writes to by these names."""
     found: set[str] = set()
     for s in walk_stmts(block):
         match s:
@@ -346,6 +515,50 @@ def assigned(block: Block) -> set[str]:
                 found.add(target)
             case For(var=var):
                 found.add(var)
-            case While(trips=str(trips)):
-                found.add(trips)
+            case Rebind(targets=targets):
+                found.update(targets)
+            case Store(array=array):
+                found.add(array)
     return found
+
+
+def expressions(s: Stmt) -> tuple[Expr, ...]:
+    """The expressions of a statement itself, not of those within it; what is written to is not among them."""
+    match s:
+        case Assign(value=value) | MultiAssign(value=value) | AddTo(value=value):
+            return (value,)
+        case Store(index=index, value=value):
+            return (index, value)
+        case For(start=start, stop=stop, step=step):
+            return (start, stop, step)
+        case While(cond=cond) | If(cond=cond):
+            return (cond,)
+        case Return(values) | Push(values=values):
+            return values
+        case Raise(args=args):
+            return args
+        case Do(call=call):
+            return (call,)
+    return ()
+
+
+def map_expressions(s: Stmt, change: Callable[[Expr], Expr]) -> Stmt:
+    """The same statement with other expressions; blocks within it as they are."""
+    match s:
+        case Assign() | MultiAssign() | AddTo():
+            return replace(s, value=change(s.value))
+        case Store():
+            return replace(s, index=change(s.index), value=change(s.value))
+        case For():
+            return replace(s, start=change(s.start), stop=change(s.stop), step=change(s.step))
+        case While() | If():
+            return replace(s, cond=change(s.cond))
+        case Return() | Push():
+            return replace(s, values=tuple(change(v) for v in s.values))
+        case Raise():
+            return replace(s, args=tuple(change(a) for a in s.args))
+        case Do():
+            call = change(s.call)
+            assert isinstance(call, Call)
+            return replace(s, call=call)
+    return replace(s)

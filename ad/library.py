@@ -1,57 +1,269 @@
-"""Functions that call each other: parsed once, specialised for the kinds of their arguments."""
+"""Functions of the user's, read once for each combination of kinds of arguments."""
 
+import ast
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ad.alias import shared_arrays
 from ad.errors import ADTypeError
-from ad.expressions import UserFunction
 from ad.flow import check_assigned
 from ad.function import Function, Options
-from ad.ir import Kind, Place
-from ad.kinds import assign_kinds
-from ad.parse import Parsed, parse
+from ad.ir import (
+    Assign,
+    Block,
+    Call,
+    Cast,
+    Const,
+    For,
+    If,
+    Kind,
+    Place,
+    Stmt,
+    Var,
+    While,
+    assigned,
+    expressions,
+    names,
+    walk_stmts,
+)
+from ad.names import Namer
+from ad.parse import RESERVED, NotOfNumbers, Scope
+from ad.primitive import primitive
 from ad.source import Source
+from ad.values import NONE, Build, TupleValue, UserFunction, Value
+from ad.webs import rename_arrays, rename_webs
 
-__all__ = ["Library"]
+__all__ = ["Constant", "Library", "Structure", "TupleOf"]
+
+
+@dataclass(frozen=True)
+class TupleOf:
+    """The structure of a tuple, or of a named tuple of class `cls`."""
+
+    items: tuple["Structure", ...]
+    cls: type | None = None
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An argument that is known when the function is read: None, a function, a text."""
+
+    value: Any
+
+
+Structure = Kind | TupleOf | Constant
 
 
 class Library:
     """Specialisations of user functions, each made once."""
 
     def __init__(self) -> None:
-        self._parsed: dict[UserFunction, Parsed] = {}
-        self._made: dict[tuple[UserFunction, tuple[Kind, ...]], Function] = {}
-        self._under_way: list[tuple[UserFunction, Source]] = []
+        self._sources: dict[Any, Source] = {}
+        self._made: dict[tuple[UserFunction, tuple[Structure, ...]], Function | None] = {}
+        self._under_way: list[UserFunction] = []
 
-    def parsed(self, function: UserFunction) -> Parsed:
-        if function not in self._parsed:
-            self._parsed[function] = parse(Source.of(function.function))
-        return self._parsed[function]
+    def source(self, function: UserFunction) -> Source:
+        if function.function not in self._sources:
+            self._sources[function.function] = Source.of(function.function)
+        return self._sources[function.function]
 
-    def specialise(self, function: UserFunction, kinds: tuple[Kind, ...], at: Place | None = None) -> Function:
-        """The typed function for arguments of these kinds; `at` is where the caller calls it.
+    def specialise(self, function: UserFunction, arguments: tuple[Structure, ...]) -> Function:
+        """The typed function for arguments of these kinds.  Tuples are taken apart: it has a parameter for each leaf.
 
-        Raises UnsupportedSyntax for what is outside the subset, recursion included.
+        Raises UnsupportedSyntax for what is outside the subset.
         """
-        key = (function, kinds)
-        if key in self._made:
-            return self._made[key]
-        if any(f == function for f, _ in self._under_way):
-            self._under_way[-1][1].refuse(
-                f"{function.function.__name__}() calls itself, which is not supported: write a loop", at
-            )
-        parsed = self.parsed(function)
-        self._under_way.append((function, parsed.source))
-        try:
-            made = assign_kinds(parsed, kinds, Options.of(function.dispatcher), self.specialise)
-            check_assigned(made)
-        finally:
-            self._under_way.pop()
-        if made.result_kind is Kind.BOOL or made.result_kind.is_array:
-            parsed.source.refuse(
-                f"{parsed.name}() returns a {made.result_kind.value}: return a float", parsed.result_place
-            )
-        self._made[key] = made
+        made = self._make(function, arguments, probing=False)
+        assert made is not None
         return made
+
+    def callee(self, function: UserFunction, kinds: tuple[Kind, ...], at: Place | None, caller: Any) -> Function | None:
+        """The same for a function that is called; None where its body is to take the place of the call.
+
+        That is so unless it returns a number and leaves its arguments alone.
+        """
+        if function in self._under_way:
+            caller.refuse(f"{function.function.__name__}() calls itself, which is not supported: write a loop", at)
+        made = self._make(function, kinds, probing=True)
+        if made is None or made.copied:
+            return None
+        changed = assigned(made.body)
+        return None if any(p in changed and made.kinds[p].is_array for p in made.params) else made
+
+    def _make(self, function: UserFunction, arguments: tuple[Structure, ...], probing: bool) -> Function | None:
+        key = (function, arguments)
+        if key not in self._made:
+            self._under_way.append(function)
+            try:
+                self._made[key] = self._read(function, arguments, probing)
+            finally:
+                self._under_way.pop()
+        return self._made[key]
+
+    def _read(self, function: UserFunction, arguments: tuple[Structure, ...], probing: bool) -> Function | None:
+        source = self.source(function)
+        widened: dict[str, Kind] = {}
+        while True:
+            reading = _Reading(self, source, function, arguments, widened, probing)
+            try:
+                made = reading.function()
+            except NotOfNumbers:
+                return None
+            if not reading.build.changed:
+                return made
 
     def require_float(self, f: Function) -> None:
         """Raise unless the result is a float."""
-        if f.result_kind is not Kind.FLOAT:
-            raise ADTypeError(f"{f.name}() returns an {f.result_kind.value}, which has no derivative: return a float")
+        kind = f.result_kind
+        if kind.is_array:
+            f.source.refuse(f"{f.name}() returns a {kind}: return a number, np.sum(...) of it say", f.result_place)
+        if kind is Kind.BOOL:
+            f.source.refuse(f"{f.name}() returns a bool: return a float", f.result_place)
+        if kind.is_complex:
+            f.source.refuse(f"{f.name}() returns a complex number: return its .real or abs()", f.result_place)
+        if not kind.is_float:
+            raise ADTypeError(f"{f.name}() returns an {kind}, which has no derivative: return a float")
+
+
+class _Reading:
+    """One reading of a function."""
+
+    def __init__(
+        self,
+        library: Library,
+        source: Source,
+        function: UserFunction,
+        arguments: tuple[Structure, ...],
+        widened: dict[str, Kind],
+        probing: bool,
+    ) -> None:
+        tree = source.tree
+        extra = tree.args.vararg or tree.args.kwarg
+        if extra:
+            source.refuse("*args and **kwargs are not supported: name every argument", extra)
+        taken = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} | {a.arg for a in ast.walk(tree.args) if isinstance(a, ast.arg)}
+        options = Options.of(function.dispatcher)
+        self.build = Build(source, options, library, Namer(taken | RESERVED), widened, probing=probing)
+        self.build.calls.append(function)
+        self.scope = Scope(self.build, source, tree)
+        self.params: list[str] = []
+        self.param_kinds: list[Kind] = []
+        listed = [*tree.args.posonlyargs, *tree.args.args, *tree.args.kwonlyargs]
+        for a, structure in zip(listed, arguments, strict=True):
+            self.scope.values[a.arg] = self.leaves(a.arg, structure)
+
+    def leaves(self, name: str, structure: Structure) -> Value:
+        match structure:
+            case Kind():
+                inner = self.scope.variable(name)
+                self.params.append(inner)
+                self.param_kinds.append(structure)
+                self.build.kinds[inner] = self.build.widened.get(inner, structure)
+                return Var(inner)
+            case TupleOf(items, cls):
+                fields = getattr(cls, "_fields", range(len(items)))
+                parts = [self.leaves(f"{name}_{f}", item) for f, item in zip(fields, items, strict=True)]
+                return TupleValue(tuple(parts), cls)
+            case Constant(None):
+                return NONE
+            case Constant(value):
+                return self.scope.constant_value(value, name, self.build.source.tree)
+        raise AssertionError(structure)
+
+    def function(self) -> Function | None:
+        build, scope = self.build, self.scope
+        line = build.source.tree.lineno
+        result = scope.run()
+        if build.changed:
+            return None
+        assert isinstance(result, Var), result
+        entry: list[Stmt] = []
+        for name, kind in zip(self.params, self.param_kinds, strict=True):
+            wanted = build.kinds[name]
+            if wanted is not kind:
+                inner: Any = Cast(Kind.INT, Var(name)) if kind is Kind.BOOL else Var(name)
+                entry.append(Assign(name, Cast(wanted, inner), line=line))
+        body = without_dead_flags((*entry, *build.out))
+        params = tuple(self.params)
+        body, copied = self.separated(body, params, result.name)
+        made = Function(
+            build.source,
+            params,
+            tuple(self.param_kinds),
+            build.kinds,
+            body,
+            result.name,
+            build.namer,
+            build.options,
+            scope.result_place,
+            copied,
+        )
+        check_assigned(made)
+        return made
+
+    def separated(self, body: Block, params: tuple[str, ...], result: str) -> tuple[Block, tuple[str, ...]]:
+        """The body with arrays that only share a name renamed apart, and copies of the parameters it writes to."""
+        kinds, namer = self.build.kinds, self.build.namer
+        shared = shared_arrays(body, kinds)
+        if not shared:
+            return body, ()
+        body, origin = rename_webs(body, set(shared), params, namer, result)
+        for name, old in origin.items():
+            kinds[name] = kinds[old]
+        shared = shared_arrays(body, kinds)
+        copied = tuple(p for p in params if p in shared)
+        if not copied:
+            return body, ()
+        line = self.build.source.tree.lineno
+        copies: list[Stmt] = []
+        new: dict[str, str] = {}
+        for p in copied:
+            new[p] = namer.fresh(p)
+            kinds[new[p]] = kinds[p]
+            copies.append(Assign(new[p], Call(primitive(np.copy), (Var(p),)), line=line))
+        return (*copies, *rename_arrays(body, new)), copied
+
+
+def without_dead_flags(body: Block) -> Block:
+    """A block without assignments of constants to variables that nothing reads."""
+    while True:
+        read = {name for s in walk_stmts(body) for name in names(*expressions(s))}
+        flags = {
+            s.target
+            for s in walk_stmts(body)
+            if isinstance(s, Assign) and isinstance(s.value, Const) and isinstance(s.value.value, bool)
+        }
+        dead = flags - read
+        body, changed = _pruned(body, dead)
+        if not changed:
+            return body
+
+
+def _pruned(body: Block, dead: set[str]) -> tuple[Block, bool]:
+    out: list[Stmt] = []
+    changed = False
+    for s in body:
+        match s:
+            case Assign(target, Const()) if target in dead:
+                changed = True
+                continue
+            case If(cond, then, orelse):
+                (then, a), (orelse, b) = _pruned(then, dead), _pruned(orelse, dead)
+                if a or b:
+                    changed = True
+                    if not then and not orelse:
+                        continue
+                    s = If(cond, then, orelse, line=s.line, source=s.source)
+            case For(var, start, stop, step, inner):
+                inner, a = _pruned(inner, dead)
+                if a:
+                    changed, s = True, For(var, start, stop, step, inner, line=s.line, source=s.source)
+            case While(cond, inner):
+                inner, a = _pruned(inner, dead)
+                if a:
+                    changed, s = True, While(cond, inner, line=s.line, source=s.source)
+        out.append(s)
+    return tuple(out), changed
+
+

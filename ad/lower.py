@@ -3,21 +3,25 @@
 After this pass
 * active conditional expressions are ``if`` statements, active calls of user functions statements of their own;
 * expensive subexpressions whose value an adjoint needs have a name, so that none is computed twice;
-* an ``if`` with adjoint work decides on a variable, a ``while`` counts its trips, and bounds of a ``for`` are either
-  cheap expressions that its body leaves alone, or variables.
+* functions of whole arrays take variables, and stand alone where their result is an array;
+* an ``if`` with adjoint work decides on a variable, a ``while`` and a loop with a break count their trips, and bounds of
+  a ``for`` are either cheap expressions that its body leaves alone, or variables.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from ad.activity import Activity, differentiable, influences
+from ad.alias import Aliases, viewed
 from ad.derive import Contributions, contributions
-from ad.function import Function, kind_of
+from ad.function import Function, kind_of, kind_of_part
 from ad.ir import (
     Assign,
     Binary,
     Block,
     BoolOp,
+    Break,
     Call,
     Compare,
     Const,
@@ -25,10 +29,15 @@ from ad.ir import (
     For,
     If,
     Index,
+    Items,
     Kind,
     Len,
+    Marker,
+    Rebind,
     Select,
+    Slice,
     Stmt,
+    Store,
     Unary,
     Var,
     While,
@@ -37,8 +46,10 @@ from ad.ir import (
     names,
     rebuild,
     replacing,
+    shape_of,
     substitute,
     walk,
+    walk_stmts,
 )
 from ad.primitive import Primitive
 
@@ -65,7 +76,8 @@ class Plan:
 class Lowered:
     function: Function
     activity: Activity
-    plans: dict[Assign, Plan]
+    aliases: Aliases
+    plans: dict[Stmt, Plan]
 
 
 def lower(f: Function, wrt: set[str], reads: Reads) -> Lowered:
@@ -79,8 +91,9 @@ def lower(f: Function, wrt: set[str], reads: Reads) -> Lowered:
     lowering = _Lower(f, activity)
     body = lowering.block(f.body)
     final = Activity(body, kinds, wrt, {f.result})
+    aliases = Aliases(body, kinds, final.shared)
     plans = _Planner(final, kinds, reads).plan_all(body)
-    return Lowered(replace(f, body=body), final, plans)
+    return Lowered(replace(f, body=body), final, aliases, plans)
 
 
 class _Lower:
@@ -88,6 +101,9 @@ class _Lower:
         self.f = f
         self.kinds = f.kinds
         self.activity = activity
+        counts = Counter(s.var for s in walk_stmts(f.body) if isinstance(s, For))
+        self.moving = {s.target for s in walk_stmts(f.body) if isinstance(s, Assign)}
+        self.moving |= {var for var, n in counts.items() if n > 1}
 
     def fresh(self, wish: str, kind: Kind) -> str:
         name = self.f.namer.fresh(wish)
@@ -101,26 +117,38 @@ class _Lower:
         return tuple(out)
 
     def stmt(self, s: Stmt, out: list[Stmt]) -> None:
-        if not self.activity.has_adjoint(s):
+        if isinstance(s, Assign) and s.target in self.activity.shared and viewed(s.value, self.kinds) is not None:
+            self.view(s.target, s.value, s, out)
+            return
+        if not self.activity.has_work(s):
             out.append(s)
             return
         match s:
             case Assign(target, value):
-                self.assign(target, value, self.activity.varied_before(s), s.line, out)
+                self.assign(target, value, self.activity.varied_before(s), s, out)
+            case Store():
+                self.store(s, out)
+            case Rebind():
+                out.append(s)
             case For():
                 self.for_loop(s, out)
             case While(cond, body):
-                trips = self.fresh("trips", Kind.INT)
-                count = Assign(trips, Binary("+", Var(trips), Const(1)), line=s.line)
-                out.append(Assign(trips, Const(0), line=s.line))
-                out.append(While(cond, (*self.block(body), count), trips, line=s.line))
+                trips, start, count = self.counter(s)
+                out.append(start)
+                out.append(replace(s, body=(count, *self.block(body)), trips=trips))
             case If(cond, then, orelse):
                 overwritten = assigned((*then, *orelse))
                 if not (isinstance(cond, Var) and cond.name not in overwritten):
                     branch = self.fresh("branch", Kind.BOOL)
-                    out.append(Assign(branch, cond, line=s.line))
+                    out.append(Assign(branch, cond, line=s.line, source=s.source))
                     cond = Var(branch)
-                out.append(If(cond, self.block(then), self.block(orelse), line=s.line))
+                out.append(replace(s, cond=cond, then=self.block(then), orelse=self.block(orelse)))
+
+    def counter(self, s: Stmt) -> tuple[str, Stmt, Stmt]:
+        """A variable that counts the trips of a loop: its name, its start and its increment."""
+        trips = self.fresh("trips", Kind.INT)
+        start = Assign(trips, Const(0), line=s.line, source=s.source)
+        return trips, start, Assign(trips, Binary("+", Var(trips), Const(1)), line=s.line, source=s.source)
 
     def for_loop(self, s: For, out: list[Stmt]) -> None:
         overwritten = assigned(s.body) | {s.var}
@@ -128,84 +156,133 @@ class _Lower:
         for what, bound in (("start", s.start), ("stop", s.stop), ("step", s.step)):
             if not _simple(bound) or names(bound) & overwritten:
                 name = self.fresh(f"{s.var}_{what}", Kind.INT)
-                out.append(Assign(name, bound, line=s.line))
+                out.append(Assign(name, bound, line=s.line, source=s.source))
                 bound = Var(name)
             bounds.append(bound)
         start, stop, step = bounds
-        out.append(For(s.var, start, stop, step, self.block(s.body), line=s.line))
+        body = self.block(s.body)
+        trips = None
+        if leaves(s.body):
+            trips, zero, count = self.counter(s)
+            out.append(zero)
+            body = (count, *body)
+        out.append(replace(s, start=start, stop=stop, step=step, body=body, trips=trips))
 
-    def assign(self, target: str, value: Expr, varied: set[str], line: int, out: list[Stmt]) -> None:
-        if not differentiable(value, self.kinds) & varied:
-            out.append(Assign(target, value, line=line))
+    def store(self, s: Store, out: list[Stmt]) -> None:
+        """A write to a part of an array; what its adjoint reads has a name where that pays."""
+        varied = set(self.activity.varied_before(s))
+        if not differentiable(s.value, self.kinds) & varied:
+            out.append(s)
             return
-        if isinstance(value, Select):
-            self.select(target, value, varied, line, out)
+        value = self.value(s.value, varied, s, out)
+        value = self.keep_expensive(s.array, value, varied, s, out, itself=True)
+        out.append(replace(s, value=value))
+
+    def put(self, target: str, value: Expr, at: Stmt, out: list[Stmt]) -> None:
+        out.append(Assign(target, value, line=at.line, source=at.source))
+
+    def assign(self, target: str, value: Expr, varied: set[str], at: Stmt, out: list[Stmt]) -> None:
+        if target in self.activity.shared and viewed(value, self.kinds) is not None:
+            self.view(target, value, at, out)
+            return
+        if not differentiable(value, self.kinds) & varied:
+            self.put(target, value, at, out)
+            return
+        if isinstance(value, Select) and not kind_of(value.cond, self.kinds).is_array:
+            self.select(target, value, varied, at, out)
             return
         varied = set(varied)
-        if _is_call(value) and target not in names(value):
-            value = self.arguments(value, varied, line, out)
+        if (_is_call(value) or _is_whole(value)) and target not in names(value):
+            value = self.arguments(value, varied, at, out)
             if target not in names(value):
-                out.append(Assign(target, value, line=line))
+                self.put(target, value, at, out)
                 return
-        value = self.value(value, varied, line, out)
-        value = self.keep_expensive(target, value, varied, line, out)
-        out.append(Assign(target, value, line=line))
+        value = self.value(value, varied, at, out)
+        value = self.keep_expensive(target, value, varied, at, out)
+        self.put(target, value, at, out)
 
-    def select(self, target: str, e: Select, varied: set[str], line: int, out: list[Stmt]) -> None:
+    def view(self, target: str, value: Expr, at: Stmt, out: list[Stmt]) -> None:
+        """A view is made again in the reverse sweep: its indices are variables that stay as they are."""
+
+        def settled(e: Expr) -> Expr | None:
+            if isinstance(e, Index):
+                return replace(e, index=substitute(e.index, index))
+            return None
+
+        def index(e: Expr) -> Expr | None:
+            if isinstance(e, Items | Slice | Marker | Const) or not names(e) & self.moving:
+                return e if not isinstance(e, Items | Slice) else None
+            name = self.fresh(f"{target}_at", Kind.INT)
+            self.put(name, e, at, out)
+            return Var(name)
+
+        self.put(target, substitute(value, settled), at, out)
+
+    def select(self, target: str, e: Select, varied: set[str], at: Stmt, out: list[Stmt]) -> None:
         branch = self.fresh("branch", Kind.BOOL)
         sides: list[Block] = []
         for side in (e.then, e.orelse):
             stmts: list[Stmt] = []
-            self.assign(target, side, varied, line, stmts)
+            self.assign(target, side, varied, at, stmts)
             sides.append(tuple(stmts))
-        out.append(Assign(branch, e.cond, line=line))
-        out.append(If(Var(branch), sides[0], sides[1], line=line))
+        self.put(branch, e.cond, at, out)
+        out.append(If(Var(branch), sides[0], sides[1], line=at.line, source=at.source))
 
-    def value(self, e: Expr, varied: set[str], line: int, out: list[Stmt]) -> Expr:
+    def value(self, e: Expr, varied: set[str], at: Stmt, out: list[Stmt]) -> Expr:
         """Make statements of the active choices and calls inside an expression."""
         if not differentiable(e, self.kinds) & varied:
             return e
-        if isinstance(e, Select):
-            name = self.fresh("chosen", Kind.FLOAT)
-            self.select(name, e, varied, line, out)
+        kind = kind_of(e, self.kinds)
+        if isinstance(e, Select) and not kind.is_array:
+            name = self.fresh("chosen", kind)
+            self.select(name, e, varied, at, out)
             varied.add(name)
             return Var(name)
-        if _is_call(e):
-            e = self.arguments(e, varied, line, out)
-            name = self.fresh(_value_name(e), Kind.FLOAT)
-            out.append(Assign(name, e, line=line))
-            varied.add(name)
-            return Var(name)
-        return rebuild(e, tuple(self.value(part, varied, line, out) for part in children(e)))
+        if _is_call(e) or _is_whole(e):
+            e = self.arguments(e, varied, at, out)
+            if _is_call(e) or kind.is_array:
+                name = self.fresh(_value_name(e), kind)
+                self.put(name, e, at, out)
+                varied.add(name)
+                return Var(name)
+            return e
+        return rebuild(e, tuple(self.value(part, varied, at, out) for part in children(e)))
 
-    def arguments(self, call: Expr, varied: set[str], line: int, out: list[Stmt]) -> Expr:
+    def arguments(self, call: Expr, varied: set[str], at: Stmt, out: list[Stmt]) -> Expr:
         """Name the expensive arguments of a call: its reverse reads them again."""
         args: list[Expr] = []
         for arg in children(call):
-            if any(_expensive(p) or isinstance(p, Select) for p in walk(arg)):
+            whole = _is_whole(call) and not isinstance(arg, Var | Items) and kind_of(arg, self.kinds).is_array
+            if whole or any(_expensive(p) or isinstance(p, Select) for p in walk(arg)):
                 name = self.fresh("argument", kind_of(arg, self.kinds))
-                self.assign(name, arg, varied, line, out)
+                self.assign(name, arg, varied, at, out)
                 if differentiable(arg, self.kinds) & varied:
                     varied.add(name)
                 arg = Var(name)
             args.append(arg)
         return rebuild(call, tuple(args))
 
-    def keep_expensive(self, target: str, e: Expr, varied: set[str], line: int, out: list[Stmt]) -> Expr:
-        """Name the expensive parts of `e` whose value its adjoint needs."""
+    def with_seed(self, e: Expr) -> dict[str, Kind]:
+        return self.kinds | {_SEED: kind_of(e, self.kinds)}
+
+    def keep_expensive(
+        self, target: str, e: Expr, varied: set[str], at: Stmt, out: list[Stmt], itself: bool = False
+    ) -> Expr:
+        """Name the expensive parts of `e` whose value its adjoint needs; `e` too where the target does not keep it."""
         while True:
-            found = contributions(e, Var(_SEED), self.kinds, varied)
+            found = contributions(e, Var(_SEED), self.with_seed(e), varied)
             values = [*found.values(), *(t.index for t in found if isinstance(t, Index))]
             needed = {part for v in values for part in walk(v)}
             inner = [p for p in _eager(e) if p is not e and p in needed and _expensive(p)]
             # A value that overwrites what its own adjoint needs is computed into another variable first.
-            if _expensive(e) and e in needed and target in names(*_with_result(found, e, target, only_old=True)):
-                inner.append(e)
+            if _expensive(e) and e in needed:
+                if itself or target in names(*_with_result(found, e, target, only_old=True)):
+                    inner.append(e)
             if not inner:
                 return e
             part = next(p for p in inner if not any(q in inner for q in walk(p) if q is not p))
             name = self.fresh(_value_name(part), kind_of(part, self.kinds))
-            out.append(Assign(name, part, line=line))
+            self.put(name, part, at, out)
             if differentiable(part, self.kinds) & varied:
                 varied.add(name)
             e = substitute(e, replacing(part, Var(name)))
@@ -215,11 +292,24 @@ def _is_call(e: Expr) -> bool:
     return isinstance(e, Call) and isinstance(e.callee, Function)
 
 
+def _is_whole(e: Expr) -> bool:
+    """Whether an expression is a function of whole arrays, not one element by element."""
+    return isinstance(e, Call) and isinstance(e.callee, Primitive) and not e.callee.elementwise
+
+
+def leaves(body: Block) -> bool:
+    """Whether there is a break of the loop with this body."""
+    for s in body:
+        if isinstance(s, Break) or (isinstance(s, If) and (leaves(s.then) or leaves(s.orelse))):
+            return True
+    return False
+
+
 def _with_result(found: Contributions, e: Expr, target: str, only_old: bool = False) -> list[Expr]:
     """All that the contributions read, with the target's new value in place of `e` (or left out)."""
     new = Const(0.0, "result") if only_old else Var(target)
     shares = [substitute(c, replacing(e, new)) for c in found.values()]
-    return [*shares, *(t for t in found if isinstance(t, Index))]
+    return [*shares, *(t.index for t in found if isinstance(t, Index))]
 
 
 def _value_name(e: Expr) -> str:
@@ -228,6 +318,8 @@ def _value_name(e: Expr) -> str:
 
 def _expensive(e: Expr) -> bool:
     """Whether computing a value again costs more than keeping it."""
+    if isinstance(e, Items | Slice | Marker):
+        return False
     if all(isinstance(part, Const | Call | Unary | Binary) for part in walk(e)):
         return _calls_function(e)  # the compiler folds constants
     match e:
@@ -296,9 +388,9 @@ class _Planner:
         self.kinds = kinds
         self.reads = reads
         self.kept: set[str] = set()
-        self.plans: dict[Assign, Plan] = {}
+        self.plans: dict[Stmt, Plan] = {}
 
-    def plan_all(self, block: Block) -> dict[Assign, Plan]:
+    def plan_all(self, block: Block) -> dict[Stmt, Plan]:
         for _ in range(2):
             self.block(block, False)
             self.kept = {name for plan in self.plans.values() for name in plan.needs}
@@ -310,6 +402,9 @@ class _Planner:
                 case Assign():
                     if self.activity.has_adjoint(s):
                         self.plans[s] = self.plan(s, self.activity.varied_before(s), in_loop)
+                case Store():
+                    if self.activity.has_adjoint(s):
+                        self.plans[s] = self.plan_store(s, self.activity.varied_before(s))
                 case For(body=body) | While(body=body):
                     self.block(body, True)
                 case If(then=then, orelse=orelse):
@@ -318,19 +413,30 @@ class _Planner:
 
     def plan(self, s: Assign, varied: set[str], in_loop: bool) -> Plan:
         value = s.value
+        if s.target in self.activity.shared and viewed(value, self.kinds) is not None:
+            return Plan(False, frozenset(names(*children(value))))
         if isinstance(value, Call) and _is_call(value):
             return Plan(False, frozenset(self.call_needs(value, varied)))
-        found = contributions(value, Var(_SEED), self.kinds, varied)
+        found = contributions(value, Var(_SEED), self.kinds | {_SEED: self.kinds[s.target]}, varied)
         occurs = any(part == value for c in found.values() for part in walk(c))
         available = s.target not in names(value) and (not in_loop or s.target in self.kept)
         uses_result = occurs and not isinstance(value, Var | Const) and (_expensive(value) or available)
-        exprs = [*found.values(), *(t for t in found if isinstance(t, Index))]
+        exprs = [*found.values(), *(t.index for t in found if isinstance(t, Index))]
         if uses_result:
             exprs = _with_result(found, value, s.target, only_old=True)
-        return Plan(uses_result, frozenset(self.scalars(names(*exprs))))
+        return Plan(uses_result, frozenset((names(*exprs) | self.shapes(found)) - {_SEED}))
 
-    def scalars(self, found: set[str]) -> set[str]:
-        return {n for n in found if n != _SEED and not self.kinds[n].is_array}
+    def shapes(self, found: Contributions) -> set[str]:
+        """The shapes that the adjoints of arrays are made with."""
+        arrays = {t.name if isinstance(t, Var) else t.array for t in found}
+        return {shape_of(a) for a in arrays if self.kinds[a].is_array}
+
+    def plan_store(self, s: Store, varied: set[str]) -> Plan:
+        seed = {_SEED: kind_of_part(self.kinds[s.array], s.index, self.kinds)}
+        found = contributions(s.value, Var(_SEED), self.kinds | seed, varied)
+        exprs = [*found.values(), *(t for t in found if isinstance(t, Index)), s.index]
+        reads = names(*(e if not isinstance(e, Index) else e.index for e in exprs))
+        return Plan(False, frozenset((reads | self.shapes(found) | {shape_of(s.array)}) - {_SEED}))
 
     def call_needs(self, call: Call, varied: set[str]) -> set[str]:
         """What the reverse of a call reads: arguments of the callee, and what their own derivatives need."""
@@ -342,6 +448,8 @@ class _Planner:
             if read:
                 found |= names(arg)
             if matters and not isinstance(arg, Var):
-                part = contributions(arg, Var(_SEED), self.kinds, varied)
-                found |= names(*part.values(), *(t for t in part if isinstance(t, Index)))
-        return self.scalars(found)
+                part = contributions(arg, Var(_SEED), self.kinds | {_SEED: kind_of(arg, self.kinds)}, varied)
+                found |= names(*part.values(), *(t.index for t in part if isinstance(t, Index)))
+            if matters:
+                found |= {shape_of(n) for n in names(arg) if n in self.kinds and self.kinds[n].is_array}
+        return found - {_SEED}

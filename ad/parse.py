@@ -1,50 +1,60 @@
-"""The front end: Python's syntax tree -> IR.  What is outside the subset raises UnsupportedSyntax, here or in kinds.
+"""The front end: Python's syntax tree -> typed IR.  What is outside the subset raises UnsupportedSyntax.
 
-Free names are resolved now: functions to primitives or to user functions, numbers to constants.  A return in a branch
-becomes an assignment to one result variable, so that every function ends in one place.
+Free names are resolved now: functions to primitives or to user functions, numbers to constants.  Control flow becomes
+structured: what leaves a loop is the last thing that a trip does, what follows stands in the other branch, and every
+function ends in one place.  A variable has one kind throughout; one that holds an int at one place and a float at
+another is a float, as it is for Numba where both meet.
 """
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
+from typing import Any
 
-from ad.expressions import UNSUPPORTED, ExpressionParser
+from ad.calls import Calls
+from ad.expressions import BINARY, UNSUPPORTED, a_kind
+from ad.function import arithmetic
 from ad.ir import (
     Assign,
     Binary,
     Block,
+    Break,
+    Call,
     Const,
+    Do,
     Expr,
     For,
     If,
+    Index,
+    Items,
+    Kind,
+    Len,
+    Marker,
     Place,
+    Raise,
+    Rebind,
+    Slice,
     Stmt,
     Var,
     While,
-    assigned,
     names,
-    substitute,
 )
-from ad.names import Namer
-from ad.rules import ADVICE
-from ad.source import Source, place_of
+from ad.primitive import Primitive, primitive
+from ad.source import MISSING, Source, place_of
+from ad.values import NONE, Build, FunctionValue, NoneValue, RangeValue, Text, TupleValue, UserFunction, Value
 
-__all__ = ["Parsed", "parse"]
+__all__ = ["RESERVED", "NotOfNumbers", "Scope"]
 
 
 # Generated code calls these by name: a user's variable of the same name is renamed there.
-_RESERVED = frozenset({"range", "len", "float", "int", "bool", "abs", "min", "max"})
+RESERVED = frozenset({"range", "len", "float", "int", "bool", "abs", "min", "max", "complex", "print"})
 
 _STATEMENTS: dict[type[ast.AST], str] = {
-    ast.Assert: "assert is not supported: check the arguments before the call",
-    ast.Raise: "raise is not supported: check the arguments before the call",
-    ast.Break: "break is not supported: put the condition into a while, or into an if around the rest of the body",
-    ast.Continue: "continue is not supported: put the rest of the body into an if",
     ast.Try: "try is not supported: check for the special case with an if",
     ast.With: "with is not supported",
     ast.Import: "an import inside the function is not supported: import at the top of the module",
     ast.ImportFrom: "an import inside the function is not supported: import at the top of the module",
-    ast.FunctionDef: "a function inside the function is not supported: define it at the top of the module",
     ast.ClassDef: "a class inside the function is not supported",
     ast.Delete: "del is not supported",
     ast.Global: "global is not supported: return the value, or pass it as an argument",
@@ -53,241 +63,687 @@ _STATEMENTS: dict[type[ast.AST], str] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Parsed:
-    """A function in IR, before kinds are known.  `result` is the variable that is returned at the end."""
-
-    source: Source
-    params: tuple[str, ...]
-    body: Block
-    result: str
-    namer: Namer
-    result_place: Place | None = None
-    arrays: frozenset[str] = frozenset()  # parameters used like arrays
-    ints: frozenset[str] = frozenset()  # parameters in bounds of ranges and in indices
-
-    @property
-    def name(self) -> str:
-        return self.source.name
+class NotOfNumbers(Exception):
+    """A called function does not return a number: its body takes the place of the call."""
 
 
-def parse(source: Source) -> Parsed:
-    """Parse a function; raises UnsupportedSyntax."""
-    return _Parser(source).parse()
+class Flow(Enum):
+    """Whether statements go on to what follows them: always, never, or on some paths."""
+
+    ON = "on"
+    ENDS = "ends"
+    MIXED = "mixed"
 
 
-def _assigned_names(tree: ast.FunctionDef) -> set[str]:
-    """Python's rule for what is local: every name bound anywhere in the body."""
-    return {n.id for s in tree.body for n in ast.walk(s) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+@dataclass
+class Loop:
+    """The flags of a loop: `skip` says that the rest of a trip is left out, `stop` that the loop ends with it."""
+
+    skip: str
+    stop: str
 
 
-class _Parser(ExpressionParser):
-    def __init__(self, source: Source) -> None:
-        tree = self.tree = source.tree
-        arguments = tree.args
-        extra = arguments.vararg or arguments.kwarg
-        if extra:
-            source.refuse("*args and **kwargs are not supported: name every argument", extra)
-        listed = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-        user_names = {a.arg for a in listed} | _assigned_names(tree)
-        self.namer = Namer(user_names | {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)})
-        super().__init__(source, user_names, {n: self.namer.fresh(n) for n in sorted(user_names & _RESERVED)})
-        self.params = tuple(self.local(a.arg) for a in listed)
-        self.result = ""
+class Scope(Calls):
+    """One function: the one that is differentiated, or one whose body takes the place of a call."""
+
+    def __init__(
+        self, build: Build, source: Source, tree: ast.FunctionDef | ast.Lambda, outer: "Scope | None" = None
+    ) -> None:
+        self.tree = tree
+        super().__init__(build, source, _local_names(tree), outer)
+        self.main = source is build.source and outer is None
+        self.names: dict[str, str] = {}
+        self.depth = 0
+        self.loops: list[Loop] = []
+        self.result: Value | None = None
         self.result_place: Place | None = None
+        self.returned: str | None = None  # the flag that a return was met
+        body = tree.body if isinstance(tree, ast.FunctionDef) else []
+        returns = [n for s in body for n in _own_nodes(s) if isinstance(n, ast.Return)]
+        self.only_return = len(returns) == 1 and returns[0] is body[-1]
+        self.several = bool(returns) and not self.only_return
+
+    def scope_of(self, function: FunctionValue) -> "Scope":
+        target = function.function
+        if isinstance(target, UserFunction):
+            source = Source.of(target.function)
+            return Scope(self.build, source, source.tree)
+        assert isinstance(function.scope, Scope)
+        return Scope(self.build, function.scope.source, target, function.scope)
+
+    # ------------------------------------------------------------------------------------------- variables
+
+    def variable(self, name: str) -> str:
+        """How the IR calls a variable."""
+        if name not in self.names:
+            self.names[name] = name if self.main and name not in RESERVED else self.build.namer.fresh(name)
+        return self.names[name]
+
+    def enter(self, parameter: str, value: Value, node: ast.AST) -> None:
+        """Give a parameter its value."""
+        changes = isinstance(self.tree, ast.FunctionDef) and parameter in _assigned_names(self.tree)
+        if _settled(value) and not changes:
+            self.values[parameter] = value
+            return
+        self.assign_name(parameter, value, node)
+
+    def assign_name(self, name: str, value: Value, node: ast.AST) -> None:
+        old = self.values.get(name)
+        match value:
+            case Expr():
+                self.values[name] = Var(self.assign_variable(name, value, node))
+                return
+            case TupleValue(items, cls):
+                parts: list[Value] = []
+                for i, item in enumerate(items):
+                    part = f"{name}_{cls._fields[i] if cls else i}"  # type: ignore[attr-defined]
+                    if isinstance(item, Expr | TupleValue):
+                        self.assign_name(part, item, node)
+                        parts.append(self.values[part])
+                    else:
+                        parts.append(item)
+                value = TupleValue(tuple(parts), cls)
+            case RangeValue():
+                self.refuse("a range as a variable is not supported: write it into the for statement", node)
+        if self.depth and old is not None and not _alike(old, value):
+            self.refuse(f"{name} is {_describe(old)} at one place and {_describe(value)} at another", node)
+        self.values[name] = value
+
+    def assign_variable(self, name: str, value: Expr, node: ast.AST) -> str:
+        kind = self.kind(value)
+        known = self.values.get(name)
+        if known is not None and not isinstance(known, Var | Const) and self.depth:
+            self.refuse(f"{name} is {_describe(known)} at one place and {a_kind(kind)} at another", node)
+        target = self.variable(name)
+        old = self.build.kinds.get(target)
+        if old is not None and old is not kind and (kind.is_array or old.is_array):
+            if self.depth:
+                self.refuse(
+                    f"{name} is {a_kind(old)} at one place and {a_kind(kind)} at another: give one of them another name",
+                    node,
+                )
+            target = self.names[name] = self.build.namer.fresh(name)
+            old = None
+        self.join(name, target, old, kind, node)
+        wanted = self.build.kinds[target]
+        self.emit(Assign(target, self.cast(value, wanted), **self.where(node)))
+        return target
+
+    def join(self, name: str, target: str, old: Kind | None, kind: Kind, node: ast.AST) -> None:
+        """Note the kind of a variable; the function is read again where that is a wider one than was thought."""
+        kinds, widened = self.build.kinds, self.build.widened
+        if old is None:
+            wide = widened.get(target)
+            kinds[target] = wide if wide is not None and not kind.is_array and kind is not Kind.BOOL else kind
+            return
+        if old is kind or kind.is_array:
+            return
+        if Kind.BOOL in (old, kind):
+            self.refuse(f"{name} holds a bool at one place and a number at another: use two names, or int(...)", node)
+        wide = arithmetic("+", old, kind)
+        if wide is not old:
+            widened[target] = kinds[target] = wide
+            self.build.changed = True
 
     # ------------------------------------------------------------------------------------------ statements
 
-    def parse(self) -> Parsed:
-        body = self.tree.body
-        returns = [n for n in ast.walk(self.tree) if isinstance(n, ast.Return)]
-        only = returns[0] if len(returns) == 1 and returns[0] is body[-1] else None
-        if only is not None and isinstance(only.value, ast.Name) and only.value.id in self.locals:
-            self.result = self.local(only.value.id)
-        else:
-            self.result = self.namer.fresh("result")
-        block, ended = self.block(body)
-        if not ended:
-            self.refuse(
-                f"{self.source.name}() can end without a return, which returns None: end it with return and a number",
-                body[-1],
-            )
-        return Parsed(
-            self.source,
-            self.params,
-            block,
-            self.result,
-            self.namer,
-            self.result_place,
-            frozenset(self.arrays & set(self.params)),
-            frozenset(self.ints & set(self.params)),
-        )
-
-    def block(self, stmts: Sequence[ast.stmt], loop: bool = False) -> tuple[Block, bool]:
-        """The IR of statements, and whether they always end in a return."""
-        out: list[Stmt] = []
-        for i, node in enumerate(stmts):
-            if isinstance(node, ast.Return):
-                if loop:
-                    self.refuse(
-                        "return inside a loop is not supported: assign the result and let the condition end the loop",
-                        node,
-                    )
-                out += self.returned(node)
-                return tuple(out), True
-            if isinstance(node, ast.If):
-                rest = list(stmts[i + 1 :])
-                stmt, ended = self.branch(node, rest, loop)
-                out.append(stmt)
-                if ended is not None:
-                    return tuple(out), ended
-                continue
-            out += self.statement(node, loop)
-        return tuple(out), False
-
-    def returned(self, node: ast.Return) -> list[Stmt]:
-        if node.value is None:
-            self.refuse("return without a value: return a number", node)
-        if isinstance(node.value, ast.Tuple):
-            self.refuse("several results are not supported: return one number", node)
-        self.result_place = place_of(node.value)
-        value = self.expr(node.value)
-        if isinstance(value, Var) and value.name == self.result:
-            return []
-        return [Assign(self.result, value, line=node.lineno)]
-
-    def branch(self, node: ast.If, rest: list[ast.stmt], loop: bool) -> tuple[If, bool | None]:
-        """An if; where one side returns, the other one takes the rest of the block.
-
-        The second value is None where the block goes on after the if, else whether it has ended in a return.
-        """
-        cond = self.truth(node.test)
-        then, orelse = node.body, node.orelse
-        if not any(isinstance(n, ast.Return) for part in (then, orelse) for s in part for n in ast.walk(s)):
-            then_ir, _ = self.block(then, loop)
-            else_ir, _ = self.block(orelse, loop)
-            return If(cond, then_ir, else_ir, line=node.lineno), None
-        goes_on = [part for part in (then, orelse) if not _returns(part)]
-        if len(goes_on) == 2 and len(rest) > 1:
-            self.refuse(
-                "a return deep inside an if that can also go on is not supported: give every branch its own return, or "
-                "assign the result and return it at the end",
-                node,
-            )
-        then_ir, then_ended = self.block(then if _returns(then) else [*then, *rest], loop)
-        else_ir, else_ended = self.block(orelse if _returns(orelse) else [*orelse, *rest], loop)
-        return If(cond, then_ir, else_ir, line=node.lineno), then_ended and else_ended
-
-    def statement(self, node: ast.stmt, loop: bool) -> list[Stmt]:
-        match node:
-            case ast.Pass():
-                return []
-            case ast.Expr(value=ast.Constant()):
-                return []  # a docstring
-            case ast.Expr(value=ast.Call(func=ast.Name("print"))):
-                self.refuse(ADVICE[print], node)
-            case ast.Expr(value=value) if type(value) in UNSUPPORTED:
-                self.refuse(UNSUPPORTED[type(value)], node)
-            case ast.Expr():
-                self.refuse("an expression whose value is not used has no effect here: remove it", node)
-            case ast.Assign(targets=targets, value=value):
-                return self.assign(node, targets, value)
-            case ast.AnnAssign(target=target, value=value):
-                return self.assign(node, [target], value) if value is not None else []
-            case ast.AugAssign(target=ast.Name(name), op=op, value=value):
-                place = place_of(node)
-                old = Var(self.local(name), at=place_of(node.target))
-                new = Binary(self.operator(op, node), old, self.expr(value), at=place)
-                return [Assign(self.local(name), new, line=node.lineno)]
-            case ast.AugAssign(target=target):
-                self.target(target)
-            case ast.For():
-                return [self.for_loop(node)]
-            case ast.While():
-                if node.orelse:
-                    self.refuse("else of a loop is not supported: put it after the loop", node.orelse[0])
-                body, _ = self.block(node.body, True)
-                return [While(self.truth(node.test), body, line=node.lineno)]
-        kind = "with is not supported" if isinstance(node, ast.AsyncWith | ast.AsyncFor) else "this is not supported"
-        self.refuse(_STATEMENTS.get(type(node), kind), node)
-
-    def target(self, node: ast.expr) -> str:
-        match node:
-            case ast.Name(name):
-                return self.local(name)
-            case ast.Subscript():
+    def run(self) -> Value:
+        """The body; the value is what it returns."""
+        if isinstance(self.tree, ast.Lambda):
+            return self.value(self.tree.body)
+        start = len(self.build.out)
+        if self.several:
+            self.returned = self.build.namer.fresh("returned")
+            self.set_flag(self.returned, False, self.tree)
+        flow = self.statements(self.tree.body)
+        if self.several and self.result is not None:
+            # Where a return stands in a loop, nothing in the structure says that there is a result.
+            self.build.out[start:start] = self.zeros(self.result)
+        if self.result is None or flow is not Flow.ENDS:
+            if self.main and self.result is None and self.build.probing:
+                raise NotOfNumbers
+            if self.main or self.result is not None:
                 self.refuse(
-                    "writing to an element of an array is not supported yet: arrays are read only; keep what changes "
-                    "in scalar variables",
-                    node,
+                    f"{self.tree.name}() can end without a return, which returns None: end it with return and a number",
+                    self.tree.body[-1],
                 )
-            case ast.Tuple() | ast.List() | ast.Starred():
-                self.refuse("nested unpacking is not supported: write a, b = x, y", node)
-        self.refuse("only plain variables can be assigned", node)
+            return NONE
+        return self.result
 
-    def assign(self, node: ast.stmt, targets: Sequence[ast.expr], value: ast.expr) -> list[Stmt]:
-        line = node.lineno
-        first = targets[0]
-        if isinstance(first, ast.Tuple | ast.List):
-            if len(targets) > 1:
-                self.refuse("a chain of tuple assignments is not supported: write one at a time", node)
-            if not isinstance(value, ast.Tuple | ast.List):
-                self.refuse("unpacking is supported in the form a, b = x, y only", value)
-            if len(first.elts) != len(value.elts):
-                self.refuse(f"{len(first.elts)} variables on the left, {len(value.elts)} values on the right", node)
-            return self.parallel([self.target(t) for t in first.elts], [self.expr(v) for v in value.elts], line)
-        found = [self.target(t) for t in targets]
-        expr = self.expr(value)
-        out: list[Stmt] = [Assign(found[0], expr, line=line)]
-        again: Expr = expr if isinstance(expr, Const) else Var(found[0], at=place_of(first))
-        return out + [Assign(name, again, line=line) for name in found[1:]]
+    def zeros(self, result: Value) -> list[Stmt]:
+        if isinstance(result, TupleValue):
+            return [s for item in result.items for s in self.zeros(item)]
+        if not isinstance(result, Var) or self.kind(result).is_array:
+            return []
+        kind = self.kind(result)
+        zero = Const(False) if kind is Kind.BOOL else self.cast(Const(0), kind)
+        return [Assign(result.name, zero, **self.where(self.tree))]
 
-    def parallel(self, targets: list[str], values: list[Expr], line: int) -> list[Stmt]:
-        """``a, b = x, y``: a variable that a later value still reads keeps its old value in another one."""
-        out: list[Stmt] = []
+    def statements(self, nodes: Sequence[ast.stmt]) -> Flow:
+        for i, node in enumerate(nodes):
+            flow, rest = self.statement(node, nodes[i + 1 :])
+            if flow is not Flow.ON or rest:
+                return flow
+        return Flow.ON
+
+    def nested(self, nodes: Sequence[ast.stmt]) -> tuple[Block, Flow]:
+        self.depth += 1
+        try:
+            return self.block(lambda: self.statements(nodes))
+        finally:
+            self.depth -= 1
+
+    def statement(self, node: ast.stmt, rest: Sequence[ast.stmt]) -> tuple[Flow, bool]:
+        """Whether the statement goes on, and whether it has taken the rest of the block into itself."""
+        self.statement_value = getattr(node, "value", None)
+        match node:
+            case ast.Pass() | ast.Expr(value=ast.Constant()):
+                return Flow.ON, False
+            case ast.Return(value=value):
+                self.return_(value, node)
+                return Flow.ENDS, True
+            case ast.Break():
+                self.set_flag(self.loops[-1].skip, True, node)
+                self.set_flag(self.loops[-1].stop, True, node)
+                self.emit(Break(**self.where(node)))
+                return Flow.ENDS, True
+            case ast.Continue():
+                self.set_flag(self.loops[-1].skip, True, node)
+                return Flow.ENDS, True
+            case ast.Raise():
+                self.raise_(node)
+                return Flow.ENDS, True
+            case ast.Assert(test=test, msg=message):
+                cond = self.truth(test)
+                args = () if message is None else (self.message(message),)
+                stop = Raise(AssertionError, args, **self.where(node))
+                self.emit(If(cond, (), (stop,), **self.where(node)))
+                return Flow.ON, False
+            case ast.If():
+                return self.if_(node, rest)
+            case ast.For() | ast.While():
+                return self.loop(node, rest)
+            case ast.FunctionDef(name=name):
+                self.assign_name(name, FunctionValue(node, self), node)
+                return Flow.ON, False
+            case ast.Assign(targets=targets, value=value):
+                self.assign(targets, value, node)
+            case ast.AnnAssign(target=target, value=value):
+                if value is not None:
+                    self.assign([target], value, node)
+            case ast.AugAssign():
+                self.augmented(node)
+            case ast.Expr(value=ast.Call() as call):
+                self.call_statement(call, node)
+            case ast.Expr(value=value):
+                if type(value) in UNSUPPORTED:
+                    self.refuse(UNSUPPORTED[type(value)], node)
+                self.refuse("an expression whose value is not used has no effect here: remove it", node)
+            case _:
+                kind = "with is not supported" if isinstance(node, ast.AsyncWith | ast.AsyncFor) else ""
+                self.refuse(_STATEMENTS.get(type(node), kind or "this is not supported"), node)
+        return Flow.ON, False
+
+    def set_flag(self, name: str, value: bool, node: ast.AST) -> None:
+        self.build.kinds[name] = Kind.BOOL
+        self.emit(Assign(name, Const(value), **self.where(node)))
+
+    def message(self, node: ast.expr) -> Expr:
+        value = self.value(node)
+        return Const(value.value) if isinstance(value, Text) else self.expr_of(value, node)
+
+    def raise_(self, node: ast.Raise) -> None:
+        if node.exc is None or node.cause is not None:
+            self.refuse("raise needs an exception, and no cause", node)
+        call = node.exc if isinstance(node.exc, ast.Call) else None
+        error = self.resolve(call.func if call else node.exc)
+        if not (isinstance(error, type) and issubclass(error, BaseException)):
+            self.refuse("only classes of exceptions can be raised: raise ValueError(...)", node)
+        args = tuple(self.message(a) for a in call.args) if call else ()
+        self.emit(Raise(error, args, **self.where(node)))
+
+    def call_statement(self, call: ast.Call, node: ast.stmt) -> None:
+        function = self.resolve(call.func)
+        if function is print:
+            args = tuple(self.message(a) for a in call.args)
+            if call.keywords:
+                self.refuse("print() takes no keywords in compiled code", node)
+            self.emit(Do(Call(Primitive(print, ()), args), **self.where(node)))
+            return
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "fill" and function is MISSING:
+            array = self.array_variable(call.func.value)
+            self.assign_part(Index(array.name, _whole()), self.expr(call.args[0]), "", node)
+            return
+        count = len(self.build.out)
+        value = self.value(call)
+        if len(self.build.out) == count and value != NONE:
+            self.refuse("an expression whose value is not used has no effect here: remove it", node)
+
+    # ----------------------------------------------------------------------------------------- assignments
+
+    def assign(self, targets: Sequence[ast.expr], value: ast.expr, node: ast.stmt) -> None:
+        if len(targets) == 1 and isinstance(targets[0], ast.Tuple | ast.List):
+            self.unpack(targets[0], value, node)
+            return
+        found = self.value(value)
         for i, target in enumerate(targets):
-            if any(target in names(v) for v in values[i + 1 :]):
-                old = self.namer.fresh(f"{target}_old")
-                out.append(Assign(old, Var(target, at=values[i].at), line=line))
-                swap = _renaming(target, old)
-                values[i + 1 :] = [substitute(v, swap) for v in values[i + 1 :]]
-            if values[i] != Var(target):
-                out.append(Assign(target, values[i], line=line))
-        return out
+            if i and isinstance(found, Expr) and not isinstance(found, Const | Var):
+                found = self.value(targets[0])  # evaluated once
+            self.assign_target(target, found, node)
 
-    def for_loop(self, node: ast.For) -> For:
+    def unpack(self, target: ast.Tuple | ast.List, value: ast.expr, node: ast.stmt) -> None:
+        if self.swap(target, value, node):
+            return
+        found = self.value(value)
+        if isinstance(found, Expr) and self.kind(found).is_array:
+            base = found if isinstance(found, Var) else self.temporary("row", found, node)
+            found = TupleValue(
+                tuple(self.place(base.name, [Const(i)], target) for i in range(len(target.elts)))  # type: ignore[arg-type]
+            )
+        self.assign_target(target, found, node)
+
+    def swap(self, target: ast.Tuple | ast.List, value: ast.expr, node: ast.stmt) -> bool:
+        """``u, v = v, u`` of arrays: the names change places."""
+        if not isinstance(value, ast.Tuple) or not all(isinstance(e, ast.Name) for e in (*target.elts, *value.elts)):
+            return False
+        left = [e.id for e in target.elts if isinstance(e, ast.Name)]
+        right = [e.id for e in value.elts if isinstance(e, ast.Name)]
+        if sorted(left) != sorted(right) or len(set(left)) < len(left):
+            return False
+        values = [self.values.get(name) for name in right]
+        arrays = [v for v in values if isinstance(v, Var) and self.kind(v).is_array]
+        if len(arrays) < len(left) or len({self.kind(v) for v in arrays}) > 1:
+            return False
+        self.emit(Rebind(tuple(self.variable(n) for n in left), tuple(v.name for v in arrays), **self.where(node)))
+        for name in left:
+            self.values[name] = Var(self.variable(name))
+        return True
+
+    def assign_target(self, target: ast.expr, value: Value, node: ast.stmt) -> None:
+        match target:
+            case ast.Name(name):
+                self.assign_name(name, value, node)
+            case ast.Subscript():
+                place = self.subscript(target)
+                if not isinstance(place, Index):
+                    self.refuse("a tuple cannot be changed: make a new one", target)
+                e = value if isinstance(value, Expr) else self.refuse("only numbers and arrays fit here", target)
+                self.assign_part(place, e, "", node)
+            case ast.Tuple(elts=elts) | ast.List(elts=elts):
+                if not isinstance(value, TupleValue):
+                    self.refuse("only tuples and arrays can be unpacked", target)
+                if any(isinstance(e, ast.Starred) for e in elts):
+                    self.refuse(UNSUPPORTED[ast.Starred], target)
+                if len(elts) != len(value.items):
+                    self.refuse(f"{len(elts)} variables on the left, {len(value.items)} values on the right", node)
+                self.parallel(elts, value.items, node)
+            case _:
+                self.refuse("only variables and parts of arrays can be assigned", target)
+
+    def parallel(self, targets: Sequence[ast.expr], items: Sequence[Value], node: ast.stmt) -> None:
+        """``a, b = x, y``: a later value that an earlier target changes is computed first."""
+        values = list(items)
+        for i, target in enumerate(targets):
+            changed = self.changed_by(target)
+            for k in range(i + 1, len(values)):
+                values[k] = self.detached(values[k], changed, node)
+            self.assign_target(target, values[i], node)
+
+    def changed_by(self, target: ast.expr) -> set[str]:
+        match target:
+            case ast.Name(name):
+                return {self.variable(name)}
+            case ast.Tuple(elts=elts) | ast.List(elts=elts):
+                return set().union(*(self.changed_by(e) for e in elts))
+        return {"*"}  # an array that others may share
+
+    def detached(self, value: Value, changed: set[str], node: ast.stmt) -> Value:
+        """The value, kept in a variable of its own where it reads what is going to change."""
+        if isinstance(value, TupleValue):
+            return TupleValue(tuple(self.detached(v, changed, node) for v in value.items), value.cls)
+        if not isinstance(value, Expr):
+            return value
+        reads = names(value)
+        arrays = any(n in self.build.kinds and self.build.kinds[n].is_array for n in reads)
+        if reads & changed or ("*" in changed and arrays and not isinstance(value, Var)):
+            wish = f"{value.name}_old" if isinstance(value, Var) else "value"
+            return self.temporary(wish, value, node)
+        return value
+
+    def augmented(self, node: ast.AugAssign) -> None:
+        target, place = node.target, place_of(node)
+        if isinstance(target, ast.Attribute):
+            self.refuse("only variables and parts of arrays can be assigned", target)
+        old = self.expr(target)
+        value = self.expr(node.value)
+        if isinstance(node.op, ast.MatMult):
+            self.refuse("@= is not supported: write a = a @ b", node)
+        op = BINARY[type(node.op)]
+        if isinstance(target, ast.Name) and not self.kind(old).is_array:
+            self.assign_name(target.id, self.binary(op, old, value, place), node)
+            return
+        part = old if isinstance(old, Index) else Index(old.name, _whole(), at=place)  # type: ignore[attr-defined]
+        if op in "+-" and self.views_only(part.index):
+            self.assign_part(part, value, op, node)
+        else:
+            self.assign_part(part, self.binary(op, old, value, place), "", node)
+
+    def views_only(self, index: Expr) -> bool:
+        parts = index.parts if isinstance(index, Items) else (index,)
+        return all(isinstance(p, Slice | Marker) or not self.kind(p).is_array for p in parts)
+
+    # -------------------------------------------------------------------------------------- returns, branches
+
+    def return_(self, node: ast.expr | None, at: ast.stmt) -> None:
+        if node is None:
+            if self.main and self.build.probing:
+                raise NotOfNumbers
+            if self.main:
+                self.refuse("return without a value: return a number", at)
+            value: Value = NONE
+        else:
+            value = self.value(node)
+        if self.main:
+            self.result_place = place_of(node) if node is not None else None
+            number = isinstance(value, Expr) and not self.kind(value).is_array
+            if not number and self.build.probing:
+                raise NotOfNumbers
+            if isinstance(value, TupleValue):
+                self.refuse("several results are not supported: return one number", at)
+            if not isinstance(value, Expr):
+                self.expr(node)  # type: ignore[arg-type]
+        if self.only_return and self.depth == 0 and not self.main:
+            self.result = value
+            return
+        if self.main and self.only_return and isinstance(value, Var):
+            self.result = value
+            return
+        if self.result is None and "" not in self.names:
+            self.names[""] = self.build.namer.fresh("result")
+        self.assign_name("", value, at)
+        self.result = self.values[""]
+        if self.returned is not None:
+            self.set_flag(self.returned, True, at)
+        if self.loops:
+            self.set_flag(self.loops[-1].skip, True, at)
+            self.set_flag(self.loops[-1].stop, True, at)
+            self.emit(Break(**self.where(at)))
+
+    def if_(self, node: ast.If, rest: Sequence[ast.stmt]) -> tuple[Flow, bool]:
+        cond = self.truth(node.test)
+        if isinstance(cond, Const) and isinstance(cond.value, bool):
+            return self.statements([*(node.body if cond.value else node.orelse), *rest]), True
+        before = dict(self.values)
+        then, a = self.nested(node.body)
+        then_values, self.values = self.values, dict(before)
+        orelse, b = self.nested(node.orelse)
+        self.merge(then_values, a, b, node)
+        both = (a, b)
+        if both == (Flow.ON, Flow.ON):
+            self.emit(If(cond, then, orelse, **self.where(node)))
+            return Flow.ON, False
+        if both == (Flow.ENDS, Flow.ENDS):
+            self.emit(If(cond, then, orelse, **self.where(node)))
+            return Flow.ENDS, True
+        if Flow.MIXED not in both:
+            # One side ends: the other takes the rest.
+            more, flow = self.rest_of(rest, node)
+            then, orelse = (then, (*orelse, *more)) if a is Flow.ENDS else ((*then, *more), orelse)
+            self.emit(If(cond, then, orelse, **self.where(node)))
+            return Flow.ENDS if flow is Flow.ENDS else Flow.MIXED, True
+        self.emit(If(cond, then, orelse, **self.where(node)))
+        return self.unless_left(rest, node), True
+
+    def rest_of(self, rest: Sequence[ast.stmt], node: ast.AST) -> tuple[Block, Flow]:
+        """The rest of a block, as part of a branch; it does not count as nested for what it assigns."""
+        return self.block(lambda: self.statements(rest))
+
+    def merge(self, then_values: dict[str, Value], a: Flow, b: Flow, node: ast.AST) -> None:
+        """What the variables stand for after both branches."""
+        for name, value in then_values.items():
+            other = self.values.get(name)
+            if other is None:
+                self.values[name] = value
+            elif not _alike(value, other):
+                if a is Flow.ENDS:
+                    continue
+                if b is Flow.ENDS:
+                    self.values[name] = value
+                    continue
+                self.refuse(f"{name} is {_describe(value)} in one branch and {_describe(other)} in the other", node)
+
+    def left(self) -> str | None:
+        """The flag that what follows a statement is to be skipped."""
+        return self.loops[-1].skip if self.loops else self.returned
+
+    def unless_left(self, rest: Sequence[ast.stmt], node: ast.stmt) -> Flow:
+        """The rest of a block after a statement that leaves it on some paths."""
+        flag = self.left()
+        if flag is None:  # only exceptions leave it
+            return self.statements(rest)
+        more, flow = self.rest_of(rest, node)
+        leave: Block = ()
+        if self.loops:
+            leave = (If(Var(self.loops[-1].stop), (Break(),), (), **self.where(node)),)
+        if more or leave:
+            self.emit(If(Var(flag), leave, more, **self.where(node)))
+        return flow if flow is Flow.ENDS else Flow.MIXED
+
+    # ------------------------------------------------------------------------------------------------ loops
+
+    def loop(self, node: ast.For | ast.While, rest: Sequence[ast.stmt]) -> tuple[Flow, bool]:
+        namer = self.build.namer
+        loop = Loop(namer.fresh("skip"), namer.fresh("stop"))
+        returns = any(isinstance(n, ast.Return) for s in node.body for n in _own_nodes(s))
+        self.set_flag(loop.stop, False, node)
+        flow = self.for_loop(node, loop) if isinstance(node, ast.For) else self.while_loop(node, loop)
+        if flow is not None:  # unrolled
+            return flow, False
         if node.orelse:
-            self.refuse("else of a loop is not supported: put it after the loop", node.orelse[0])
-        if not isinstance(node.target, ast.Name):
-            self.refuse("a loop needs one plain variable: write for i in range(n)", node.target)
-        call = node.iter
-        function = self.resolve(call.func) if isinstance(call, ast.Call) else None
-        if not isinstance(call, ast.Call) or function is not range or call.keywords or not 1 <= len(call.args) <= 3:
-            advice = ADVICE.get(function, "") if getattr(function, "__hash__", None) else ""
-            advice = advice or "write for i in range(n)"
-            self.refuse(f"only loops over range(...) are supported: {advice}", call)
-        bounds = [self.expr(a) for a in call.args]
-        self.takes_ints(*bounds)
-        defaults: list[Expr] = [Const(0), Const(1)]
-        start, stop, step = [defaults[0], *bounds, defaults[1]] if len(bounds) == 1 else [*bounds, defaults[1]][:3]
-        if isinstance(step, Const) and step.value == 0:
-            self.refuse("the step of a range cannot be 0", call)
-        var = self.local(node.target.id)
-        body, _ = self.block(node.body, True)
-        if var in assigned(body):
-            # Python's loop does not look at the variable: count with one of our own.
-            counter = self.namer.fresh(f"{var}_trip")
-            body = (Assign(var, Var(counter, at=place_of(node.target)), line=node.lineno), *body)
-            var = counter
-        return For(var, start, stop, step, body, line=node.lineno)
+            more, _ = self.nested(node.orelse)
+            self.emit(If(Var(loop.stop), (), more, **self.where(node)))
+        if not returns:
+            return Flow.ON, False
+        assert self.returned is not None
+        if _endless(node) and not any(isinstance(n, ast.Break) for s in node.body for n in _own_loop_nodes(s)):
+            return Flow.ENDS, True  # only a return leaves it
+        more, flow = self.rest_of(rest, node)
+        leave: Block = ()
+        if self.loops:
+            outer = self.loops[-1]
+            leave = (
+                Assign(outer.skip, Const(True), **self.where(node)),
+                Assign(outer.stop, Const(True), **self.where(node)),
+                Break(**self.where(node)),
+            )
+        self.emit(If(Var(self.returned), leave, more, **self.where(node)))
+        return Flow.ENDS if flow is Flow.ENDS else Flow.MIXED, True
+
+    def loop_body(self, loop: Loop, node: ast.For | ast.While, first: Any = None) -> Block:
+        def fill() -> None:
+            self.set_flag(loop.skip, False, node)
+            if first is not None:
+                first()
+            self.statements(node.body)
+
+        outer, self.depth = self.loops, self.depth + 1
+        self.loops = [*outer, loop]
+        try:
+            body, _ = self.block(fill)
+        finally:
+            self.loops, self.depth = outer, self.depth - 1
+        return body
+
+    def while_loop(self, node: ast.While, loop: Loop) -> None:
+        before, cond = self.block(lambda: self.truth(node.test))
+        if not before:
+            self.emit(While(cond, self.loop_body(loop, node), **self.where(node)))
+            return
+        # What the condition needs to have done is done in each trip.
+        body = self.loop_body(loop, node)
+        check = If(cond, body, (Break(**self.where(node)),), **self.where(node))
+        self.emit(While(Const(True), (*before, check), **self.where(node)))
+
+    def for_loop(self, node: ast.For, loop: Loop) -> Flow | None:
+        what = self.iterable(node.iter)
+        if isinstance(what, TupleValue):
+            return self.unrolled(node, what)
+        plain = isinstance(node.target, ast.Name)
+        if isinstance(what, RangeValue) and plain:
+            assert isinstance(node.target, ast.Name)
+            name = node.target.id
+            if name not in {n for s in node.body for n in _bound_names(s)}:
+                var = self.variable(name)
+                known = self.build.kinds.get(var)
+                if known is not None and known is not Kind.INT and known is not Kind.FLOAT:
+                    self.refuse(f"the loop variable {name} is {a_kind(known)} elsewhere: give that another name", node)
+                if known is None and var not in self.build.widened:
+                    self.build.kinds[var] = Kind.INT
+                if self.build.kinds.get(var) is Kind.INT:
+                    self.values[name] = Var(var)
+                    body = self.loop_body(loop, node)
+                    self.emit(For(var, what.start, what.stop, what.step, body, **self.where(node)))
+                    return None
+        wish = f"{node.target.id}_trip" if plain else "trip"  # type: ignore[attr-defined]
+        counter = self.build.namer.fresh(wish)
+        self.build.kinds[counter] = Kind.INT
+        if isinstance(what, RangeValue):
+            bounds, item = (what.start, what.stop, what.step), Var(counter, at=place_of(node.target))
+            first = lambda: self.assign_target(node.target, item, node)  # noqa: E731
+        else:
+            length, get = what
+            bounds = (Const(0), length, Const(1))
+            first = lambda: self.assign_target(node.target, get(Var(counter)), node)  # noqa: E731
+        body = self.loop_body(loop, node, first)
+        self.emit(For(counter, *bounds, body, **self.where(node)))
+        return None
+
+    def unrolled(self, node: ast.For, items: TupleValue) -> Flow:
+        """A loop over a tuple: its trips one after another."""
+        if any(isinstance(n, ast.Break | ast.Continue | ast.Return) for s in node.body for n in _own_nodes(s)):
+            self.refuse("break, continue and return in a loop over a tuple are not supported: loop over an array", node)
+        for item in items.items:
+            self.assign_target(node.target, item, node)
+            self.statements(node.body)
+        if node.orelse:
+            self.statements(node.orelse)
+        return Flow.ON
+
+    def iterable(self, node: ast.expr) -> Any:
+        """A RangeValue, a TupleValue, or the number of items and a function from a counter to an item."""
+        if isinstance(node, ast.Call):
+            function = self.resolve(node.func)
+            if function is enumerate and len(node.args) in (1, 2):
+                length, get = self.items(node.args[0])
+                start = self.integer(node.args[1], "the start of enumerate()") if len(node.args) == 2 else Const(0)
+                for keyword in node.keywords:
+                    start = self.integer(keyword.value, "the start of enumerate()")
+                offset = start == Const(0)
+                return length, lambda k: TupleValue((k if offset else Binary("+", k, start), get(k)))
+            if function is zip and node.args:
+                parts = [self.items(a) for a in node.args]
+                length = parts[0][0]
+                for other, _ in parts[1:]:
+                    if other != length:
+                        length = Call(primitive(min), (length, other))
+                return length, lambda k: TupleValue(tuple(get(k) for _, get in parts))
+            if function is reversed and len(node.args) == 1:
+                length, get = self.items(node.args[0])
+                return length, lambda k: get(Binary("-", Binary("-", length, Const(1)), k))
+        value = self.value(node)
+        if isinstance(value, RangeValue | TupleValue):
+            return value
+        return self.items_of(value, node)
+
+    def items(self, node: ast.expr) -> Any:
+        found = self.iterable(node)
+        if isinstance(found, TupleValue):
+            self.refuse("tuples in enumerate() and zip() are not supported: use an array, or write the trips out", node)
+        if isinstance(found, RangeValue):
+            count = Call(
+                Primitive(len, (), "int"), (Call(Primitive(range, (), "int"), (found.start, found.stop, found.step)),)
+            )
+            if found.step == Const(1):
+                count = found.stop if found.start == Const(0) else count
+            name = self.temporary("count", count, node) if not isinstance(count, Const | Var) else count
+            step = found.step
+            return name, lambda k: Binary("+", found.start, Binary("*", k, step))
+        return found
+
+    def items_of(self, value: Value, node: ast.expr) -> Any:
+        e = self.expr_of(value, node)
+        if not self.kind(e).is_array:
+            self.refuse(f"{ast.unparse(node)} is {a_kind(self.kind(e))}: a loop needs a range or an array", node)
+        # The loop goes on over this array if its name changes within.
+        base = self.temporary(f"{e.name}_items" if isinstance(e, Var) else "items", e, node)
+        return Len(base.name), lambda k: self.place(base.name, [k], node)
 
 
-def _returns(stmts: Sequence[ast.stmt]) -> bool:
-    """Whether statements always end in a return."""
-    return any(
-        isinstance(s, ast.Return) or (isinstance(s, ast.If) and _returns(s.body) and _returns(s.orelse)) for s in stmts
-    )
+# --------------------------------------------------------------------------------------------------- helpers
 
 
-def _renaming(old: str, new: str) -> Callable[[Expr], Expr | None]:
-    return lambda e: Var(new, at=e.at) if isinstance(e, Var) and e.name == old else None
+def _whole() -> Slice:
+    return Slice(Marker(""), Marker(""), Marker(""))
+
+
+def _settled(value: Value) -> bool:
+    """Whether a value is what it is, with nothing left to compute."""
+    if isinstance(value, TupleValue):
+        return all(_settled(item) for item in value.items)
+    return isinstance(value, Var | Const) or not isinstance(value, Expr)
+
+
+def _alike(a: Value, b: Value) -> bool:
+    if isinstance(a, Expr) and isinstance(b, Expr):
+        return a == b or not (isinstance(a, Const) and isinstance(b, Const))
+    if isinstance(a, TupleValue) and isinstance(b, TupleValue):
+        same = a.cls is b.cls and len(a.items) == len(b.items)
+        return same and all(_alike(x, y) for x, y in zip(a.items, b.items, strict=True))
+    return a == b
+
+
+def _describe(value: Value) -> str:
+    match value:
+        case TupleValue(items):
+            return f"a tuple of {len(items)}"
+        case NoneValue():
+            return "None"
+        case FunctionValue():
+            return "a function"
+        case Text():
+            return "a text"
+    return "a number or an array"
+
+
+def _endless(node: ast.For | ast.While) -> bool:
+    return isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and bool(node.test.value)
+
+
+def _own_nodes(node: ast.AST) -> list[ast.AST]:
+    """The nodes below a statement that belong to the same function."""
+    if isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+        return []
+    return [node, *(n for child in ast.iter_child_nodes(node) for n in _own_nodes(child))]
+
+
+def _own_loop_nodes(node: ast.AST) -> list[ast.AST]:
+    """Those that belong to the same loop."""
+    if isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef | ast.For | ast.While):
+        return []
+    return [node, *(n for child in ast.iter_child_nodes(node) for n in _own_loop_nodes(child))]
+
+
+def _bound_names(node: ast.AST) -> set[str]:
+    found = {n.id for n in _own_nodes(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return found | {n.name for n in ast.walk(node) if isinstance(n, ast.FunctionDef)}
+
+
+def _assigned_names(tree: ast.FunctionDef) -> set[str]:
+    return set().union(*(_bound_names(s) for s in tree.body))
+
+
+def _local_names(tree: ast.FunctionDef | ast.Lambda) -> set[str]:
+    """Python's rule for what is local: the parameters and every name bound anywhere in the body."""
+    a = tree.args
+    found = {p.arg for p in (*a.posonlyargs, *a.args, *a.kwonlyargs)}
+    return found | _assigned_names(tree) if isinstance(tree, ast.FunctionDef) else found

@@ -10,11 +10,12 @@ import numpy as np
 from numba.core.dispatcher import Dispatcher
 
 from ad.errors import ADTypeError, ADValueError
+from ad.ir import Kind
 
 __all__ = ["Primitive", "Result", "defvjp", "find", "primitive"]
 
 Rule = Callable[..., Any]
-Result = Literal["float", "int", "bool", "same"]
+Result = Literal["float", "int", "bool", "same"] | Callable[..., Kind]
 
 _SPELLING = {"absolute": "abs", "remainder": "mod", "true_divide": "divide"}
 
@@ -25,13 +26,21 @@ class Primitive:
 
     `vjps` has one rule per argument: a function ``(g, ans, *args)`` over symbolic values, or None where the function
     does not depend on the argument or is piecewise constant in it.  `cheap` says that recomputing a value costs less
-    than keeping it.
+    than keeping it.  Functions of whole arrays have a function for their `result`: from the kinds of the arguments
+    (and the keywords) to that of the result.  `compiled` is what generated code calls instead of the function, where
+    Numba does not compile that.
     """
 
     function: Callable[..., Any]
     vjps: tuple[Rule | None, ...]
     result: Result = "float"
     cheap: bool = False
+    compiled: Callable[..., Any] | None = None
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether it is a function of scalars, and of arrays element by element."""
+        return not callable(self.result)
 
     @property
     def home(self) -> str | None:
@@ -64,22 +73,27 @@ def defvjp(
     *vjps: Rule | None,
     result: Result = "float",
     cheap: bool = False,
+    compiled: Callable[..., Any] | None = None,
 ) -> None:
-    """Tell `ad` the derivative of a scalar function.
+    """Tell `ad` the derivative of a function.
 
     Parameters
     ----------
     function:
-        Any function of scalars that Numba can call in compiled code: of math or numpy, or ``@njit``.
+        Any function that Numba can call in compiled code: of math or numpy, or ``@njit``.
     *vjps:
         One for each argument, in order: ``vjp(g, ans, *args)`` gives the contribution to the argument's adjoint,
         where `g` is the adjoint of the result, `ans` the result and `args` the arguments.  They are symbolic values:
         write Python arithmetic, NumPy's functions, `ad.rules.call` and `ad.rules.where`.  None for an argument that
         has no derivative.
     result:
-        What the function returns: "float", "int", "bool", or "same" (as its arguments).
+        What a function of scalars returns: "float", "int", "bool", or "same" (as its arguments); it is then one of
+        arrays too, element by element, where Numba has that.  For a function of whole arrays a callable: from the
+        kinds of the arguments, and the keywords of the call, to the kind of the result.
     cheap:
         Whether computing the result again costs less than keeping it.
+    compiled:
+        What generated code calls instead of the function, where Numba does not compile that.
 
     Raises ADTypeError or ADValueError for what is no function or rule.
 
@@ -92,9 +106,9 @@ def defvjp(
     for i, rule in enumerate(vjps):
         if rule is not None and not callable(rule):
             raise ADTypeError(f"defvjp: rule {i} must be a function (g, ans, *args) or None, not {rule!r}")
-    if result not in ("float", "int", "bool", "same"):
-        raise ADValueError(f'defvjp: result is "float", "int", "bool" or "same", not {result!r}')
-    _registry[_key(function)] = Primitive(function, vjps, result, cheap)
+    if not callable(result) and result not in ("float", "int", "bool", "same"):
+        raise ADValueError(f'defvjp: result is "float", "int", "bool", "same" or a callable, not {result!r}')
+    _registry[_key(function)] = Primitive(function, vjps, result, cheap, compiled)
 
 
 def find(function: Any) -> Primitive | None:

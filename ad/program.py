@@ -1,8 +1,11 @@
 """Generated functions of one gradient: the gradient itself, and forward and reverse sweeps of what it calls."""
 
 from ad.function import Function
+from ad.helpers import ZEROS_LIKE
 from ad.ir import (
+    Assign,
     Call,
+    Cast,
     Comment,
     Const,
     Expr,
@@ -15,8 +18,9 @@ from ad.ir import (
     assigned,
 )
 from ad.lower import Lowered, lower
+from ad.names import Namer
 from ad.primitive import Primitive
-from ad.reverse import Pair, sweep
+from ad.reverse import Pair, Sweeps, sweep
 from ad.symbolic import ONE, ZERO
 from ad.tbr import find_saves
 from ad.unit import SWEEP_BACK, Unit, effects, import_block
@@ -36,7 +40,7 @@ class Program:
         """The function itself, for calls that carry no derivative."""
         if f not in self._primals:
             body = (*import_block(f.body, f.options.checked, self.primal), Return((Var(f.result),)))
-            self._primals[f] = Unit(f.name, f.params, body, f.options, f"{f.name}() itself.")
+            self._primals[f] = Unit(f.name, f.params, body, f.options, f"{f.name}() itself.", None, f.kinds)
         return self._primals[f]
 
     def reads(self, f: Function, active: tuple[bool, ...]) -> tuple[bool, ...]:
@@ -62,7 +66,7 @@ class Program:
         if made.tape:
             body = (*made.forward, Return((Var(f.result),)))
             doc = f"{f.name}(), recording what its reverse sweep needs."
-            forward = Unit(f"{f.name}_forward", (*handle, *f.params), body, f.options, doc, made.tape)
+            forward = Unit(f"{f.name}_forward", (*handle, *f.params), body, f.options, doc, made.tape, made.kinds)
         found = effects(made.reverse)
         fixed = set(f.params) - assigned(low.body)
         reads = tuple(p in found.reads and p in fixed for p in f.params)
@@ -77,15 +81,15 @@ class Program:
         results = tuple(made.adjoints.get(p, ZERO) for p in floats)
         body = (*made.reverse, Return(results))
         doc = f"Reverse sweep of {f.name}(): from the adjoint of its result to those of its arguments."
-        reverse = Unit(f"{f.name}_reverse", params, body, f.options, doc, made.tape)
+        reverse = Unit(f"{f.name}_reverse", params, body, f.options, doc, made.tape, made.kinds)
         return Pair(forward, reverse, active, reads)
 
     def gradient(self, f: Function, wrt: tuple[str, ...]) -> Unit:
         """The function that returns the value and the gradient.
 
-        Its parameters are the tape's handle (where it records anything), those of `f`, and a zeroed array for the
-        gradient of each array of `wrt`.  It returns the value, then the derivatives with respect to the scalars; where
-        it uses a tape, first of all the tape's status, 0 if all is well.  A pop that fails ends it by PopFailed.
+        Its parameters are the tape's handle (where it records anything) and those of `f`.  It returns the value, then
+        the derivatives with respect to `wrt` in that order; where it uses a tape, first of all the tape's status, 0 if
+        all is well.  A pop that fails ends it by PopFailed.
         """
         active = tuple(p in wrt for p in f.params)
         lowered = self._lowered(f, active)
@@ -93,10 +97,6 @@ class Program:
         made = sweep(lowered, saves, ONE, False, self.pair, self.primal)
         kinds = dict(zip(f.params, f.param_kinds, strict=True))
         namer = lowered.function.namer
-        names = made.adjoint_names
-        arrays = [p for p in f.params if p in wrt and kinds[p].is_array]
-        array_adjoints = tuple(names.get(p) or namer.fresh(f"{p}_b") for p in arrays)
-        floats = [p for p in f.params if p in wrt and kinds[p] is Kind.FLOAT]
 
         value: Expr = Var(f.result)
         forward: list[Stmt] = list(made.forward)
@@ -104,13 +104,16 @@ class Program:
             name = namer.fresh("value")
             forward.append(MultiAssign((name,), value))
             value = Var(name)
-        gradient = [made.adjoints.get(p, ZERO) for p in floats]
+        last: list[Stmt] = []
+        gradient: list[Expr] = []
+        for p in wrt:
+            gradient.append(self._result(p, kinds[p], made, namer, last))
         handle: tuple[str, ...] = ()
         if made.tape:
             handle = (made.tape,)
             status = namer.fresh("status")
             check_tape = Call(Primitive(failed, ()), (Var(made.tape),))
-            zeros = tuple(Const(0.0) for _ in gradient)
+            zeros = tuple(_nothing(p, kinds[p]) for p in wrt)
             check: list[Stmt] = [
                 MultiAssign((status,), check_tape),
                 If(Var(status), (Return((Var(status), value, *zeros)),), ()),
@@ -118,6 +121,25 @@ class Program:
             result = Return((Var(status), value, *gradient))
         else:
             check, result = [], Return((value, *gradient))
-        body = [Comment("forward sweep"), *forward, *check, Comment(SWEEP_BACK), *made.reverse, result]
+        body = [Comment("forward sweep"), *forward, *check, Comment(SWEEP_BACK), *made.reverse, *last, result]
         doc = f"Value and gradient of {f.name}() with respect to {', '.join(wrt)}."
-        return Unit(f"{f.name}_grad", (*handle, *f.params, *array_adjoints), tuple(body), f.options, doc, made.tape)
+        return Unit(f"{f.name}_grad", (*handle, *f.params), tuple(body), f.options, doc, made.tape, made.kinds)
+
+    def _result(self, p: str, kind: Kind, made: Sweeps, namer: Namer, last: list[Stmt]) -> Expr:
+        """The derivative with respect to a parameter, of the kind of the parameter."""
+        found = made.adjoints.get(p)
+        if kind.is_array:
+            return found if found is not None else Call(ZEROS_LIKE, (Var(p),))
+        found = found if found is not None else ZERO
+        if kind in (Kind.FLOAT, Kind("complex128")):
+            return found
+        name = namer.fresh(f"{p}_b")
+        last.append(Assign(name, Cast(kind, found)))
+        return Var(name)
+
+
+def _nothing(p: str, kind: Kind) -> Expr:
+    """A value of the type of a derivative, for where there is none."""
+    if kind.is_array:
+        return Call(ZEROS_LIKE, (Var(p),))
+    return Const(0.0) if kind is Kind.FLOAT else Cast(kind, Const(0.0))

@@ -5,17 +5,22 @@ assignment; only where sweeps of loops and branches meet is a zero written out. 
 the adjoint of its target.  Loops run backward over the same indices, branches follow the recorded decision.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
 from ad.activity import differentiable
+from ad.alias import Part, viewed
+from ad.bindings import Bindings
 from ad.derive import contributions, share
-from ad.function import Function
+from ad.flow import Liveness
+from ad.function import Function, is_element, kind_of, kind_of_part
+from ad.helpers import ADD_TO, COPY, REDUCED_TO, SCATTER_ADD, TAKE_AND_CLEAR, TAKE_LAST_AND_CLEAR, ZEROS_LIKE
 from ad.ir import (
     AddTo,
     Assign,
     Block,
+    Break,
     Call,
     Comment,
     Const,
@@ -27,17 +32,20 @@ from ad.ir import (
     MultiAssign,
     Pop,
     Push,
+    Rebind,
     Stmt,
+    Store,
     Var,
     While,
     assigned,
+    shape_of,
     walk_stmts,
 )
 from ad.lower import Lowered, active_args, derive_assign
 from ad.ranges import backward
 from ad.schedule import Group, Item, Saved, Step, merge, weave
-from ad.symbolic import ZERO, add
-from ad.tbr import Part, Saves
+from ad.symbolic import ZERO, add, neg
+from ad.tbr import Saves
 from ad.unit import Unit, effects, import_block, import_expr
 
 __all__ = ["Pair", "Sweeps", "sweep"]
@@ -60,6 +68,7 @@ class Pair:
 Pairs = Callable[[Function, tuple[bool, ...]], Pair]
 Primals = Callable[[Function], Unit]
 
+_SHAPE = shape_of("")
 _State = dict[str, Expr]
 """The adjoints that may be nonzero, by variable: a Var where it was computed, a Const for one known beforehand."""
 
@@ -73,6 +82,7 @@ class Sweeps:
     adjoints: dict[str, Expr]
     tape: str | None
     adjoint_names: dict[str, str]
+    kinds: dict[str, Kind]
 
 
 def sweep(lowered: Lowered, saves: Saves, seed: Expr | None, split: bool, pairs: Pairs, primals: Primals) -> Sweeps:
@@ -95,20 +105,37 @@ class _Sweep:
         f = self.lowered.function
         self.f = f
         self.activity = self.lowered.activity
+        self.aliases = self.lowered.aliases
+        self.shared = self.aliases.shared
         self.kinds = dict(f.kinds)
         self.tape = f.namer.fresh("_tape")
         self.nobody = f.namer.fresh("_")  # the variable of loops that only count
-        self.temporaries: list[str] = []
+        self.temporaries: dict[Kind, list[str]] = {}
+        self.seeds: dict[Kind, str] = {}
+        self.given: set[str] = set()
         order = [*f.params, *f.kinds]
         self.order = {name: order.index(name) for name in order}
+        live = Liveness(f.body, {f.result})
+        self.bindings = Bindings(f, self.aliases, self.adjoint, self.has_shadow, live.after.__getitem__)
+        active = {n for s in walk_stmts(f.body) for n in self.activity.before(s) | self.activity.after(s)}
+        self.shadowed = {n for n in self.shared if n in active}
 
     def run(self, seed: Expr | None) -> Sweeps:
         f = self.f
         state: _State = {f.result: Var(self.adjoint(f.result)) if seed is None else seed}
         if self.split:
             self.saves.at_end[None, "body"] = self.saves.at_exit
+            # The caller's adjoints of arrays are added to in place.
+            self.given = {p for p in f.params if self.kinds[p].is_array}
         forward, reverse = self.block(f.body, (None, "body"), False, state)
-        return Sweeps(forward, reverse, dict(state), self.tape if self.uses_tape else None, self.adjoint_names)
+        return Sweeps(forward, reverse, dict(state), self.tape if self.uses_tape else None, self.adjoint_names, self.kinds)
+
+    def has_shadow(self, name: str) -> bool:
+        return name in self.shadowed
+
+    def tracked(self, name: str) -> bool:
+        """Whether the adjoint of a variable is a value that `_State` knows about; shared arrays have shadows."""
+        return self.kinds[name].is_float and name not in self.shared and name not in self.given
 
     # ---------------------------------------------------------------------------------------------- names
 
@@ -119,13 +146,21 @@ class _Sweep:
             self.kinds[fresh] = self.kinds[name]
         return self.adjoint_names[name]
 
-    def temporary(self, n: int) -> str:
-        """The n-th name for temporaries; statements share them."""
-        while len(self.temporaries) <= n:
-            name = self.f.namer.fresh(f"t{len(self.temporaries) + 1}")
-            self.kinds[name] = Kind.FLOAT
-            self.temporaries.append(name)
-        return self.temporaries[n]
+    def temporary(self, n: int, kind: Kind = Kind.FLOAT) -> str:
+        """The n-th name for temporaries of a kind; statements share them."""
+        names = self.temporaries.setdefault(kind, [])
+        while len(names) <= n:
+            total = sum(map(len, self.temporaries.values()))
+            names.append(self.f.namer.fresh(f"t{total + 1}"))
+            self.kinds[names[-1]] = kind
+        return names[n]
+
+    def seed(self, kind: Kind) -> str:
+        """The variable for the adjoint of a part of an array that is written to."""
+        if kind not in self.seeds:
+            self.seeds[kind] = self.f.namer.fresh("g")
+            self.kinds[self.seeds[kind]] = kind
+        return self.seeds[kind]
 
     def imported(self, block: Block) -> Block:
         return import_block(block, self.f.options.checked, self.primals)
@@ -138,65 +173,94 @@ class _Sweep:
 
     def block(self, block: Block, part: Part, in_loop: bool, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         """Both sweeps of a block.  `state` goes from the end of the block to its beginning."""
+        home = self.bindings.enter(block, part, not in_loop and not self.split)
+        at_end = home.at(self.aliases.at_end[part], True) if part in self.aliases.at_end else []
         pieces: list[tuple[list[Stmt], list[Stmt]]] = []
         for s in reversed(block):
             live = self.activity.after(s)
             for name in [n for n in state if n not in live]:
                 del state[name]
-            pieces.append(self.stmt(s, in_loop, state))
+            forward, reverse = self.stmt(s, in_loop, state)
+            found = effects(reverse)
+            lost = home.unresolved(found.reads | found.writes)
+            if lost is not None:
+                self.bindings.refuse(s, lost, "another name")
+            if home.pending:
+                reverse = [*reverse, *home.at(self.aliases.before[s], False)]
+            pieces.append((forward, reverse))
+        self.bindings.bound -= {n for n in self.shared if self.aliases.homes.get(n) == part}
         pieces.reverse()
         steps = [Step(effects(a), effects(b), _uses_tape(a)) for a, b in pieces]
         items = self.items(block, part, steps)
         saved = self.on_tape(merge(items, steps)) if in_loop or self.split else self.in_locals(items)
-        return weave(pieces, saved)
+        return weave(pieces, saved, at_end)
 
     def items(self, block: Block, part: Part, steps: list[Step]) -> list[Item]:
         items: list[Item] = []
         for k, s in enumerate(block):
+            if isinstance(s, Store) or (isinstance(s, Assign) and s.target in self.shared):
+                continue  # saved where the statement is
             plan = self.lowered.plans.get(s) if isinstance(s, Assign) else None
-            late = isinstance(s, For) and self.activity.has_adjoint(s)  # the reverse loop sets the variable itself
+            late = isinstance(s, For) and self.activity.has_work(s)  # the reverse loop sets the variable itself
             late = late or steps[k].uses_tape or (plan is not None and plan.uses_result)
-            items += [Item(v, k, k if late else k + 1) for v in self.sorted(self.saves.before.get(s, set()))]
+            saved = self.sorted(self.saves.before.get(s, set()))
+            items += [Item(v, k, k if late else k + 1, self.alone(v)) for v in saved]
         n = len(block)
-        return items + [Item(v, n, n) for v in self.sorted(self.saves.at_end.get(part, set()))]
+        return items + [Item(v, n, n, self.alone(v)) for v in self.sorted(self.saves.at_end.get(part, set()))]
+
+    def alone(self, name: str) -> bool:
+        return self.kinds[name.removesuffix(_SHAPE)].is_array
 
     def sorted(self, variables: set[str]) -> list[str]:
-        return sorted(variables, key=lambda v: self.order[v])
+        """In the order of the variables; of an array whose contents are saved the shape is not saved too."""
+        kept = [v for v in variables if not (v.endswith(_SHAPE) and v.removesuffix(_SHAPE) in variables)]
+        return sorted(kept, key=lambda v: self.order[v.removesuffix(_SHAPE)])
 
     def on_tape(self, groups: list[Group]) -> list[Saved]:
         self.uses_tape = self.uses_tape or bool(groups)
         saved: list[Saved] = []
         for group in groups:
-            parts = self.by_kind(group)
-            push: list[Stmt] = [Push(names, kind) for names, kind in parts]
-            pop: list[Stmt] = [Pop(names, kind) for names, kind in reversed(parts)]
+            push: list[Stmt] = []
+            pop: list[Stmt] = []
+            for names, kind in self.by_kind(group):
+                shape_only = names[0].endswith(_SHAPE)
+                values = tuple(Var(n.removesuffix(_SHAPE)) for n in names)
+                push.append(Push(values, kind, shape_only))
+                pop.insert(0, Pop(values, kind, shape_only))
             saved.append(Saved(group.push, group.pop, push, pop))
         return saved
 
     def by_kind(self, group: Group) -> list[tuple[tuple[str, ...], Kind]]:
-        """Floats and the others are pushed apart: they are popped by different functions."""
+        """Floats and the others are pushed apart: they are popped by different functions.  Arrays go one by one."""
         names = self.sorted(set(group.names))
-        floats = tuple(n for n in names if self.kinds[n] is Kind.FLOAT)
-        others = tuple(n for n in names if self.kinds[n] is not Kind.FLOAT)
-        return [(part, kind) for part, kind in ((floats, Kind.FLOAT), (others, Kind.INT)) if part]
+        kinds = {n: self.kinds[n.removesuffix(_SHAPE)] for n in names}
+        floats = tuple(n for n in names if kinds[n] is Kind.FLOAT)
+        others = tuple(n for n in names if kinds[n] in (Kind.INT, Kind.BOOL))
+        rest = [((n,), kinds[n]) for n in names if kinds[n] not in (Kind.FLOAT, Kind.INT, Kind.BOOL)]
+        return [(part, kind) for part, kind in ((floats, Kind.FLOAT), (others, Kind.INT)) if part] + rest
 
     def in_locals(self, items: list[Item]) -> list[Saved]:
-        """Outside of loops a local variable keeps the value."""
+        """Outside of loops a local variable keeps the value.  An array that is a value is kept by reference."""
         saved: list[Saved] = []
         for item in items:
-            copy = self.f.namer.fresh(f"{item.name}_1")
-            keep, restore = Assign(copy, Var(item.name)), Assign(item.name, Var(copy))
+            name = item.name.removesuffix(_SHAPE)
+            copy = self.f.namer.fresh(f"{name}_1")
+            keep, restore = Assign(copy, Var(name)), Assign(name, Var(copy))
             saved.append(Saved(item.push, item.pop, [keep], [restore]))
         return saved
 
     # ----------------------------------------------------------------------------------------- statements
 
     def comment(self, s: Stmt) -> Comment:
-        return Comment(f"line {s.line}: {self.f.source.line(s.line)}")
+        source = s.source or self.f.source
+        of = f" of {source.name}()" if s.source is not None else ""
+        return Comment(f"line {s.line}{of}: {source.line(s.line)}")
 
     def stmt(self, s: Stmt, in_loop: bool, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         """Both sweeps of a statement; `state` goes from after it to before it."""
-        if not self.activity.has_adjoint(s):
+        if isinstance(s, Assign) and s.target in self.shared:
+            return self.assign_shared(s, in_loop, state)
+        if not self.activity.has_work(s):
             return list(self.imported((s,))), []
         match s:
             case Assign(value=Call(Function(), _) as call) if self.call_is_active(s, call):
@@ -204,6 +268,14 @@ class _Sweep:
             case Assign():
                 reverse = self.assign(s, state)
                 return list(self.imported((s,))), [self.comment(s), *reverse] if reverse else []
+            case Store():
+                return self.store(s, state)
+            case Rebind(targets, sources):
+                back: list[Stmt] = [Rebind(sources, targets)]
+                if self.has_shadow(targets[0]):
+                    adjoints = tuple(tuple(self.adjoint(n) for n in part) for part in (sources, targets))
+                    back.append(Rebind(*adjoints))
+                return [s], [self.comment(s), *back]
             case For():
                 return self.for_loop(s, state)
             case While():
@@ -214,36 +286,139 @@ class _Sweep:
 
     def assign(self, s: Assign, state: _State) -> list[Stmt]:
         seed = state.get(s.target)
-        if seed is None:
+        if seed is None or s not in self.lowered.plans:
             return []
         plan = self.lowered.plans[s]
         found = derive_assign(s, seed, plan.uses_result, self.kinds, self.activity.varied_before(s))
         return self.accumulate(s.target, found, state)
 
-    def accumulate(self, target: str, found: dict[Var | Index, Expr], state: _State) -> list[Stmt]:
+    def assign_shared(self, s: Assign, in_loop: bool, state: _State) -> tuple[list[Stmt], list[Stmt]]:
+        """An array that may be written to in place gets a name."""
+        forward = list(self.imported((s,)))
+        reverse: list[Stmt] = []
+        keeps = not in_loop and not self.split
+        if viewed(s.value, self.kinds) is None and s in self.lowered.plans and self.has_shadow(s.target):
+            plan = self.lowered.plans[s]
+            seed = Var(self.adjoint(s.target))
+            found = derive_assign(s, seed, plan.uses_result, self.kinds, self.activity.varied_before(s))
+            reverse += self.accumulate(None, found, state)
+        if self.aliases.count[s.target] > 1:
+            saved = self.saves.before.get(s, set())
+            if saved and keeps:
+                copy = self.f.namer.fresh(f"{s.target}_1")
+                forward.insert(0, Assign(copy, Var(s.target)))
+                reverse.append(Assign(s.target, Var(copy)))
+            elif saved:
+                self.uses_tape = True
+                shape_only = s.target not in saved
+                forward.insert(0, Push((Var(s.target),), self.kinds[s.target], shape_only))
+                reverse.append(Pop((Var(s.target),), self.kinds[s.target], shape_only))
+            reverse += self.bindings.old_binding(s, bool(saved), keeps)
+        return forward, [self.comment(s), *reverse] if reverse else []
+
+    def store(self, s: Store, state: _State) -> tuple[list[Stmt], list[Stmt]]:
+        """A part of an array is written to.  The old contents come back, the adjoint of the part goes to the value."""
+        forward = list(self.imported((s,)))
+        reverse: list[Stmt] = []
+        index = self.plain(s.index)
+        kind = kind_of_part(self.kinds[s.array], s.index, self.kinds)
+        if self.saves.before.get(s):
+            self.uses_tape = True
+            part = Index(s.array, index)
+            forward.insert(0, Push((part,), kind))
+            reverse.append(Pop((part,), kind))
+        if self.has_shadow(s.array) and self.activity.has_adjoint(s):
+            reverse += self.store_adjoint(s, index, kind, state)
+        return forward, [self.comment(s), *reverse] if reverse else []
+
+    def store_adjoint(self, s: Store, index: Expr, kind: Kind, state: _State) -> list[Stmt]:
+        part = Index(self.adjoint(s.array), index)
+        varied = self.activity.varied_before(s)
+        views = is_element(s.index, self.kinds)
+        value_kind = kind_of(s.value, self.kinds)
+        if not differentiable(s.value, self.kinds) & varied:
+            return [] if s.op else [Store(part.array, part.index, ZERO)]
+        self.kinds[part.array] = self.kinds[s.array]
+        whole = value_kind.is_array or not kind.is_array
+        seed: Expr
+        out: list[Stmt] = []
+        own = self.activity.shared[s.array] & differentiable(s.value, self.kinds)
+        name = self.seed(kind)
+        if not s.op:
+            if kind.is_array:
+                take = TAKE_AND_CLEAR if views else TAKE_LAST_AND_CLEAR
+                out.append(Assign(name, Call(take, (part,) if views else (Var(part.array), part.index))))
+            else:
+                out += [Assign(name, part), Store(part.array, part.index, ZERO)]
+            seed = Var(name)
+        elif own or not whole or not isinstance(s.value, Var | Index):
+            out.append(Assign(name, Call(COPY, (part,)) if kind.is_array else part))
+            seed = Var(name)
+        else:
+            seed = part
+        if s.op == "-":
+            seed = neg(seed)
+        found = contributions(s.value, seed, self.kinds, varied)
+        return out + self.accumulate(None, found, state)
+
+    def accumulate(self, target: str | None, found: dict[Var | Index, Expr], state: _State) -> list[Stmt]:
         """Add contributions to the adjoints of what an assignment read; its target's adjoint is used up."""
-        seed = state.pop(target)
+        seed = state.pop(target) if target is not None else None
         places = [replace(t, index=self.plain(t.index)) if isinstance(t, Index) else t for t in found]
-        number = count()
-        definitions, raw = share(list(found.values()), self.kinds, lambda: self.temporary(next(number)))
+        numbers: dict[Kind, count[int]] = {}
+
+        def fresh(kind: Kind) -> str:
+            return self.temporary(next(numbers.setdefault(kind, count())), kind)
+
+        definitions, raw = share(list(found.values()), self.kinds, fresh)
         definitions = [(name, self.plain(value)) for name, value in definitions]
         shares = [self.plain(e) for e in raw]
         out: list[Stmt] = [Assign(name, value) for name, value in definitions]
         own: list[Stmt] = []
         for place, value in zip(places, shares, strict=True):
-            if place == Var(target):
-                state[target] = value
-                if value != seed and not isinstance(value, Const):
-                    own = [Assign(self.adjoint(target), value)]
-                    state[target] = Var(self.adjoint(target))
+            if target is not None and place == Var(target):
+                own = self.replaced(target, value, seed, state)
             elif isinstance(place, Index):
-                out.append(AddTo(Index(self.adjoint(place.array), place.index), value))
+                out += self.add_part(place, value, state)
             else:
                 out += self.add(place.name, value, state)
         return out + own
 
+    def replaced(self, target: str, value: Expr, seed: Expr | None, state: _State) -> list[Stmt]:
+        """The adjoint of a variable whose new value was computed from the old one."""
+        adjoint = self.adjoint(target)
+        if self.kinds[target].is_array:
+            state[target] = Var(adjoint)
+            return [Assign(adjoint, Call(REDUCED_TO, (value, Var(target))))]
+        state[target] = value
+        if value == seed or isinstance(value, Const):
+            return []
+        state[target] = Var(adjoint)
+        return [Assign(adjoint, value)]
+
+    def array_adjoint(self, name: str, state: _State) -> list[Stmt]:
+        """See to it that the adjoint of an array is there to be added to."""
+        if not self.tracked(name) or isinstance(state.get(name), Var):
+            return []
+        adjoint = self.adjoint(name)
+        state[name] = Var(adjoint)
+        return [Assign(adjoint, Call(ZEROS_LIKE, (Var(name),)))]
+
+    def add_part(self, place: Index, value: Expr, state: _State) -> list[Stmt]:
+        out = self.array_adjoint(place.array, state)
+        kind = kind_of_part(self.kinds[place.array], place.index, self.kinds)
+        part = Index(self.adjoint(place.array), place.index)
+        if not kind.is_array:
+            return [*out, AddTo(part, value)]
+        if is_element(place.index, self.kinds):
+            return [*out, MultiAssign((), Call(ADD_TO, (part, value)))]
+        return [*out, MultiAssign((), Call(SCATTER_ADD, (Var(part.array), part.index, value)))]
+
     def add(self, name: str, value: Expr, state: _State) -> list[Stmt]:
         """Add to the adjoint of a variable.  A constant is only noted: it goes into what uses it."""
+        if self.kinds[name].is_array:
+            out = self.array_adjoint(name, state)
+            return [*out, MultiAssign((), Call(ADD_TO, (Var(self.adjoint(name)), value)))]
         old = state.get(name)
         if old is None and isinstance(value, Const):
             state[name] = value
@@ -276,8 +451,10 @@ class _Sweep:
         arrays = [a.name for a in call.args if isinstance(a, Var) and self.kinds[a.name].is_array]
         args = [self.plain(a) for a, read in zip(call.args, pair.reads, strict=True) if read]
         floats: list[Expr] = []
+        zeros: list[Stmt] = []
         for arg, carries in zip(call.args, active, strict=True):
             if carries and isinstance(arg, Var) and arg.name in arrays:
+                zeros += self.array_adjoint(arg.name, state)
                 args.append(Var(self.adjoint(arg.name)))
             elif carries:
                 floats.append(arg)
@@ -294,14 +471,13 @@ class _Sweep:
             name = self.temporary(i)
             targets.append(name)
             rest.append((arg, name))
-        reverse: list[Stmt] = [self.comment(s), MultiAssign(tuple(targets), back)]
+        reverse: list[Stmt] = [self.comment(s), *zeros, MultiAssign(tuple(targets), back)]
         for arg, name in rest:
             found = contributions(arg, Var(name), self.kinds, varied)
             for place, value in found.items():
                 plain = self.plain(value)
                 if isinstance(place, Index):
-                    index = self.plain(place.index)
-                    reverse.append(AddTo(Index(self.adjoint(place.array), index), plain))
+                    reverse += self.add_part(replace(place, index=self.plain(place.index)), plain, state)
                 else:
                     reverse += self.add(place.name, plain, state)
         return forward, reverse
@@ -324,14 +500,17 @@ class _Sweep:
             state[name] = Var(adjoint)
             for value, (_, stmts, _), (_, other, _) in zip(values, sides, (sides[1], sides[0]), strict=True):
                 if value is None and not stmts and other and name not in after:
-                    zeros.append(Assign(adjoint, ZERO))
+                    zeros.append(Assign(adjoint, self.zero(name)))
                 elif value is None or isinstance(value, Const):
-                    stmts.append(Assign(adjoint, value or ZERO))
+                    stmts.append(Assign(adjoint, value or self.zero(name)))
         forward = [If(import_expr(s.cond, False, self.primals), tuple(sides[0][0]), tuple(sides[1][0]), line=s.line)]
         if not sides[0][1] and not sides[1][1]:
             return list(forward), zeros
         back = If(s.cond, tuple(sides[0][1]), tuple(sides[1][1]))
         return list(forward), [*zeros, self.comment(s), back]
+
+    def zero(self, name: str) -> Expr:
+        return Call(ZEROS_LIKE, (Var(name),)) if self.kinds[name].is_array else ZERO
 
     def enter_loop(self, s: For | While, state: _State) -> tuple[list[Stmt], _State]:
         """Write out the adjoints that a reverse loop accumulates; the state within."""
@@ -342,8 +521,8 @@ class _Sweep:
         for name in self.sorted((head | end) & touched):
             if isinstance(state.get(name), Const) and self.passes(name, s.body):
                 continue
-            if not isinstance(state.get(name), Var) and self.kinds[name] is Kind.FLOAT:
-                before.append(Assign(self.adjoint(name), state.get(name, ZERO)))
+            if not isinstance(state.get(name), Var) and self.tracked(name):
+                before.append(Assign(self.adjoint(name), state.get(name, self.zero(name))))
                 state[name] = Var(self.adjoint(name))
         return before, {n: e for n, e in state.items() if n in end}
 
@@ -351,13 +530,17 @@ class _Sweep:
         """The variables whose adjoints a block may read or change."""
         found = assigned(block)
         for s in walk_stmts(block):
-            if isinstance(s, Assign) and self.activity.has_adjoint(s):
+            if isinstance(s, Assign | Store) and self.activity.has_adjoint(s):
                 found |= self.activity.before(s) & differentiable(s.value, self.kinds)
-        return found
+        return {name for name in found if self.tracked(name)}
 
     def passes(self, name: str, block: Block) -> bool:
         """Whether an adjoint goes through a block unchanged, as that of a sum does."""
+        if self.kinds[name].is_array:
+            return False
         for s in walk_stmts(block):
+            if isinstance(s, Store) and name in differentiable(s.value, self.kinds):
+                return False
             if not isinstance(s, Assign):
                 continue
             if not self.activity.has_adjoint(s):
@@ -383,31 +566,80 @@ class _Sweep:
         for name in self.sorted(self.activity.at_head(s) & self.touched(s.body)):
             value = inside.get(name)
             settled = isinstance(value, Var) or (value is not None and value == state.get(name))
-            if self.kinds[name] is Kind.FLOAT and not settled:
-                reverse.append(Assign(self.adjoint(name), value or ZERO))
+            if self.tracked(name) and not settled:
+                reverse.append(Assign(self.adjoint(name), value or self.zero(name)))
         live = self.activity.before(s)
         for name in [n for n in state if n not in live]:
             del state[name]
         return before, forward, reverse
 
+    def with_breaks(self, s: For | While, body: list[Stmt]) -> tuple[list[Stmt], list[Stmt]]:
+        """The body of a forward loop, left only after what a trip records at its end; and what comes before the loop."""
+        if ends_with_breaks(body):
+            return [], body
+        stop = self.f.namer.fresh("stop")
+        self.kinds[stop] = Kind.BOOL
+        flagged = flag_breaks(tuple(body), stop)
+        return [Assign(stop, Const(False))], [*flagged, If(Var(stop), (Break(),), ())]
+
     def for_loop(self, s: For, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         before, forward, reverse = self.loop_body(s, state)
         bounds = [import_expr(e, self.f.options.checked, self.primals) for e in (s.start, s.stop, s.step)]
+        start, forward = self.with_breaks(s, forward)
         loop = For(s.var, bounds[0], bounds[1], bounds[2], tuple(forward), line=s.line)
-        if not reverse:
-            return [loop], before
+        if not _works(reverse):
+            return [*start, loop], before
         back = For(s.var, *backward(s), tuple(reverse))
-        return [loop], [*before, self.comment(s), back]
+        return [*start, loop], [*before, self.comment(s), back]
 
     def while_loop(self, s: While, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         before, forward, reverse = self.loop_body(s, state)
         cond = import_expr(s.cond, self.f.options.checked, self.primals)
+        start, forward = self.with_breaks(s, forward)
         loop = While(cond, tuple(forward), line=s.line)
-        if not reverse:
-            return [loop], before
+        if not _works(reverse):
+            return [*start, loop], before
         assert s.trips is not None
         back = For(self.nobody, Const(0), Var(s.trips), Const(1), tuple(reverse))
-        return [loop], [*before, self.comment(s), back]
+        return [*start, loop], [*before, self.comment(s), back]
+
+
+def ends_with_breaks(block: Sequence[Stmt]) -> bool:
+    """Whether nothing comes after any break."""
+    for i, s in enumerate(block):
+        inner = [s.then, s.orelse] if isinstance(s, If) else []
+        breaks = isinstance(s, Break) or any(isinstance(x, Break) for part in inner for x in _own(part))
+        if breaks and i < len(block) - 1:
+            return False
+        if not all(ends_with_breaks(part) for part in inner):
+            return False
+    return True
+
+
+def _own(block: Block) -> Iterator[Stmt]:
+    """The statements of a block that belong to the same loop."""
+    for s in block:
+        yield s
+        if isinstance(s, If):
+            yield from _own((*s.then, *s.orelse))
+
+
+def flag_breaks(block: Block, stop: str) -> Block:
+    """A block with its breaks replaced by a flag."""
+    out: list[Stmt] = []
+    for s in block:
+        match s:
+            case Break():
+                out.append(Assign(stop, Const(True), line=s.line))
+            case If(_, then, orelse):
+                out.append(replace(s, then=flag_breaks(then, stop), orelse=flag_breaks(orelse, stop)))
+            case _:
+                out.append(s)
+    return tuple(out)
+
+
+def _works(stmts: Sequence[Stmt]) -> bool:
+    return any(not isinstance(s, Comment) for s in stmts)
 
 
 def _uses_tape(stmts: Sequence[Stmt]) -> bool:

@@ -24,11 +24,23 @@ from typing import Any
 import numpy as np
 
 from ad.ir import Kind
+from ad.numbatypes import NoSuchOperation, result_of
 from ad.primitive import Primitive, defvjp, find, primitive
 from ad.special import digamma
 from ad.symbolic import call, where
 
-__all__ = ["ADVICE", "OPERATORS", "Primitive", "call", "defvjp", "find", "primitive", "result_kind", "where"]
+__all__ = [
+    "ADVICE",
+    "OPERATORS",
+    "Primitive",
+    "call",
+    "defvjp",
+    "find",
+    "on_arrays",
+    "primitive",
+    "result_kind",
+    "where",
+]
 
 _LN2 = math.log(2.0)
 _LN10 = math.log(10.0)
@@ -236,8 +248,40 @@ ADVICE: dict[Any, str] = {
 }
 
 
-def result_kind(p: Primitive, args: tuple[Kind, ...]) -> Kind:
-    """What a primitive returns for scalar arguments of these kinds (as Numba types it; tested against it)."""
-    if p.result != "same":
-        return Kind(p.result)
-    return Kind.FLOAT if Kind.FLOAT in args else Kind.INT
+_PLAIN = frozenset({Kind.FLOAT, Kind.INT, Kind.BOOL})
+
+
+def result_kind(p: Primitive, args: tuple[Kind, ...], keywords: tuple[tuple[str, Any], ...] = ()) -> Kind:
+    """What a primitive returns for arguments of these kinds (as Numba types it; tested against it).
+
+    Raises NoSuchOperation where Numba has no such function.
+    """
+    if callable(p.result):
+        return p.result(*args, **dict(keywords))
+    if _PLAIN.issuperset(args) or p.home is None:
+        if p.result != "same":
+            return Kind({"float": "float64", "int": "int64", "bool": "bool"}[p.result])
+        return Kind.FLOAT if Kind.FLOAT in args else Kind.INT
+    function = on_arrays(p).function if any(k.is_array for k in args) else p.function
+    found = result_of(function, args)
+    if found is None:
+        raise NoSuchOperation(f"{p.name}()", args)
+    return found
+
+
+def on_arrays(p: Primitive) -> Primitive:
+    """The function of NumPy that does for arrays what a function of scalars does."""
+    return _ON_ARRAYS.get(p, p)
+
+
+_INVERSE = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2"}
+_INVERSE |= {"asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh"}
+_ON_ARRAYS: dict[Primitive, Primitive] = {}
+for _scalar, _array in (
+    (abs, np.abs),
+    (min, np.minimum),
+    (max, np.maximum),
+    *((getattr(math, name), getattr(np, _INVERSE.get(name, name), None)) for name in dir(math)),
+):
+    if _array is not None and (_found := find(_scalar)) is not None:
+        _ON_ARRAYS[_found] = primitive(_array)

@@ -22,6 +22,7 @@ class Item:
     name: str
     push: int
     pop: int
+    alone: bool = False  # an array
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ def merge(items: Sequence[Item], steps: Sequence[Step]) -> list[Group]:
 
 
 def _fits(group: list[Item], steps: Sequence[Step]) -> bool:
+    if any(item.alone for item in group):
+        return False
     push, pop = group[0].push, max(i.pop for i in group)
     if len({i.name for i in group}) < len(group) or any(s.uses_tape for s in steps[push:pop]):
         return False
@@ -75,8 +78,13 @@ class Saved:
     restore: list[Stmt]
 
 
-def weave(pieces: Sequence[tuple[list[Stmt], list[Stmt]]], saved: Sequence[Saved]) -> tuple[list[Stmt], list[Stmt]]:
-    """Both sweeps of a block: those of its statements, with the saves in their gaps."""
+def weave(
+    pieces: Sequence[tuple[list[Stmt], list[Stmt]]], saved: Sequence[Saved], at_end: Sequence[Stmt] = ()
+) -> tuple[list[Stmt], list[Stmt]]:
+    """Both sweeps of a block: those of its statements, with the saves in their gaps.
+
+    `at_end` comes after what is restored at the end of the block, where its reverse sweep begins.
+    """
     forward: list[Stmt] = []
     reverse: list[Stmt] = []
     for gap in range(len(pieces) + 1):
@@ -85,6 +93,8 @@ def weave(pieces: Sequence[tuple[list[Stmt], list[Stmt]]], saved: Sequence[Saved
             forward += pieces[gap][0]
     for gap in range(len(pieces), -1, -1):
         reverse += [s for save in reversed(saved) if save.pop == gap for s in save.restore]
+        if gap == len(pieces):
+            reverse += at_end
         if gap > 0:
             reverse += pieces[gap - 1][1]
     return forward, reverse

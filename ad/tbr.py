@@ -9,21 +9,24 @@ A value is *required* where an adjoint of an earlier statement (in execution) re
 What is never overwritten is read directly.  A compound statement without adjoint work is one assignment to all that it
 may assign.  The sets grow monotonically, so the fixpoint over loops saves too much rather than too little.
 
+Of an array may be required the contents, or only the shape (`ad.ir.shape_of`).  A part of a shared array that is written
+to is saved where the contents are required under any name that may share its memory.  What is a view of another array
+needs no saving itself: it is made again.
+
 A variable that is not surely assigned at the start of a block is not live there (flow.py refuses to read it), hence
 saved at the end of the block that assigned it: nothing without a value is ever saved.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ad.alias import Part, State, viewed
 from ad.flow import Liveness
-from ad.ir import Assign, Block, For, If, Stmt, While, assigned, names, walk_stmts
+from ad.ir import Assign, Block, For, If, Rebind, Stmt, Store, Var, While, assigned, names, shape_of, walk_stmts
 from ad.lower import Lowered
 
-__all__ = ["Part", "Saves", "find_saves"]
-
-Part = tuple[Stmt | None, str]
-"""A block, named by its statement and field; ``(None, "body")`` is the function's."""
+__all__ = ["Saves", "find_saves"]
 
 
 @dataclass
@@ -49,16 +52,25 @@ class _Tbr:
         self.lowered = lowered
         self.split = split
         self.saves = Saves()
+        self.aliases = lowered.aliases
         body = lowered.function.body
         self.live = Liveness(body, {lowered.function.result})
         self.assignments = Counter(_targets(body))
+        self.views = {
+            s.target
+            for s in walk_stmts(body)
+            if isinstance(s, Assign)
+            and s.target in self.aliases.shared
+            and self.assignments[s.target] == 1
+            and viewed(s.value, lowered.function.kinds) is not None
+        }
 
     def save(self, s: Stmt, variables: set[str]) -> None:
         if variables:
             self.saves.before.setdefault(s, set()).update(variables)
 
     def block(self, block: Block, required: set[str], part: Part, in_loop: bool, live: set[str]) -> set[str]:
-        """The variables required after a block; those that die at its end are saved there."""
+        """What is required after a block; what dies at its end is saved there."""
         for s in block:
             required = self.stmt(s, required, in_loop)
         if part[0] is None:
@@ -66,31 +78,50 @@ class _Tbr:
         own = Counter(_targets(block))
         dying = {
             v
-            for v in required & own.keys()
-            if v not in live and (in_loop or self.split or self.assignments[v] > own[v])
+            for v in own
+            if v not in live
+            and v not in self.views
+            and (in_loop or self.split or self.assignments[v] > own[v])
         }
-        if dying:
-            self.saves.at_end.setdefault(part, set()).update(dying)
-        return required - dying
+        found = {r for r in required if _name(r) in dying}
+        if found:
+            self.saves.at_end.setdefault(part, set()).update(found)
+        return required - found
 
     def stmt(self, s: Stmt, required: set[str], in_loop: bool) -> set[str]:
-        """The variables required after a statement."""
+        """What is required after a statement."""
+        plan = self.lowered.plans.get(s)
+        if plan is not None:
+            required = required | self.shared(plan.needs, self.aliases.before[s])
         if isinstance(s, Assign):
-            plan = self.lowered.plans.get(s)
-            if plan is not None:
-                required = required | plan.needs
-            self.save(s, required & {s.target})
-            required = required - {s.target}
-            return required | {s.target} if plan is not None and plan.uses_result else required
-        if not self.lowered.activity.has_adjoint(s):
-            overwritten = assigned((s,))
-            self.save(s, required & overwritten)
-            return required - overwritten
+            moved = self.moved(s)
+            old = required & {s.target, shape_of(s.target)}
+            if s.target not in self.views:
+                self.save(s, old)
+            required = required - old
+            if plan is not None and plan.uses_result:
+                required = required | {s.target}
+            if moved is not None:
+                # The contents live on under the new name.
+                for before, after in ((moved, s.target), (shape_of(moved), shape_of(s.target))):
+                    if before in required:
+                        required = (required - {before}) | {after}
+            elif s.target in self.aliases.shared and isinstance(s.value, Var) and s.value.name in required:
+                required = required | {s.target}
+            return required
+        if isinstance(s, Store):
+            return self.store(s, required)
+        if isinstance(s, Rebind):
+            new = dict(zip(s.sources, s.targets, strict=True))
+            return {_renamed(r, new) for r in required}
+        if not self.lowered.activity.has_work(s):
+            return self.passive(s, required)
         match s:
-            case For(var, start, stop, step, body):
-                required = required | names(start, stop, step)
+            case For(var, start, stop, step, body, trips):
+                required = required | self.shared(names(start, stop, step), self.aliases.before[s])
                 self.save(s, required & {var})
-                return self.loop(s, body, required - {var}, {var})
+                out = self.loop(s, body, required - {var}, {var})
+                return out | {trips} if trips else out
             case While(_, body, trips):
                 out = self.loop(s, body, required, set())
                 return out | {trips} if trips else out
@@ -100,7 +131,33 @@ class _Tbr:
                 return self.block(then, required, (s, "then"), in_loop, after) | self.block(
                     orelse, required, (s, "orelse"), in_loop, after
                 )
-        raise AssertionError(s)
+        return required
+
+    def shared(self, needs: Iterable[str], state: State) -> set[str]:
+        """What is needed, under all names that it may go by."""
+        found: set[str] = set()
+        for name in needs:
+            found |= state.sharing(name) if name in self.aliases.shared else {name}
+        return found
+
+    def moved(self, s: Assign) -> str | None:
+        """The name whose array an assignment takes over: it is not used any more."""
+        if s.target not in self.aliases.shared or not isinstance(s.value, Var):
+            return None
+        name = s.value.name
+        return None if name in self.live.after[s] else name
+
+    def store(self, s: Store, required: set[str]) -> set[str]:
+        if required & self.aliases.before[s].sharing(s.array):
+            self.save(s, {s.array})
+        return required
+
+    def passive(self, s: Stmt, required: set[str]) -> set[str]:
+        """A statement without adjoint work: one assignment to all that it may assign."""
+        scalars = assigned((s,)) - self.aliases.shared
+        old = {r for r in required if _name(r) in scalars}
+        self.save(s, old)
+        return required - old
 
     def loop(self, s: For | While, body: Block, required: set[str], own: set[str]) -> set[str]:
         live = self.live.next_trip(s)
@@ -112,6 +169,15 @@ class _Tbr:
             head = more
 
 
+def _name(required: str) -> str:
+    return required.removesuffix(".shape")
+
+
+def _renamed(required: str, new: dict[str, str]) -> str:
+    name = _name(required)
+    return new.get(name, name) + required[len(name) :]
+
+
 def _targets(block: Block) -> list[str]:
     found = []
     for s in walk_stmts(block):
@@ -119,4 +185,6 @@ def _targets(block: Block) -> list[str]:
             found.append(s.target)
         elif isinstance(s, For):
             found.append(s.var)
+        elif isinstance(s, Rebind):
+            found += s.targets
     return found

@@ -10,19 +10,20 @@ from typing import Any, Unpack
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 
-from ad.arguments import adapt, kind_of_argument
+from ad.arguments import adapt, flattened, has_float, leaves, structure_of
 from ad.build import Kernel
 from ad.emit import emit
 from ad.errors import ADError, ADTypeError, ADValueError
-from ad.expressions import UserFunction
 from ad.fastcall import checked_call
 from ad.function import Function
+from ad.guess import likely_kinds
 from ad.ir import Kind
-from ad.library import Library
+from ad.library import Library, Structure, TupleOf
 from ad.options import OPTIONS, Given, checked
 from ad.program import Program
 from ad.source import python_function
 from ad.tapes import latest_tape, on_tape
+from ad.values import UserFunction
 from tape import TapeStats
 
 __all__ = ["Gradient", "Wrt", "grad", "value_and_grad"]
@@ -94,7 +95,7 @@ class Gradient:
         self._arity = sum(p.kind is not p.KEYWORD_ONLY for p in self._signature.parameters.values())
         self._all_positional = self._arity == len(self._names)
         self._quick: Callable[..., Any] = self._find_call
-        self._specials: dict[tuple[Kind, ...], _Special] = {}
+        self._specials: dict[tuple[Structure, ...], _Special] = {}
         self._latest: _Special | None = None
         self._lock = threading.RLock()
         self.__name__ = f"{self._plain.__name__}_grad"
@@ -166,9 +167,7 @@ class Gradient:
         if self._latest is not None:
             return self._latest
         try:
-            parsed = self._library.parsed(self._user)
-            likely = {p: Kind.INT for p in parsed.ints} | {p: Kind.FLOATS for p in parsed.arrays}
-            return self._special(tuple(likely.get(p, Kind.FLOAT) for p in parsed.params))
+            return self._special(likely_kinds(self._library.source(self._user), self._signature))
         except ADError as error:
             raise ADError(
                 f"the adjoint depends on the kinds of the arguments: call {self.__name__} once, then look ({error})"
@@ -195,102 +194,146 @@ class Gradient:
         kinds = []
         for i, name in enumerate(self._names):
             values[i] = adapt(name, values[i])
-            kinds.append(kind_of_argument(name, values[i], name in chosen))
+            kinds.append(structure_of(name, values[i], name in chosen))
         special = self._special(tuple(kinds))
         special.compile(values)
         call = special.call(options)
         same = len(args) == len(values) and all(a is b for a, b in zip(args, values, strict=True))
-        if self._all_positional and same and options is self._options:
+        plain = all(isinstance(kind, Kind) for kind in kinds)
+        if self._all_positional and same and plain and options is self._options:
             self._quick = checked_call(args, *special.shortcut(call), self._find_call)
         return call(*values)
 
-    def _special(self, kinds: tuple[Kind, ...]) -> "_Special":
+    def _special(self, kinds: tuple[Structure, ...]) -> "_Special":
         with self._lock:
             if kinds not in self._specials:
                 self._specials[kinds] = self._make_special(kinds)
             self._latest = self._specials[kinds]
             return self._latest
 
-    def _make_special(self, kinds: tuple[Kind, ...]) -> "_Special":
+    def _make_special(self, kinds: tuple[Structure, ...]) -> "_Special":
         by_name = dict(zip(self._names, kinds, strict=True))
-        wrt = self._wrt or tuple(n for n in self._names if by_name[n] in (Kind.FLOAT, Kind.FLOATS))
+        wrt = self._wrt or tuple(n for n in self._names if has_float(by_name[n]))
         if not wrt:
             raise ADTypeError(
                 f"{self._plain.__name__}() has no float argument to differentiate with respect to: pass 1.0, not 1"
             )
         function = self._library.specialise(self._user, kinds)
         self._library.require_float(function)
-        # The IR may call an argument differently where its name would hide one that generated code uses.
-        inner = dict(zip(self._names, function.params, strict=True))
-        in_order = tuple(inner[n] for n in self._names if n in wrt)
-        unit = Program().gradient(function, in_order)
+        # A tuple has a parameter for each of its leaves.
+        inner = iter(function.params)
+        params = {n: [next(inner) for _ in leaves(kind)] for n, kind in by_name.items()}
+        floats = {n: [p for p, k in zip(params[n], leaves(by_name[n]), strict=True) if k.is_float] for n in wrt}
+        unit = Program().gradient(function, tuple(p for n in wrt for p in floats[n]))
+        results = tuple(by_name[n] for n in wrt)
+        names = tuple(n for n in self._names for _ in leaves(by_name[n]))
         return _Special(
             function,
             Kernel.of(emit(unit)),
             unit.tape is not None,
-            tuple(self._names.index(n) for n in wrt),
             kinds,
+            names,
+            results,
             self._bare and len(wrt) == 1,
             self._with_value,
         )
 
 
 class _Special:
-    """A gradient for one combination of kinds of arguments."""
+    """A gradient for one combination of structures of arguments.
+
+    `names` are the arguments that the kernel's parameters belong to, `results` the structures of those that there are
+    derivatives with respect to.
+    """
 
     def __init__(
         self,
         function: Function,
         kernel: Kernel,
         uses_tape: bool,
-        wrt: tuple[int, ...],
-        kinds: tuple[Kind, ...],
+        kinds: tuple[Structure, ...],
+        names: tuple[str, ...],
+        results: tuple[Structure, ...],
         single: bool,
         with_value: bool,
     ) -> None:
         self.function = function
         self.kernel = kernel
         self.uses_tape = uses_tape
-        self.wrt = wrt
         self.kinds = kinds
+        self.names = names
+        self.results = results
         self.single = single
         self.with_value = with_value
         self._compiled = False
-        self._arrays = tuple(i for i in sorted(wrt) if kinds[i].is_array)
-        # Where in (scalar derivatives..., arrays...) each of wrt comes from.
-        scalars = [i for i in sorted(wrt) if not kinds[i].is_array]
-        self._order = [scalars.index(i) if i in scalars else len(scalars) + self._arrays.index(i) for i in wrt]
+        self._plain = all(isinstance(k, Kind) for k in kinds)
+        self._plain_results = all(isinstance(r, Kind) for r in results)
+        self._written = tuple(function.params.index(p) for p in function.copied)
 
     @cached_property
     def primal(self) -> Callable[..., float]:
         """The function without its derivative, compiled."""
         return Kernel.of(emit(Program().primal(self.function))).function
 
+    def flat(self, values: Sequence[Any]) -> Sequence[Any]:
+        """The arguments as the kernel takes them."""
+        if self._plain:
+            return values
+        return [leaf for v, kind in zip(values, self.kinds, strict=True) for leaf in flattened(v, kind)]
+
     def compile(self, values: Sequence[Any]) -> None:
         """Compile for the first arguments that come."""
         if not self._compiled:
-            arrays = [np.zeros(values[i].shape) for i in self._arrays]
-            self.kernel.compile([*([0] if self.uses_tape else []), *values, *arrays])
+            self.kernel.compile([*([0] if self.uses_tape else []), *self.flat(values)])
             self._compiled = True
 
     def call(self, options: dict[str, Any]) -> Callable[..., Any]:
         """The function to call, with options of its own."""
         kernel, single, with_value = self.kernel.function, self.single, self.with_value
-        arrays, order = self._arrays, self._order
+        plain, plain_results, written = self._plain, self._plain_results, self._written
         run = on_tape(kernel, options) if self.uses_tape else _pairing(kernel)
 
         def call(*args: Any) -> Any:
-            made = [np.zeros(args[i].shape) for i in arrays]
-            value, derivatives = run(*args, *made)
-            found = (*derivatives, *made)
-            gradient = found[order[0]] if single else tuple(found[k] for k in order)
+            flat = args if plain else self.flat(args)
+            if written:
+                self.refuse_overlap(flat)
+            value, derivatives = run(*flat)
+            found = derivatives if plain_results else self.structured(derivatives)
+            gradient = found[0] if single else tuple(found)
             return (value, gradient) if with_value else gradient
 
         return call
 
+    def structured(self, derivatives: Sequence[Any]) -> list[Any]:
+        """The derivatives in the form of the arguments; None where an item of a tuple has none."""
+        given = iter(derivatives)
+
+        def build(structure: Structure) -> Any:
+            match structure:
+                case TupleOf(items, cls):
+                    parts = [build(item) for item in items]
+                    return cls(*parts) if cls is not None else tuple(parts)
+                case Kind(is_float=True):
+                    return next(given)
+            return None
+
+        return [build(r) for r in self.results]
+
+    def refuse_overlap(self, flat: Sequence[Any]) -> None:
+        """Raise where an array that is written to shares memory with another argument."""
+        for i in self._written:
+            for j, other in enumerate(flat):
+                if j == i or not isinstance(other, np.ndarray) or not np.may_share_memory(flat[i], other):
+                    continue
+                if np.shares_memory(flat[i], other):
+                    raise ADValueError(
+                        f"the arguments {self.names[i]!r} and {self.names[j]!r} share memory, and "
+                        f"{self.function.name}() writes to {self.names[i]!r}: pass a copy of one of them"
+                    )
+
     def shortcut(self, call: Callable[..., Any]) -> tuple[Callable[..., Any], str]:
         """What to call instead of `call` where that is the kernel alone; what to return of it, as an expression."""
-        if self._arrays or self.uses_tape or self._order != sorted(self._order):
+        if self.uses_tape or self._written or not self._plain or not self._plain_results:
             return call, "{}"
         if self.single:
             return self.kernel.function, "{}" if self.with_value else "{}[1]"

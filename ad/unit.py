@@ -1,10 +1,10 @@
 """A generated function, and how the user's statements become part of one."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ad import runtime
-from ad.function import Function, Options
+from ad.function import Function, Options, kind_of
 from ad.ir import (
     AddTo,
     Assign,
@@ -21,12 +21,13 @@ from ad.ir import (
     Len,
     MultiAssign,
     Pop,
-    Push,
-    Return,
+    Rebind,
     Stmt,
+    Store,
     Var,
     While,
-    assigned,
+    expressions,
+    map_expressions,
     substitute,
     walk,
     walk_stmts,
@@ -55,7 +56,10 @@ class Unit:
     options: Options
     doc: str
     tape: str | None = None
-    array_params: frozenset[str] = frozenset()
+    kinds: dict[str, Kind] = field(default_factory=dict)
+
+    def is_array(self, e: Expr) -> bool:
+        return kind_of(e, self.kinds).is_array
 
 
 def import_expr(e: Expr, checked: bool, primal: Callable[[Function], Unit]) -> Expr:
@@ -86,15 +90,13 @@ def import_block(block: Block, checked: bool, primal: Callable[[Function], Unit]
 
     def stmt(s: Stmt) -> Stmt:
         match s:
-            case Assign(value=value):
-                return replace(s, value=expr(value))
             case For(start=start, stop=stop, step=step, body=body):
                 return replace(s, start=expr(start), stop=expr(stop), step=expr(step), body=again(body))
             case While(cond=cond, body=body):
                 return replace(s, cond=expr(cond), body=again(body))
             case If(cond=cond, then=then, orelse=orelse):
                 return replace(s, cond=expr(cond), then=again(then), orelse=again(orelse))
-        return s
+        return map_expressions(s, expr)
 
     def again(part: Block) -> Block:
         return tuple(stmt(s) for s in part)
@@ -104,6 +106,12 @@ def import_block(block: Block, checked: bool, primal: Callable[[Function], Unit]
 
 def _nonzero(e: Expr) -> bool:
     return isinstance(e, Const) and e.value != 0
+
+
+def _changed(e: Expr) -> set[str]:
+    """The arrays that a call for its effect may write to."""
+    args = e.args if isinstance(e, Call) else ()
+    return {a.name if isinstance(a, Var) else a.array for a in args if isinstance(a, Var | Index)}
 
 
 @dataclass(frozen=True)
@@ -118,31 +126,31 @@ def effects(stmts: Iterable[Stmt]) -> Effects:
     reads: set[str] = set()
     writes: set[str] = set()
     for s in walk_stmts(tuple(stmts)):
-        exprs: tuple[Expr, ...] = ()
+        exprs = expressions(s)
         match s:
-            case Assign(target, value):
-                exprs = (value,)
+            case Assign(target):
                 writes.add(target)
-            case AddTo(target, value):
-                exprs = (target, value)
+            case AddTo(target):
+                exprs = (target, *exprs)
                 writes.add(target.name if isinstance(target, Var) else target.array)
-            case MultiAssign(targets, value):
-                exprs = (value,)
+            case Store(array=array):
+                reads.add(array)
+                writes.add(array)
+            case Rebind(targets, sources):
+                reads.update(sources)
                 writes.update(targets)
-            case For(start=start, stop=stop, step=step):
-                exprs = (start, stop, step)
-                writes.update(assigned((s,)))
-            case While(cond=cond) | If(cond=cond):
-                exprs = (cond,)
-            case Return(values):
-                exprs = values
-            case Push(names=names):
-                reads.update(names)
-            case Pop(names=names):
-                writes.update(names)
+            case MultiAssign(targets, value):
+                writes.update(targets)
+                writes.update(_changed(value))
+            case For(var=var):
+                writes.add(var)
+            case Pop(targets):
+                writes.update(t.name if isinstance(t, Var) else t.array for t in targets)
+                reads.update(t.array for t in targets if isinstance(t, Index))
+                exprs = tuple(t.index for t in targets if isinstance(t, Index))
         for e in exprs:
             for part in walk(e):
                 match part:
-                    case Var(name) | Index(name, _) | Len(name):
+                    case Var(name) | Index(name, _) | Len(name, _):
                         reads.add(name)
     return Effects(reads, writes)

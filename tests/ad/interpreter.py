@@ -1,15 +1,15 @@
 """Run a generated adjoint in plain Python, without Numba: quick, and every misuse of a name or of the tape shows."""
 
+import importlib
+
 import numpy as np
 
-import ad.runtime
-import ad.special
+from ad.arguments import flattened, leaves, structure_of
 from ad.emit import emit
-from ad.expressions import UserFunction
-from ad.function import Options
 from ad.ir import Kind
-from ad.library import Library
+from ad.library import Library, TupleOf
 from ad.program import Program
+from ad.values import UserFunction
 
 
 class ListTape:
@@ -24,59 +24,90 @@ class ListTape:
 
     def pop(self, handle, n=None):
         # Python's min(x, 2) may be an int where Numba's is a float.
-        return self._take(n, (float, int))
+        return self._take(n, (float, int, np.floating))
 
     def pop_int(self, handle, n=None):
         return self._take(n, (int, bool, np.bool_, np.integer))
 
     def _take(self, n, kinds):
         block = self.blocks.pop()
+        assert isinstance(block, tuple), f"{block} is popped as numbers"
         assert len(block) == (n or 1), f"a block of {len(block)} is popped as one of {n or 1}"
         exact = all(isinstance(v, kinds) and (bool in kinds or not isinstance(v, bool)) for v in block)
         assert exact, f"{block} is popped as {kinds}"
         return block[0] if n is None else block
 
+    def push_array(self, handle, a):
+        assert isinstance(a, np.ndarray)
+        self.blocks.append(a.copy())
+
+    def pop_array(self, handle, dtype, ndim):
+        block = self.blocks.pop()
+        assert isinstance(block, np.ndarray), f"{block} is popped as an array"
+        assert block.dtype == dtype and block.ndim == ndim, f"{block} is popped as {ndim}-D {dtype}"
+        return block
+
+    def pop_into(self, handle, a):
+        block = self.blocks.pop()
+        assert isinstance(block, np.ndarray) and block.shape == a.shape, f"{block} is popped into {a}"
+        a[...] = block
+
+    def push_shape(self, handle, a):
+        self.blocks.append((a.shape, a.dtype))
+
+    def pop_empty(self, handle, dtype, ndim):
+        shape, _ = self.blocks.pop()
+        assert len(shape) == ndim
+        return np.full(shape, 99 if np.issubdtype(dtype, np.integer) else np.nan, dtype)
+
     def failed(self, handle):
         return 0
-
-
-def kind_of(value):
-    if isinstance(value, np.ndarray):
-        return Kind.FLOATS if value.dtype.kind == "f" else Kind.INTS
-    return {bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT}[type(value)]
 
 
 def interpreted_gradient(f, args, wrt):
     """Value, derivatives with respect to the arguments at the positions `wrt`, and the text of the adjoint."""
     f = getattr(f, "py_func", f)
-    function = Library().specialise(UserFunction(f), tuple(kind_of(a) for a in args))
-    unit = Program().gradient(function, tuple(function.params[i] for i in sorted(wrt)))
+    structures = tuple(structure_of(str(i), a, False) for i, a in enumerate(args))
+    library = Library()
+    function = library.specialise(UserFunction(f), structures)
+    library.require_float(function)
+    names = iter(function.params)
+    params = [[next(names) for _ in leaves(s)] for s in structures]
+    active = [p for i in wrt for p, k in zip(params[i], leaves(structures[i]), strict=True) if k.is_float]
+    unit = Program().gradient(function, tuple(active))
     emitted = emit(unit)
     tape = ListTape()
-    known = {name: getattr(tape, name) for name in ("push", "pop", "pop_int", "failed")}
-    known |= {name: getattr(ad.runtime, name).py_func for name in ("div", "floordiv", "mod")}
-    known |= {"digamma": ad.special.digamma.py_func, "njit": lambda **_: lambda f: f}
     namespace, lines = dict(emitted.injected), []
     for line in emitted.text.splitlines():
         if not line.startswith("from "):
             lines.append(line)
             continue
-        for item in line.partition(" import ")[2].split(", "):
+        module, _, items = line.removeprefix("from ").partition(" import ")
+        for item in items.split(", "):
             name, _, alias = item.partition(" as ")
-            namespace[alias or name] = known[name]
+            known = getattr(tape, name, None)
+            if known is None:
+                known = getattr(importlib.import_module(module), name)
+            if name == "njit":
+                known = lambda **_: lambda f: f  # noqa: E731
+            namespace[alias or name] = getattr(known, "py_func", known)
     exec(compile("\n".join(lines), "<adjoint>", "exec"), namespace)
-    arrays = {i: np.zeros(args[i].shape) for i in sorted(wrt) if isinstance(args[i], np.ndarray)}
-    call = namespace[emitted.main]
-    handle = (0,) if unit.tape else ()
-    result = call(*handle, *args, *arrays.values())
+    flat = [leaf for a, s in zip(args, structures, strict=True) for leaf in flattened(a, s)]
+    copies = [a.copy() if isinstance(a, np.ndarray) else a for a in flat]
+    result = namespace[emitted.main](*((0,) if unit.tape else ()), *copies)
     result = result if isinstance(result, tuple) else (result,)
     if unit.tape:
         assert result[0] == 0
         result = result[1:]
     assert not tape.blocks, f"{len(tape.blocks)} blocks are left on the tape"
-    scalars = iter(result[1:])
-    found = {i: arrays[i] if i in arrays else next(scalars) for i in sorted(wrt)}
-    return result[0], [found[i] for i in wrt], emitted.text
+    for a, b in zip(flat, copies, strict=True):
+        assert not isinstance(a, np.ndarray) or np.array_equal(a, b, equal_nan=True), "an argument was written to"
+    found = iter(result[1:])
 
+    def built(structure):
+        if isinstance(structure, TupleOf):
+            parts = [built(item) for item in structure.items]
+            return structure.cls(*parts) if structure.cls else tuple(parts)
+        return next(found) if isinstance(structure, Kind) and structure.is_float else None
 
-__all__ = ["ListTape", "Options", "interpreted_gradient"]
+    return result[0], [built(structures[i]) for i in wrt], emitted.text

@@ -1,0 +1,330 @@
+"""Calls in the front end.
+
+A function of numbers, and of arrays that it only reads, stays a function: it gets sweeps of its own.  What writes to
+its arguments, returns an array or a tuple, or takes a function is put in the place of the call, with names of its own.
+"""
+
+import ast
+import inspect
+import math
+from collections.abc import Callable
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+
+from ad.arrayexpressions import ArrayExpressions
+from ad.expressions import a_kind
+from ad.function import Function
+from ad.ir import Binary, Call, Const, Expr, Kind, Len, Store, Var, walk_stmts
+from ad.rules import ADVICE, Primitive, find, on_arrays, primitive
+from ad.source import MISSING, place_of
+from ad.values import NONE, FunctionValue, RangeValue, TupleValue, UserFunction, Value
+
+if TYPE_CHECKING:
+    from ad.parse import Scope
+
+__all__ = ["Calls"]
+
+_CASTS: dict[Any, Kind] = {
+    float: Kind.FLOAT,
+    np.float64: Kind.FLOAT,
+    np.float32: Kind("float32"),
+    int: Kind.INT,
+    np.int64: Kind.INT,
+    bool: Kind.BOOL,
+    np.bool_: Kind.BOOL,
+}
+_DEEP = 60
+
+
+class Calls(ArrayExpressions):
+    statement_value: ast.AST | None = None
+    """What the statement under way assigns or returns: a call that writes to arrays can stand only there."""
+
+    def call(self, node: ast.Call) -> Value:
+        args = self.arguments(node)
+        if any(k.arg is None for k in node.keywords):
+            self.refuse("** is not supported here: write the arguments one by one", node)
+        if isinstance(node.func, ast.Attribute) and self.resolve(node.func) is MISSING:
+            return self.method_call(node)
+        if isinstance(node.func, ast.Lambda) or (isinstance(node.func, ast.Name) and self.is_variable(node.func.id)):
+            function = self.value(node.func)
+            if not isinstance(function, FunctionValue):
+                self.refuse(f"{ast.unparse(node.func)} is a variable here, not a function", node)
+            if isinstance(function.function, UserFunction):
+                known = function.function.dispatcher or function.function.function
+                return self.known_call(known, args, ast.unparse(node.func), node)
+            return self.user_call(function, args, node)
+        function = self.resolve(node.func)
+        text = ast.unparse(node.func)
+        if function is MISSING:
+            self.refuse(f"{text} is not defined", node)
+        return self.known_call(function, args, text, node)
+
+    def is_variable(self, name: str) -> bool:
+        scope: Any = self
+        while scope is not None:
+            if name in scope.local_names:
+                return True
+            scope = scope.outer
+        return False
+
+    def arguments(self, node: ast.Call) -> list[Any]:
+        """The positional arguments: syntax, or values where a tuple was taken apart."""
+        args: list[Any] = []
+        for arg in node.args:
+            if isinstance(arg, ast.Starred):
+                value = self.value(arg.value)
+                if not isinstance(value, TupleValue):
+                    self.refuse("* takes a tuple here", arg)
+                args += value.items
+            else:
+                args.append(arg)
+        return args
+
+    def method_call(self, node: ast.Call) -> Value:
+        assert isinstance(node.func, ast.Attribute)
+        root = node.func.value
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        if isinstance(root, ast.Name) and not self.is_variable(root.id):
+            if self.resolve(root) is MISSING:
+                self.refuse(f"{ast.unparse(node.func)} is not defined", node)
+            if self.resolve(node.func.value) is not MISSING and self.resolve(node.func) is MISSING:
+                self.refuse(f"{ast.unparse(node.func)} is not defined", node)
+        owner = self.value(node.func.value)
+        if isinstance(owner, TupleValue):
+            function = self.attribute(node.func)
+            if isinstance(function, FunctionValue) and isinstance(function.function, UserFunction):
+                known = function.function.dispatcher or function.function.function
+                return self.known_call(known, self.arguments(node), ast.unparse(node.func), node)
+        if not isinstance(owner, Expr):
+            self.refuse(f"the method call {ast.unparse(node.func)}() is not supported: write a function", node)
+        return self.method(node, owner)
+
+    def known_call(self, function: Any, args: list[Any], text: str, node: ast.Call) -> Value:
+        rule = find(function)
+        if rule is None and isinstance(function, FunctionType | Dispatcher):
+            return self.user_call(_function_value(function), args, node)
+        if isinstance(function, type) and issubclass(function, tuple) and hasattr(function, "_fields"):
+            return self.named_tuple(function, args, node)
+        if function is len:
+            return self.length(args, node)
+        if function is range:
+            bounds = [self.integer_value(a, "a bound of range()", node) for a in args]
+            if node.keywords or not 1 <= len(bounds) <= 3:
+                self.refuse("range() takes one to three ints", node)
+            start, stop, step = [Const(0), *bounds, Const(1)] if len(bounds) == 1 else [*bounds, Const(1)][:3]
+            if isinstance(step, Const) and step.value == 0:
+                self.refuse("the step of a range cannot be 0", node)
+            return RangeValue(start, stop, step)
+        if function is np.array and args and isinstance(args[0], ast.List | ast.Tuple):
+            return self.literal_array(args[0], node)
+        if (rule is not None and not rule.elementwise) or function in (np.where, np.array, np.asarray):
+            return self.array_call(function, args, node)
+        if node.keywords:
+            self.refuse(f"keyword arguments of {text}() are not supported: give them by position", node)
+        return self.scalar_call(function, rule, [self.argument_value(a, node) for a in args], text, node)
+
+    def argument_value(self, arg: Any, node: ast.AST) -> Expr:
+        if isinstance(arg, ast.expr):
+            return self.expr(arg)
+        if not isinstance(arg, Expr):
+            self.refuse("only numbers and arrays can be given here", node)
+        return arg
+
+    def integer_value(self, arg: Any, what: str, node: ast.AST) -> Expr:
+        if isinstance(arg, ast.expr):
+            return self.integer(arg, what)
+        e = self.argument_value(arg, node)
+        if self.kind(e) is not Kind.INT:
+            self.refuse(f"{what} must be an int", node)
+        return e
+
+    def length(self, args: list[Any], node: ast.Call) -> Value:
+        if len(args) != 1:
+            self.refuse("len() takes one argument", node)
+        value = self.value(args[0]) if isinstance(args[0], ast.expr) else args[0]
+        if isinstance(value, TupleValue):
+            return Const(len(value.items), at=place_of(node))
+        e = self.argument_value(value, node)
+        if not self.kind(e).is_array:
+            self.refuse(
+                f"{ast.unparse(node.args[0])} is {a_kind(self.kind(e))}: it has no length and cannot be indexed", node
+            )
+        base = e if isinstance(e, Var) else self.temporary("part", e, node)
+        return Len(base.name, at=place_of(node))
+
+    def named_tuple(self, cls: type, args: list[Any], node: ast.Call) -> TupleValue:
+        fields: tuple[str, ...] = cls._fields  # type: ignore[attr-defined]
+        given = {f: self.value(a) if isinstance(a, ast.expr) else a for f, a in zip(fields, args)}
+        given |= {str(k.arg): self.value(k.value) for k in node.keywords}
+        defaults: dict[str, Any] = cls._field_defaults  # type: ignore[attr-defined]
+        for field in fields:
+            if field not in given and field in defaults:
+                given[field] = self.constant_value(defaults[field], field, node)
+        if len(args) > len(fields) or given.keys() != set(fields):
+            self.refuse(f"{cls.__name__} has the fields {', '.join(fields)}", node)
+        return TupleValue(tuple(given[f] for f in fields), cls)
+
+    def scalar_call(self, function: Any, rule: Any, args: list[Expr], text: str, node: ast.Call) -> Value:
+        place = place_of(node)
+        if _hashable(function) and function in _CASTS:
+            if len(args) != 1 or self.kind(args[0]).is_array:
+                self.refuse(f"{text}() takes one number", node)
+            if function in (float, int, np.float64, np.int64) and self.kind(args[0]).is_complex:
+                self.refuse(f"{text}() of a complex number: write .real", node)
+            return self.cast(args[0], _CASTS[function])
+        if function is complex or function is np.complex128:
+            zero: Expr = Const(0.0)
+            real, imag = [*args, zero][:2]
+            return Binary("+", real, Binary("*", Const(1j), imag), at=place)
+        if function is pow and len(args) == 2:
+            return self.binary("**", args[0], args[1], place)
+        if function is divmod and len(args) == 2:
+            return TupleValue((self.binary("//", *args, place), self.binary("%", *args, place)))
+        if rule is None:
+            advice = ADVICE.get(function, "") if _hashable(function) else ""
+            advice = advice or "write it in terms of supported ones, or give it a rule with ad.defvjp"
+            self.refuse(f"{text}() is not supported: {advice}", node)
+        return self.primitive_call(function, args, text, node)
+
+    def primitive_call(self, function: Callable[..., Any], args: list[Expr], text: str, node: ast.Call) -> Expr:
+        rule = primitive(function)
+        place = place_of(node)
+        if function in (min, max) and len(args) > 2:
+            folded = args[0]
+            for arg in args[1:]:
+                folded = self.checked_call(rule, (folded, arg), text, node)
+            return folded
+        if function is math.log and len(args) == 2:
+            logs = [self.checked_call(rule, (a,), text, node) for a in args]
+            return Binary("/", *logs, at=place)
+        arity = len(rule.vjps)
+        if len(args) != arity:
+            plural = "" if arity == 1 else "s"
+            self.refuse(f"{text}() takes {arity} scalar argument{plural} here, not {len(args)}", node)
+        return self.checked_call(rule, tuple(args), text, node)
+
+    def checked_call(self, rule: Primitive, args: tuple[Expr, ...], text: str, node: ast.Call) -> Expr:
+        kinds = [self.kind(a) for a in args]
+        if any(k.is_array for k in kinds):
+            if rule.home in ("math", "builtins") and rule.function is not abs:
+                name = on_arrays(rule).name
+                self.refuse(f"{text}() takes numbers, not whole arrays: write np.{name}, or a loop", node)
+            rule = on_arrays(rule)
+        elif Kind.BOOL in kinds:
+            self.refuse(f"a bool as argument of {rule.name}() is not supported: write int(...)", node)
+        e = Call(rule, args, at=place_of(node))
+        if self.kind(e) is Kind.INT and rule.name == "power":
+            self.refuse("np.power of two ints is not supported: write float(a) ** n", node)
+        return e
+
+    # --------------------------------------------------------------------------------- functions of the user's
+
+    def user_call(self, function: FunctionValue, args: list[Any], node: ast.Call) -> Value:
+        bound = self.bound_arguments(function, args, node)
+        target = function.function
+        if isinstance(target, UserFunction) and all(isinstance(v, Expr) for v in bound.values()):
+            exprs = [v for v in bound.values() if isinstance(v, Expr)]
+            kinds = tuple(self.kind(e) for e in exprs)
+            callee = self.build.library.callee(target, kinds, place_of(node), self)
+            if isinstance(callee, Function):
+                named = tuple(
+                    self.temporary("argument", e, node) if k.is_array and not isinstance(e, Var) else e
+                    for e, k in zip(exprs, kinds, strict=True)
+                )
+                return Call(callee, named, at=place_of(node))
+        return self.inlined(function, bound, node)
+
+    def bound_arguments(self, function: FunctionValue, args: list[Any], node: ast.Call) -> dict[str, Value]:
+        """The value of each parameter."""
+        target = function.function
+        given = [self.value(a) if isinstance(a, ast.expr) else a for a in args]
+        keywords = {str(k.arg): self.value(k.value) for k in node.keywords}
+        if isinstance(target, UserFunction):
+            signature = inspect.signature(target.function, follow_wrapped=False)
+            name = target.function.__name__
+        else:
+            assert function.scope is not None
+            name = getattr(target, "name", "<lambda>")
+            signature = _signature_of(target.args, name, function.scope)
+        for parameter in signature.parameters.values():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                self.refuse(f"{name}() has *args or **kwargs, which is not supported", node)
+        try:
+            bound = signature.bind(*given, **keywords)
+        except TypeError as error:
+            self.refuse(f"{name}(): {error}", node)
+        found: dict[str, Value] = {}
+        for parameter in signature.parameters.values():
+            if parameter.name in bound.arguments:
+                found[parameter.name] = bound.arguments[parameter.name]
+            elif isinstance(target, UserFunction):
+                found[parameter.name] = self.default(parameter, name, node)
+            else:
+                assert function.scope is not None
+                found[parameter.name] = function.scope.value(parameter.default)
+        return found
+
+    def default(self, parameter: inspect.Parameter, name: str, node: ast.AST) -> Value:
+        value = parameter.default
+        if value is None:
+            return NONE
+        if type(value) in (float, int, bool, complex, str) or callable(value) or isinstance(value, tuple):
+            found = self.constant_value(value, parameter.name, node)
+            return Const(found.value, at=found.at) if isinstance(found, Const) else found
+        self.refuse(f"the default of {parameter.name} of {name}() is not a number: give the argument", node)
+
+    def inlined(self, function: FunctionValue, bound: dict[str, Value], node: ast.Call) -> Value:
+        """The body of a function in the place of its call."""
+        target, build = function.function, self.build
+        name = target.function.__name__ if isinstance(target, UserFunction) else getattr(target, "name", "lambda")
+        if target in build.calls or len(build.calls) > _DEEP:
+            self.refuse(f"{name}() calls itself, which is supported for functions of numbers only: write a loop", node)
+        scope = self.scope_of(function)
+        first = len(build.out)
+        known = set(build.kinds)
+        for parameter, value in bound.items():
+            scope.enter(parameter, value, node)
+        build.calls.append(target)
+        try:
+            result = scope.run()
+        finally:
+            build.calls.pop()
+        writes = {s.array for s in walk_stmts(tuple(build.out[first:])) if isinstance(s, Store)} & known
+        if writes and self.statement_value is not node:
+            self.refuse(
+                f"{name}() writes to an array: call it in a statement of its own, so that the order is plain", node
+            )
+        return result
+
+    def scope_of(self, function: FunctionValue) -> "Scope":
+        raise NotImplementedError
+
+
+def _function_value(function: Any) -> FunctionValue:
+    if isinstance(function, Dispatcher):
+        return FunctionValue(UserFunction(function.py_func, function))
+    return FunctionValue(UserFunction(function))
+
+
+def _signature_of(arguments: ast.arguments, name: str, scope: "Scope") -> inspect.Signature:
+    if arguments.vararg or arguments.kwarg:
+        scope.refuse("*args and **kwargs are not supported: name every argument", arguments.vararg or arguments.kwarg)
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults: list[Any] = [inspect.Parameter.empty] * (len(positional) - len(arguments.defaults)) + arguments.defaults
+    parameters = [
+        inspect.Parameter(a.arg, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=d)
+        for a, d in zip(positional, defaults, strict=True)
+    ]
+    for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        default = inspect.Parameter.empty if d is None else d
+        parameters.append(inspect.Parameter(a.arg, inspect.Parameter.KEYWORD_ONLY, default=default))
+    return inspect.Signature(parameters)
+
+
+def _hashable(x: Any) -> bool:
+    return getattr(x, "__hash__", None) is not None

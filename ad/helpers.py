@@ -1,0 +1,54 @@
+"""Functions that generated code calls to add up the adjoints of arrays."""
+
+from typing import Any
+
+import numpy as np
+
+from ad.arrays.accumulate import add_to, take_and_clear, total
+from ad.arrays.compiled import Function, is_array, specialised
+from ad.ir import Kind
+from ad.primitive import Primitive
+
+__all__ = ["ADD_TO", "COPY", "REDUCED_TO", "SCATTER_ADD", "TAKE_AND_CLEAR", "TAKE_LAST_AND_CLEAR", "TOTAL", "ZEROS_LIKE"]
+
+
+@specialised
+def reduced_to(value: Any, like: Any) -> Function:
+    """The adjoint of an array from that of a result that it was broadcast to: `value` itself where the shapes agree."""
+
+    def reduced(value: Any, like: Any) -> Any:
+        if value.shape == like.shape:
+            return value
+        made = np.zeros_like(like)
+        add_to(made, value)
+        return made
+
+    def repeated(value: Any, like: Any) -> Any:
+        return np.full_like(like, value)
+
+    return reduced if is_array(value) else repeated
+
+
+@specialised
+def scatter_add(target: Any, index: Any, value: Any) -> Function:
+    """``target[index] += value``, where an index may occur several times."""
+    raise NotImplementedError
+
+
+@specialised
+def take_last_and_clear(target: Any, index: Any) -> Function:
+    raise NotImplementedError
+
+
+def _same(first: Kind, *_: Kind) -> Kind:
+    return first
+
+
+ADD_TO = Primitive(add_to, (), _same)
+COPY = Primitive(np.copy, (), _same)
+REDUCED_TO = Primitive(reduced_to, (), lambda value, like: like)
+SCATTER_ADD = Primitive(scatter_add, (), _same)
+TAKE_AND_CLEAR = Primitive(take_and_clear, (), _same)
+TAKE_LAST_AND_CLEAR = Primitive(take_last_and_clear, (), _same)
+TOTAL = Primitive(total, (), lambda value: value.scalar)
+ZEROS_LIKE = Primitive(np.zeros_like, (), _same)
