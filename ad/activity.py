@@ -46,9 +46,10 @@ def differentiable(e: Expr, kinds: dict[str, Kind]) -> set[str]:
         case Var(name) | Index(name, _):
             return {name} if kinds[name].is_float else set()
         case Unary(op, operand):
-            return set() if op == "not" else differentiable(operand, kinds)
+            return set() if op in ("not", "~") else differentiable(operand, kinds)
         case Binary(op, left, right):
-            return _through(OPERATORS[op, 2], (left, right), kinds)
+            rule = OPERATORS.get((op, 2))
+            return _through(rule, (left, right), kinds) if rule is not None else set()
         case Select(_, then, orelse):
             return differentiable(then, kinds) | differentiable(orelse, kinds)
         case Cast(kind, operand) if kind.is_float:

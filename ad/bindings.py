@@ -16,10 +16,9 @@ What cannot be told apart is refused.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ad.alias import Aliases, Part, State, Symbol, definitions, root_of
+from ad.alias import Aliases, Part, State, Symbol, definitions, root_of, viewed
 from ad.function import Function
-from ad.ir import Assign, Block, Call, Expr, Index, Rebind, Stmt, Var, names, substitute
-from ad.primitive import primitive
+from ad.ir import Assign, Block, Call, Expr, Index, Place, Stmt, Var, parts_of, substitute
 from ad.helpers import ZEROS_LIKE
 
 __all__ = ["Bindings"]
@@ -50,8 +49,6 @@ class Bindings:
         found: list[str] = []
 
         def visit(stmts: Block) -> None:
-            from ad.ir import parts_of
-
             for s in stmts:
                 for name in definitions(s):
                     if name in self.aliases.shared and name not in found:
@@ -94,6 +91,9 @@ class Bindings:
                     out: list[Stmt] = [Assign(other, Var(target))]
                     return out + self.alias(target, other, True)
                 return self.alias(target, other, keeps)
+        base = viewed(s.value, self.aliases.kinds)
+        if base is not None and base in before.sharing(target):
+            self.refuse(s, target, "what it stood for")
         for other in sorted(before.sharing(target) - {target}):
             if other in self.live_after(s) and other in before.symbols:
                 self.refuse(s, target, other)
@@ -101,8 +101,6 @@ class Bindings:
 
     def refuse(self, s: Stmt, name: str, other: str) -> None:
         source = s.source or self.f.source
-        from ad.ir import Place
-
         source.refuse(
             f"{name} and {other} may stand for the same array here while one of them is given another: swap them "
             f"(a, b = b, a), or write {name}[:] = ...",
@@ -152,7 +150,8 @@ class Home:
             if b.has_shadow(name):
                 out.append(Assign(b.adjoint(name), _rebased(value, base, b.adjoint(base))))
             return out
-        if end and name not in self.moved and symbol.key[1] == name:
+        made_here = b.aliases.homes.get(symbol.key[1]) == b.aliases.homes[name]
+        if end and name not in self.moved and made_here:
             self.check(name, symbol, state)
             return b.fresh_shadow(name)
         return None
@@ -160,8 +159,6 @@ class Home:
     def view(self, symbol: Symbol, state: State) -> tuple[Expr, str] | None:
         """A view as an expression of a name that is there, and that name."""
         assert symbol.base is not None and symbol.view is not None
-        from ad.alias import viewed
-
         old = viewed(symbol.view, self.bindings.aliases.kinds)
         assert old is not None
         for other, found in state.symbols.items():

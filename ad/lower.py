@@ -198,7 +198,7 @@ class _Lower:
                 self.put(target, value, at, out)
                 return
         value = self.value(value, varied, at, out)
-        value = self.keep_expensive(target, value, varied, at, out)
+        value = self.keep_expensive(target, value, varied, at, out, itself=target in self.activity.shared)
         self.put(target, value, at, out)
 
     def view(self, target: str, value: Expr, at: Stmt, out: list[Stmt]) -> None:
@@ -420,6 +420,7 @@ class _Planner:
         found = contributions(value, Var(_SEED), self.kinds | {_SEED: self.kinds[s.target]}, varied)
         occurs = any(part == value for c in found.values() for part in walk(c))
         available = s.target not in names(value) and (not in_loop or s.target in self.kept)
+        available = available and s.target not in self.activity.shared
         uses_result = occurs and not isinstance(value, Var | Const) and (_expensive(value) or available)
         exprs = [*found.values(), *(t.index for t in found if isinstance(t, Index))]
         if uses_result:

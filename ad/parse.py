@@ -93,6 +93,7 @@ class Scope(Calls):
         super().__init__(build, source, _local_names(tree), outer)
         self.main = source is build.source and outer is None
         self.names: dict[str, str] = {}
+        self.assigned = _assigned_names(tree) if isinstance(tree, ast.FunctionDef) else set()
         self.depth = 0
         self.loops: list[Loop] = []
         self.result: Value | None = None
@@ -116,13 +117,13 @@ class Scope(Calls):
     def variable(self, name: str) -> str:
         """How the IR calls a variable."""
         if name not in self.names:
-            self.names[name] = name if self.main and name not in RESERVED else self.build.namer.fresh(name)
+            plain = self.main and name in self.local_names and name not in RESERVED
+            self.names[name] = name if plain else self.build.namer.fresh(name)
         return self.names[name]
 
     def enter(self, parameter: str, value: Value, node: ast.AST) -> None:
         """Give a parameter its value."""
-        changes = isinstance(self.tree, ast.FunctionDef) and parameter in _assigned_names(self.tree)
-        if _settled(value) and not changes:
+        if _settled(value) and parameter not in self.assigned:
             self.values[parameter] = value
             return
         self.assign_name(parameter, value, node)
@@ -184,6 +185,11 @@ class Scope(Calls):
         if wide is not old:
             widened[target] = kinds[target] = wide
             self.build.changed = True
+
+    @property
+    def steady(self) -> set[str]:
+        """The variables that have one value throughout."""
+        return {v.name for n, v in self.values.items() if isinstance(v, Var) and n not in self.assigned}
 
     # ------------------------------------------------------------------------------------------ statements
 
@@ -314,10 +320,7 @@ class Scope(Calls):
             array = self.array_variable(call.func.value)
             self.assign_part(Index(array.name, _whole()), self.expr(call.args[0]), "", node)
             return
-        count = len(self.build.out)
-        value = self.value(call)
-        if len(self.build.out) == count and value != NONE:
-            self.refuse("an expression whose value is not used has no effect here: remove it", node)
+        self.value(call)
 
     # ----------------------------------------------------------------------------------------- assignments
 
@@ -674,8 +677,8 @@ class Scope(Calls):
         e = self.expr_of(value, node)
         if not self.kind(e).is_array:
             self.refuse(f"{ast.unparse(node)} is {a_kind(self.kind(e))}: a loop needs a range or an array", node)
-        # The loop goes on over this array if its name changes within.
-        base = self.temporary(f"{e.name}_items" if isinstance(e, Var) else "items", e, node)
+        # The loop goes on over this array if its name is given another one.
+        base = e if isinstance(e, Var) and e.name in self.steady else self.temporary("items", e, node)
         return Len(base.name), lambda k: self.place(base.name, [k], node)
 
 

@@ -39,7 +39,7 @@ class Program:
     def primal(self, f: Function) -> Unit:
         """The function itself, for calls that carry no derivative."""
         if f not in self._primals:
-            body = (*import_block(f.body, f.options.checked, self.primal), Return((Var(f.result),)))
+            body = (*import_block(f.body, f.kinds if f.options.checked else None, self.primal), Return((Var(f.result),)))
             self._primals[f] = Unit(f.name, f.params, body, f.options, f"{f.name}() itself.", None, f.kinds)
         return self._primals[f]
 

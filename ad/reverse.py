@@ -108,6 +108,7 @@ class _Sweep:
         self.aliases = self.lowered.aliases
         self.shared = self.aliases.shared
         self.kinds = dict(f.kinds)
+        self.checked = self.kinds if f.options.checked else None
         self.tape = f.namer.fresh("_tape")
         self.nobody = f.namer.fresh("_")  # the variable of loops that only count
         self.temporaries: dict[Kind, list[str]] = {}
@@ -163,11 +164,11 @@ class _Sweep:
         return self.seeds[kind]
 
     def imported(self, block: Block) -> Block:
-        return import_block(block, self.f.options.checked, self.primals)
+        return import_block(block, self.checked, self.primals)
 
     def plain(self, e: Expr) -> Expr:
         """A forward expression in the reverse sweep: it was checked before."""
-        return import_expr(e, False, self.primals)
+        return import_expr(e, None, self.primals)
 
     # --------------------------------------------------------------------------------------------- blocks
 
@@ -297,11 +298,12 @@ class _Sweep:
         forward = list(self.imported((s,)))
         reverse: list[Stmt] = []
         keeps = not in_loop and not self.split
-        if viewed(s.value, self.kinds) is None and s in self.lowered.plans and self.has_shadow(s.target):
-            plan = self.lowered.plans[s]
-            seed = Var(self.adjoint(s.target))
-            found = derive_assign(s, seed, plan.uses_result, self.kinds, self.activity.varied_before(s))
-            reverse += self.accumulate(None, found, state)
+        fresh = viewed(s.value, self.kinds) is None and s in self.lowered.plans and self.has_shadow(s.target)
+        seed = Var(self.adjoint(s.target))
+        varied = self.activity.varied_before(s)
+        if fresh and self.aliases.count[s.target] > 1 and differentiable(s.value, self.kinds) & varied:
+            seed = Var(self.seed(self.kinds[s.target]))
+            reverse.append(Assign(seed.name, Var(self.adjoint(s.target))))
         if self.aliases.count[s.target] > 1:
             saved = self.saves.before.get(s, set())
             if saved and keeps:
@@ -314,6 +316,8 @@ class _Sweep:
                 forward.insert(0, Push((Var(s.target),), self.kinds[s.target], shape_only))
                 reverse.append(Pop((Var(s.target),), self.kinds[s.target], shape_only))
             reverse += self.bindings.old_binding(s, bool(saved), keeps)
+        if fresh:
+            reverse += self.accumulate(None, derive_assign(s, seed, False, self.kinds, varied), state)
         return forward, [self.comment(s), *reverse] if reverse else []
 
     def store(self, s: Store, state: _State) -> tuple[list[Stmt], list[Stmt]]:
@@ -440,7 +444,7 @@ class _Sweep:
         pair = self.pairs(call.callee, active)
         handle: tuple[Expr, ...] = (Var(self.tape),)
         self.uses_tape = self.uses_tape or pair.forward.tape is not None
-        checked = tuple(import_expr(a, self.f.options.checked, self.primals) for a in call.args)
+        checked = tuple(import_expr(a, self.checked, self.primals) for a in call.args)
         front = handle if pair.forward.tape else ()
         forward: list[Stmt] = [Assign(s.target, Call(pair.forward, front + checked), line=s.line)]
         seed = state.get(s.target)
@@ -503,7 +507,7 @@ class _Sweep:
                     zeros.append(Assign(adjoint, self.zero(name)))
                 elif value is None or isinstance(value, Const):
                     stmts.append(Assign(adjoint, value or self.zero(name)))
-        forward = [If(import_expr(s.cond, False, self.primals), tuple(sides[0][0]), tuple(sides[1][0]), line=s.line)]
+        forward = [If(import_expr(s.cond, None, self.primals), tuple(sides[0][0]), tuple(sides[1][0]), line=s.line)]
         if not sides[0][1] and not sides[1][1]:
             return list(forward), zeros
         back = If(s.cond, tuple(sides[0][1]), tuple(sides[1][1]))
@@ -584,7 +588,7 @@ class _Sweep:
 
     def for_loop(self, s: For, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         before, forward, reverse = self.loop_body(s, state)
-        bounds = [import_expr(e, self.f.options.checked, self.primals) for e in (s.start, s.stop, s.step)]
+        bounds = [import_expr(e, self.checked, self.primals) for e in (s.start, s.stop, s.step)]
         start, forward = self.with_breaks(s, forward)
         loop = For(s.var, bounds[0], bounds[1], bounds[2], tuple(forward), line=s.line)
         if not _works(reverse):
@@ -594,7 +598,7 @@ class _Sweep:
 
     def while_loop(self, s: While, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         before, forward, reverse = self.loop_body(s, state)
-        cond = import_expr(s.cond, self.f.options.checked, self.primals)
+        cond = import_expr(s.cond, self.checked, self.primals)
         start, forward = self.with_breaks(s, forward)
         loop = While(cond, tuple(forward), line=s.line)
         if not _works(reverse):

@@ -43,7 +43,7 @@ def find_saves(lowered: Lowered, split: bool) -> Saves:
     analysis = _Tbr(lowered, split)
     required = analysis.block(lowered.function.body, set(), (None, "body"), False, set())
     changing = assigned(lowered.function.body)
-    analysis.saves.at_exit = {v for v in required if v in changing}
+    analysis.saves.at_exit = {v for v in required if _name(v) in changing}
     return analysis.saves
 
 
@@ -63,6 +63,7 @@ class _Tbr:
             and s.target in self.aliases.shared
             and self.assignments[s.target] == 1
             and viewed(s.value, lowered.function.kinds) is not None
+            and self.moved(s) is None
         }
 
     def save(self, s: Stmt, variables: set[str]) -> None:

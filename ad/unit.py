@@ -1,6 +1,6 @@
 """A generated function, and how the user's statements become part of one."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ad import runtime
@@ -62,12 +62,15 @@ class Unit:
         return kind_of(e, self.kinds).is_array
 
 
-def import_expr(e: Expr, checked: bool, primal: Callable[[Function], Unit]) -> Expr:
-    """A forward expression as generated code computes it: with Python's checks, calling generated functions."""
+def import_expr(e: Expr, checked: Mapping[str, Kind] | None, primal: Callable[[Function], Unit]) -> Expr:
+    """A forward expression as generated code computes it: with Python's checks, calling generated functions.
+
+    `checked` are the kinds of variables where divisions of numbers are checked, else None.
+    """
 
     def change(part: Expr) -> Expr | None:
         match part:
-            case Binary("/" | "//" | "%" as op, left, right) if checked and not _nonzero(right):
+            case Binary("/" | "//" | "%" as op, left, right) if _is_checked(left, right, checked):
                 return Call(_CHECKED[op], (again(left), again(right)))
             case Call(Function() as callee, args):
                 return Call(primal(callee), tuple(again(a) for a in args))
@@ -82,7 +85,7 @@ def import_expr(e: Expr, checked: bool, primal: Callable[[Function], Unit]) -> E
     return again(e)
 
 
-def import_block(block: Block, checked: bool, primal: Callable[[Function], Unit]) -> Block:
+def import_block(block: Block, checked: Mapping[str, Kind] | None, primal: Callable[[Function], Unit]) -> Block:
     """Statements of the user as part of a generated function."""
 
     def expr(e: Expr) -> Expr:
@@ -102,6 +105,12 @@ def import_block(block: Block, checked: bool, primal: Callable[[Function], Unit]
         return tuple(stmt(s) for s in part)
 
     return again(block)
+
+
+def _is_checked(left: Expr, right: Expr, kinds: Mapping[str, Kind] | None) -> bool:
+    if kinds is None or _nonzero(right):
+        return False
+    return not kind_of(left, kinds).is_array and not kind_of(right, kinds).is_array
 
 
 def _nonzero(e: Expr) -> bool:
