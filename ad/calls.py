@@ -17,7 +17,7 @@ from numba.core.dispatcher import Dispatcher
 from ad.arrayexpressions import ArrayExpressions
 from ad.expressions import a_kind
 from ad.function import Function
-from ad.ir import Binary, Call, Const, Expr, Kind, Len, Store, Var, walk_stmts
+from ad.ir import Binary, Call, Const, Expr, Kind, Len, Var
 from ad.rules import ADVICE, Primitive, find, on_arrays, primitive
 from ad.source import MISSING, place_of
 from ad.values import NONE, FunctionValue, RangeValue, TupleValue, UserFunction, Value
@@ -40,9 +40,6 @@ _DEEP = 60
 
 
 class Calls(ArrayExpressions):
-    statement_value: ast.AST | None = None
-    """What the statement under way assigns or returns: a call that writes to arrays can stand only there."""
-
     def call(self, node: ast.Call) -> Value:
         args = self.arguments(node)
         if any(k.arg is None for k in node.keywords):
@@ -126,7 +123,7 @@ class Calls(ArrayExpressions):
             return self.array_call(function, args, node)
         if node.keywords:
             self.refuse(f"keyword arguments of {text}() are not supported: give them by position", node)
-        return self.scalar_call(function, rule, [self.argument_value(a, node) for a in args], text, node)
+        return self.scalar_call(function, rule, self.ordered(args, lambda a: self.argument_value(a, node)), text, node)
 
     def argument_value(self, arg: Any, node: ast.AST) -> Expr:
         if isinstance(arg, ast.expr):
@@ -242,8 +239,10 @@ class Calls(ArrayExpressions):
     def bound_arguments(self, function: FunctionValue, args: list[Any], node: ast.Call) -> dict[str, Value]:
         """The value of each parameter."""
         target = function.function
-        given = [self.value(a) if isinstance(a, ast.expr) else a for a in args]
-        keywords = {str(k.arg): self.value(k.value) for k in node.keywords}
+        listed = [*args, *(k.value for k in node.keywords)]
+        values = self.ordered(listed, lambda a: self.value(a) if isinstance(a, ast.expr) else a)
+        given = values[: len(args)]
+        keywords = {str(k.arg): v for k, v in zip(node.keywords, values[len(args) :], strict=True)}
         if isinstance(target, UserFunction):
             signature = inspect.signature(target.function, follow_wrapped=False)
             name = target.function.__name__
@@ -285,8 +284,6 @@ class Calls(ArrayExpressions):
         if target in build.calls or len(build.calls) > _DEEP:
             self.refuse(f"{name}() calls itself, which is supported for functions of numbers only: write a loop", node)
         scope = self.scope_of(function)
-        first = len(build.out)
-        known = set(build.kinds)
         for parameter, value in bound.items():
             scope.enter(parameter, value, node)
         build.calls.append(target)
@@ -294,11 +291,6 @@ class Calls(ArrayExpressions):
             result = scope.run()
         finally:
             build.calls.pop()
-        writes = {s.array for s in walk_stmts(tuple(build.out[first:])) if isinstance(s, Store)} & known
-        if writes and self.statement_value is not node:
-            self.refuse(
-                f"{name}() writes to an array: call it in a statement of its own, so that the order is plain", node
-            )
         return result
 
     def scope_of(self, function: FunctionValue) -> "Scope":

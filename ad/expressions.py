@@ -2,7 +2,7 @@
 
 import ast
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, Never
 
@@ -22,8 +22,11 @@ from ad.ir import (
     Kind,
     Select,
     Stmt,
+    Store,
     Unary,
     Var,
+    names,
+    walk_stmts,
 )
 from ad.numbatypes import NoSuchOperation
 from ad.rules import primitive
@@ -144,6 +147,28 @@ class Expressions:
             case RangeValue():
                 self.refuse("range() belongs into a for statement", node)
 
+    def ordered(self, nodes: Sequence[Any], evaluate: Callable[[Any], Any]) -> list[Any]:
+        """Values from left to right: what a later one writes to arrays does not change what an earlier one read."""
+        found: list[Any] = []
+        for node in nodes:
+            stmts, value = self.block(lambda node=node: evaluate(node))
+            if any(isinstance(s, Store) for s in walk_stmts(stmts)):
+                found = [self.kept(v, node) for v in found]
+            for s in stmts:
+                self.emit(s)
+            found.append(value)
+        return found
+
+    def kept(self, value: Any, node: Any) -> Any:
+        """A value that reads arrays, in a variable of its own."""
+        if isinstance(value, TupleValue):
+            return TupleValue(tuple(self.kept(item, node) for item in value.items), value.cls)
+        if not isinstance(value, Expr) or isinstance(value, Var | Const):
+            return value
+        if any(n in self.build.kinds and self.build.kinds[n].is_array for n in names(value)):
+            return self.temporary("value", value, node)
+        return value
+
     # ----------------------------------------------------------------------------------------- expressions
 
     def value(self, node: ast.expr) -> Value:
@@ -165,9 +190,9 @@ class Expressions:
                 symbol = {ast.USub: "-", ast.UAdd: "+", ast.Invert: "~"}[type(op)]
                 return self.unary(symbol, self.expr(operand), place)
             case ast.BinOp(left=left, op=ast.MatMult(), right=right):
-                return self.numpy_call(np.matmul, (self.expr(left), self.expr(right)), {}, node)
+                return self.numpy_call(np.matmul, tuple(self.ordered((left, right), self.expr)), {}, node)
             case ast.BinOp(left=left, op=op, right=right):
-                a, b = self.value(left), self.value(right)
+                a, b = self.ordered((left, right), self.value)
                 if isinstance(a, TupleValue) and isinstance(b, TupleValue) and isinstance(op, ast.Add):
                     return TupleValue(a.items + b.items)
                 return self.binary(BINARY[type(op)], self.expr_of(a, left), self.expr_of(b, right), place)
@@ -182,7 +207,7 @@ class Expressions:
             case ast.Call():
                 return self.call(node)
             case ast.Tuple(elts=elts):
-                return TupleValue(tuple(self.value(e) for e in elts))
+                return TupleValue(tuple(self.ordered(elts, self.value)))
             case ast.Lambda():
                 return FunctionValue(node, self)  # type: ignore[arg-type]
         self.refuse(UNSUPPORTED.get(type(node), "this is not supported"), node)
@@ -262,7 +287,7 @@ class Expressions:
             if type(op) not in _COMPARE:
                 self.refuse("is and in are not supported: compare numbers with == and <", node)
             symbols.append(_COMPARE[type(op)])
-        sides = [self.value(e) for e in (left, *rest)]
+        sides = self.ordered((left, *rest), self.value)
         if all(isinstance(s, Text) for s in sides) and symbols in (["=="], ["!="]):
             return Const((sides[0] == sides[1]) == (symbols[0] == "=="), at=place_of(node))
         exprs = [self.expr_of(s, e) for s, e in zip(sides, (left, *rest), strict=True)]

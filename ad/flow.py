@@ -1,11 +1,14 @@
 """Two classical analyses of a function: which variables are surely assigned, and which are still read later."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from ad.function import Function
 from ad.ir import (
     Assign,
     Block,
+    Call,
+    Compare,
     Const,
     Expr,
     For,
@@ -19,21 +22,67 @@ from ad.ir import (
     Store,
     Var,
     While,
+    assigned,
     expressions,
     names,
     walk,
 )
+from ad.primitive import Primitive
 from ad.source import Source
 
-__all__ = ["Liveness", "check_assigned", "never_empty"]
+__all__ = ["Liveness", "check_assigned", "never_empty", "run_at_least_once"]
 
 
 def never_empty(loop: For) -> bool:
     """Whether a loop surely runs at least once."""
+    if loop.runs:
+        return True
     bounds = (loop.start, loop.stop, loop.step)
     if not all(isinstance(b, Const) for b in bounds):
         return False
     return len(range(*(int(b.value) for b in bounds if isinstance(b, Const)))) > 0
+
+
+def run_at_least_once(body: Block, params: set[str], result: str) -> Block:
+    """The body with a check before each loop that gives a value to what is read after it.
+
+    Python raises UnboundLocalError where such a loop does not run.
+    """
+    live = Liveness(body, {result})
+
+    def block(stmts: Block, known: set[str]) -> tuple[Block, set[str]]:
+        out: list[Stmt] = []
+        for s in stmts:
+            match s:
+                case For(var=var, body=inner):
+                    new, after = block(inner, known | {var})
+                    missing = (live.after[s] & (after | {var})) - known
+                    runs = never_empty(s) or bool(missing)
+                    if missing and not never_empty(s):
+                        out.append(_not_empty(s, sorted(missing)[0]))
+                    out.append(replace(s, body=new, runs=runs))
+                    known = after if runs else known
+                case While(body=inner):
+                    new, after = block(inner, known)
+                    out.append(replace(s, body=new))
+                    known = after if isinstance(s.cond, Const) and s.cond.value else known
+                case If(_, then, orelse):
+                    (then, a), (orelse, b) = block(then, known), block(orelse, known)
+                    out.append(replace(s, then=then, orelse=orelse))
+                    known = b if _raises(then) else a if _raises(orelse) else a & b
+                case _:
+                    out.append(s)
+                    known = known | assigned((s,))
+        return tuple(out), known
+
+    return block(body, params)[0]
+
+
+def _not_empty(s: For, name: str) -> Stmt:
+    trips = Call(Primitive(len, (), "int"), (Call(Primitive(range, (), "int"), (s.start, s.stop, s.step)),))
+    text = f"{name} has no value: the loop that gives it one (line {s.line}) did not run"
+    error = Raise(UnboundLocalError, (Const(text),), line=s.line, source=s.source)
+    return If(Compare(trips, ("==",), (Const(0),)), (error,), (), line=s.line, source=s.source)
 
 
 def check_assigned(f: Function) -> None:

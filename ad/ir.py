@@ -304,7 +304,8 @@ class Rebind(Stmt):
 class For(Stmt):
     """``for var in range(start, stop, step)``
 
-    `trips` names the variable that counts the trips of a loop with a break, where the reverse sweep needs it.
+    `trips` names the variable that counts the trips of a loop with a break, where the reverse sweep needs it.  `runs`
+    says that it is known to run at least once.
     """
 
     var: str
@@ -313,6 +314,7 @@ class For(Stmt):
     step: Expr
     body: Block
     trips: str | None = None
+    runs: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

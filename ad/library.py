@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ad.alias import shared_arrays
 from ad.errors import ADTypeError
-from ad.flow import check_assigned
+from ad.flow import check_assigned, run_at_least_once
 from ad.function import Function, Options
 from ad.ir import (
     Assign,
@@ -30,10 +29,9 @@ from ad.ir import (
 )
 from ad.names import Namer
 from ad.parse import RESERVED, NotOfNumbers, Scope
-from ad.primitive import primitive
+from ad.separate import separated
 from ad.source import Source
 from ad.values import NONE, Build, TupleValue, UserFunction, Value
-from ad.webs import rename_arrays, rename_webs
 
 __all__ = ["Constant", "Library", "Structure", "TupleOf"]
 
@@ -186,7 +184,8 @@ class _Reading:
                 entry.append(Assign(name, Cast(wanted, inner), line=line))
         body = without_dead_flags((*entry, *build.out))
         params = tuple(self.params)
-        body, copied = self.separated(body, params, result.name)
+        body, copied = separated(body, build.kinds, params, result.name, build.namer, line)
+        body = run_at_least_once(body, set(params), result.name)
         made = Function(
             build.source,
             params,
@@ -201,28 +200,6 @@ class _Reading:
         )
         check_assigned(made)
         return made
-
-    def separated(self, body: Block, params: tuple[str, ...], result: str) -> tuple[Block, tuple[str, ...]]:
-        """The body with arrays that only share a name renamed apart, and copies of the parameters it writes to."""
-        kinds, namer = self.build.kinds, self.build.namer
-        shared = shared_arrays(body, kinds)
-        if not shared:
-            return body, ()
-        body, origin = rename_webs(body, set(shared), params, namer, result)
-        for name, old in origin.items():
-            kinds[name] = kinds[old]
-        shared = shared_arrays(body, kinds)
-        copied = tuple(p for p in params if p in shared)
-        if not copied:
-            return body, ()
-        line = self.build.source.tree.lineno
-        copies: list[Stmt] = []
-        new: dict[str, str] = {}
-        for p in copied:
-            new[p] = namer.fresh(p)
-            kinds[new[p]] = kinds[p]
-            copies.append(Assign(new[p], Call(primitive(np.copy), (Var(p),)), line=line))
-        return (*copies, *rename_arrays(body, new)), copied
 
 
 def without_dead_flags(body: Block) -> Block:

@@ -206,9 +206,9 @@ class Scope(Calls):
             # Where a return stands in a loop, nothing in the structure says that there is a result.
             self.build.out[start:start] = self.zeros(self.result)
         if self.result is None or flow is not Flow.ENDS:
-            if self.main and self.result is None and self.build.probing:
+            if self.main and self.build.probing:
                 raise NotOfNumbers
-            if self.main or self.result is not None:
+            if self.main or self.result not in (None, NONE):
                 self.refuse(
                     f"{self.tree.name}() can end without a return, which returns None: end it with return and a number",
                     self.tree.body[-1],
@@ -241,7 +241,6 @@ class Scope(Calls):
 
     def statement(self, node: ast.stmt, rest: Sequence[ast.stmt]) -> tuple[Flow, bool]:
         """Whether the statement goes on, and whether it has taken the rest of the block into itself."""
-        self.statement_value = getattr(node, "value", None)
         match node:
             case ast.Pass() | ast.Expr(value=ast.Constant()):
                 return Flow.ON, False
@@ -282,9 +281,7 @@ class Scope(Calls):
             case ast.Expr(value=ast.Call() as call):
                 self.call_statement(call, node)
             case ast.Expr(value=value):
-                if type(value) in UNSUPPORTED:
-                    self.refuse(UNSUPPORTED[type(value)], node)
-                self.refuse("an expression whose value is not used has no effect here: remove it", node)
+                self.value(value)  # what it calls may have effects
             case _:
                 kind = "with is not supported" if isinstance(node, ast.AsyncWith | ast.AsyncFor) else ""
                 self.refuse(_STATEMENTS.get(type(node), kind or "this is not supported"), node)

@@ -1,0 +1,112 @@
+"""Tell arrays apart before anything is derived: what shares a name for no reason, what a branch decides, what is an
+argument that must not change."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ad.alias import shared_arrays, viewed
+from ad.ir import (
+    Assign,
+    Block,
+    Call,
+    Expr,
+    For,
+    If,
+    Kind,
+    Stmt,
+    Var,
+    While,
+    assigned,
+    expressions,
+    map_expressions,
+    names,
+    walk_stmts,
+)
+from ad.names import Namer
+from ad.primitive import primitive
+from ad.webs import rename_arrays, rename_webs
+
+__all__ = ["separated"]
+
+_MOST = 4
+"""How often the rest of a block may be doubled."""
+
+
+def separated(
+    body: Block, kinds: dict[str, Kind], params: tuple[str, ...], result: str, namer: Namer, line: int
+) -> tuple[Block, tuple[str, ...]]:
+    """The body with arrays that only share a name renamed apart, and the parameters that it works on copies of."""
+    shared = shared_arrays(body, kinds)
+    if not shared:
+        return body, ()
+    body = _Branches(kinds, set(shared)).block(body, 0)
+    body, origin = rename_webs(body, set(shared), params, namer, result)
+    for name, old in origin.items():
+        kinds[name] = kinds[old]
+    shared = shared_arrays(body, kinds)
+    copied = tuple(p for p in params if p in shared)
+    copies: list[Stmt] = []
+    new: dict[str, str] = {}
+    for p in copied:
+        new[p] = namer.fresh(p)
+        kinds[new[p]] = kinds[p]
+        value: Expr = Call(primitive(np.copy), (Var(p),))
+        copies.append(Assign(new[p], value, line=line))
+    return (*copies, *rename_arrays(body, new)), copied
+
+
+class _Branches:
+    """Where a branch decides which array a name stands for, what follows is put into both sides.
+
+    So a name stands for one array at every place, which the reverse sweep needs to know.
+    """
+
+    def __init__(self, kinds: dict[str, Kind], shared: set[str]) -> None:
+        self.kinds = kinds
+        self.shared = shared
+
+    def block(self, block: Block, doubled: int) -> Block:
+        out: list[Stmt] = []
+        for i, s in enumerate(block):
+            rest = block[i + 1 :]
+            if isinstance(s, If) and rest and doubled < _MOST and self.decides(s, rest):
+                then = self.block((*s.then, *rest), doubled + 1)
+                orelse = self.block((*s.orelse, *copied_block(rest)), doubled + 1)
+                out.append(replace(s, then=then, orelse=orelse))
+                return tuple(out)
+            out.append(self.inner(s, doubled))
+        return tuple(out)
+
+    def inner(self, s: Stmt, doubled: int) -> Stmt:
+        match s:
+            case If(_, then, orelse):
+                return replace(s, then=self.block(then, doubled), orelse=self.block(orelse, doubled))
+            case For(body=body) | While(body=body):
+                return replace(s, body=self.block(body, doubled))
+        return s
+
+    def decides(self, s: If, rest: Block) -> bool:
+        """Whether a name stands for another array after one side of an if than after the other, and is used."""
+        used = assigned(rest) | {n for r in walk_stmts(rest) for n in names(*expressions(r))}
+        return any(
+            isinstance(part, Assign)
+            and part.target in self.shared
+            and part.target in used
+            and viewed(part.value, self.kinds) is not None
+            for part in (*s.then, *s.orelse)
+        )
+
+
+def copied_block(block: Block) -> Block:
+    """The same statements as objects of their own."""
+    out: list[Stmt] = []
+    for s in block:
+        new = map_expressions(s, lambda e: e)
+        match new:
+            case If(_, then, orelse):
+                new = replace(new, then=copied_block(then), orelse=copied_block(orelse))
+            case For(body=body) | While(body=body):
+                new = replace(new, body=copied_block(body))
+        out.append(new)
+    return tuple(out)
