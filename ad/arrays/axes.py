@@ -16,7 +16,17 @@ from numpy.lib.stride_tricks import as_strided
 
 from ad.arrays.compiled import Function, is_array, literal, replaced, specialised
 
-__all__ = ["fold", "fold_result", "normalised", "reduced_shape", "spread", "transposition", "unfold", "unfold_result"]
+__all__ = [
+    "fold",
+    "fold_result",
+    "normalised",
+    "reduced_count",
+    "reduced_shape",
+    "spread",
+    "transposition",
+    "unfold",
+    "unfold_result",
+]
 
 
 class _Plan(NamedTuple):
@@ -134,6 +144,14 @@ def reduced_shape(x: Any, axis: Any, keepdims: Any) -> Function:
     if literal(keepdims, "keepdims"):
         return with_ones if reduced else (lambda x, axis, keepdims: x.shape)
     return without if kept else (lambda x, axis, keepdims: ())
+
+
+@specialised
+def reduced_count(x: Any, axis: Any) -> Function:
+    """How many elements of `x` a reduction over `axis` takes into one."""
+    plan = _plan(x, axis)
+    lo, hi = plan.lo, plan.hi
+    return lambda x, axis: _product(_moved(x, axis).shape, lo, hi)
 
 
 @specialised

@@ -15,8 +15,21 @@ from numba import types
 from numba.core.errors import TypingError
 from numba.cpython.unsafe.tuple import tuple_setitem
 from numba.extending import overload
+from numba.np.numpy_support import as_dtype
 
-__all__ = ["OPTIONS", "compiled", "is_array", "is_complex", "literal", "replaced", "specialised"]
+__all__ = [
+    "OPTIONS",
+    "Function",
+    "as_float",
+    "as_summable",
+    "compiled",
+    "dtype_kind",
+    "is_array",
+    "is_complex",
+    "literal",
+    "replaced",
+    "specialised",
+]
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
@@ -61,11 +74,33 @@ def is_array(argument: Any) -> bool:
     return isinstance(argument, types.Array | np.ndarray)
 
 
+def dtype_kind(argument: Any) -> str:
+    """NumPy's letter for the dtype of an argument, or of the type of one: b, i, u, f or c; scalars have one, too."""
+    if isinstance(argument, types.Type):
+        return str(as_dtype(getattr(argument, "dtype", types.unliteral(argument))).kind)
+    return np.asarray(argument).dtype.kind
+
+
 def is_complex(argument: Any) -> bool:
     """Whether an argument, or the type of one, is complex: a scalar or an array."""
-    if isinstance(argument, types.Type):
-        return isinstance(getattr(argument, "dtype", argument), types.Complex)
-    return bool(np.iscomplexobj(argument))
+    return dtype_kind(argument) == "c"
+
+
+@specialised
+def as_float(x: Any) -> Function:
+    """An array as floats, in the precision that NumPy uses: float64 for ints and bools."""
+    return (lambda x: x) if dtype_kind(x) in "fc" else (lambda x: x.astype(np.float64))
+
+
+@specialised
+def as_summable(x: Any) -> Function:
+    """An array in the dtype in which NumPy adds and multiplies: 64 bits for ints and bools."""
+    match dtype_kind(x):
+        case "b" | "i":
+            return lambda x: x.astype(np.int64)
+        case "u":
+            return lambda x: x.astype(np.uint64)
+    return lambda x: x
 
 
 def replaced(t: tuple[Any, ...], i: int, value: Any) -> tuple[Any, ...]:
