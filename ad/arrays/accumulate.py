@@ -1,0 +1,206 @@
+"""Adjoints are added up here: what was broadcast forward is summed backward.
+
+    add_to(xb, value)        xb += value, summed over the axes along which x was broadcast
+    xb += total(value)       the same for a scalar x
+    eb = take_and_clear(ub)  the adjoint of ``u[...] = e``, ub being the same view of the adjoint of u
+    zero(ub)                 the adjoint of ``u[...] = constant``
+
+The adjoint of a real variable is real: of a complex value it takes the real part.  Sums are pairwise, as NumPy's (error
+O(log n) instead of O(n); Higham, SIAM J. Sci. Comput. 14, 1993).
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numba.extending import register_jitable
+from numpy.lib.stride_tricks import as_strided
+
+from ad.arrays.compiled import OPTIONS, Function, compiled, is_array, is_complex, replaced, specialised
+
+__all__ = ["add_to", "narrow", "pairwise_sum", "take_and_clear", "total", "zero"]
+
+
+@specialised
+def narrow(value: Any, target: Any) -> Function:
+    """`value`, or its real part where it is complex and `target` real."""
+    if is_complex(value) and not is_complex(target):
+        return lambda value, target: value.real
+    return lambda value, target: value
+
+
+# ----------------------------------------------------------------------------------------- overlap
+
+
+@register_jitable
+def _extent(a: Any) -> tuple[int, int]:
+    """The addresses between which the elements of an array lie."""
+    low = a.ctypes.data
+    if a.size == 0:
+        return low, low
+    high = low + a.itemsize
+    for n, stride in zip(a.shape, a.strides):
+        if stride > 0:
+            high += (n - 1) * stride
+        else:
+            low += (n - 1) * stride
+    return low, high
+
+
+@register_jitable
+def _overlap(a: Any, b: Any) -> bool:
+    """Whether two arrays may share memory; one address range is all that is looked at."""
+    low, high = _extent(a)
+    begin, end = _extent(b)
+    return low < end and begin < high
+
+
+# ------------------------------------------------------------------------------------------ adding
+
+
+@specialised
+def _add_rows(target: Any, value: Any) -> Function:
+    """``target += value`` for arrays that do not share memory, row by row of the shape to which both broadcast."""
+    ndim, blank = max(target.ndim, value.ndim), (0,) * max(target.ndim, value.ndim)
+
+    # One function, for the time it takes to compile: each further one costs more than what it does.
+    def implementation(target: Any, value: Any) -> None:
+        shape, along_target, along_value = blank, blank, blank
+        for i in range(ndim):
+            p, q = i - ndim + target.ndim, i - ndim + value.ndim
+            n = target.shape[p] if p >= 0 else 1
+            m = value.shape[q] if q >= 0 else 1
+            if n != m and n != 1 and m != 1:
+                raise ValueError("the shapes of an adjoint and of a contribution to it do not broadcast")
+            size = m if n == 1 else n
+            shape = replaced(shape, i, size)
+            along_target = replaced(along_target, i, target.strides[p] if p >= 0 and n == size else 0)
+            along_value = replaced(along_value, i, value.strides[q] if q >= 0 and m == size else 0)
+        t, v = as_strided(target, shape, along_target), as_strided(value, shape, along_value)
+        for o in np.ndindex(shape[:-1]):
+            row, other = t[o], v[o]
+            for j in range(len(row)):
+                row[j] += other[j]
+
+    return implementation
+
+
+@specialised
+def _add_flat(target: Any, value: Any) -> Function:
+    """``target += value`` for C-contiguous arrays of one shape."""
+
+    def elements(target: Any, value: Any) -> None:
+        for i in range(len(target)):
+            target[i] += value[i]
+
+    if target.ndim == 1:
+        return elements
+    return lambda target, value: _add_flat(target.reshape(target.size), value.reshape(value.size))
+
+
+@specialised
+def add_to(target: Any, value: Any) -> Function:
+    """Add a contribution to the adjoint of an array, in place.
+
+    Parameters
+    ----------
+    target:
+        The adjoint: an array or view of any layout and number of dimensions.
+    value:
+        A scalar, or an array whose shape broadcasts with that of `target`.  Along axes that `target` lacks, or where it
+        has length 1, `value` is summed; along axes that `value` lacks it is repeated.  It may share memory with
+        `target`.  It is converted to the dtype of `target`.
+
+    Raises ValueError where the shapes do not broadcast.
+    """
+
+    def onto_all(target: Any, value: Any) -> None:
+        target += narrow(value, target)
+
+    def single(target: Any, value: Any) -> None:
+        target[()] += total(narrow(value, target))
+
+    @register_jitable
+    def by_rows(target: Any, value: Any) -> None:
+        v = narrow(value, target)
+        _add_rows(target, v.copy() if _overlap(target, v) else v)
+
+    def contiguous(target: Any, value: Any) -> None:
+        if target.shape == value.shape and not _overlap(target, value):
+            _add_flat(target, value)
+        else:
+            by_rows(target, value)
+
+    if target.ndim == 0:
+        return single
+    if not is_array(value):
+        return onto_all
+    if target.ndim == value.ndim and (is_complex(target) or not is_complex(value)):
+        match getattr(target, "layout", "A"), getattr(value, "layout", "A"):
+            case "C", "C":
+                return contiguous
+            case "F", "F":
+                return lambda target, value: add_to(target.T, value.T)
+    return by_rows
+
+
+# ----------------------------------------------------------------------------------------- summing
+
+
+@njit(**OPTIONS)
+def pairwise_sum(a: Any, start: int, n: int) -> Any:
+    """The sum of ``a[start : start + n]`` of a 1-d array: blocks of eight partial sums, added two by two."""
+    if n < 8:
+        s = a.dtype.type(0)
+        for i in range(start, start + n):
+            s += a[i]
+        return s
+    if n <= 128:
+        return _block_sum(a, start, n)
+    half = n // 2
+    half -= half % 8
+    return pairwise_sum(a, start, half) + pairwise_sum(a, start + half, n - half)
+
+
+@njit(**OPTIONS)
+def _block_sum(a: Any, start: int, n: int) -> Any:
+    s0, s1, s2, s3 = a[start], a[start + 1], a[start + 2], a[start + 3]
+    s4, s5, s6, s7 = a[start + 4], a[start + 5], a[start + 6], a[start + 7]
+    end = start + n - n % 8
+    for i in range(start + 8, end, 8):
+        s0 += a[i]
+        s1 += a[i + 1]
+        s2 += a[i + 2]
+        s3 += a[i + 3]
+        s4 += a[i + 4]
+        s5 += a[i + 5]
+        s6 += a[i + 6]
+        s7 += a[i + 7]
+    s = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+    for i in range(end, start + n):
+        s += a[i]
+    return s
+
+
+@specialised
+def total(value: Any) -> Function:
+    """The sum of all elements; of a scalar, itself."""
+
+    def of_array(value: Any) -> Any:
+        return pairwise_sum(np.ascontiguousarray(value).reshape(value.size), 0, value.size)
+
+    return of_array if is_array(value) else (lambda value: value)
+
+
+@compiled
+def take_and_clear(view: Any) -> Any:
+    """A copy of the elements of an array or view, which are then set to zero."""
+    taken = view.copy()
+    view[...] = 0
+    return taken
+
+
+@compiled
+def zero(view: Any) -> None:
+    """Set all elements of an array or view to zero."""
+    view[...] = 0

@@ -1,0 +1,183 @@
+"""Any axis of any array as the middle axis of a 3-d one.
+
+A reduction or scan over some axes is written once, over the middle axis of a C-contiguous array of shape (outer, n,
+inner): `fold` gives that form and `unfold` takes it back.  For a C-contiguous array and neighbouring axes both are
+views; other layouts, and axes that are not neighbours, cost a copy.  Results have the form (outer, inner).
+
+`axis` is what NumPy takes: None, an int or a tuple of ints, negative ones counted from the end.  AxisError and
+ValueError as NumPy raises them; in compiled code they come while compiling.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba.extending import register_jitable
+from numpy.lib.stride_tricks import as_strided
+
+from ad.arrays.compiled import Function, is_array, literal, replaced, specialised
+
+__all__ = [
+    "fold",
+    "fold_result",
+    "normalised",
+    "reduced_count",
+    "reduced_shape",
+    "spread",
+    "transposition",
+    "unfold",
+    "unfold_result",
+]
+
+
+class _Plan(NamedTuple):
+    """After a transposition by `order`, which `back` undoes, the reduced axes are lo ... hi - 1."""
+
+    kept: tuple[int, ...]
+    reduced: tuple[int, ...]
+    order: tuple[int, ...]
+    back: tuple[int, ...]
+    lo: int
+    hi: int
+
+    @property
+    def moves(self) -> bool:
+        return self.order != tuple(range(len(self.order)))
+
+
+def normalised(axis: int, ndim: int) -> int:
+    """The axis counted from the front.  Raises AxisError."""
+    if not -ndim <= axis < ndim:
+        raise np.exceptions.AxisError(axis, ndim)
+    return axis % ndim
+
+
+def _plan(x: Any, axis: Any) -> _Plan:
+    ndim, axis = x.ndim, literal(axis, "axis")
+    if axis is None:
+        axis = tuple(range(ndim))
+    reduced = tuple(sorted(normalised(a, ndim) for a in (axis if isinstance(axis, tuple) else (axis,))))
+    if len(set(reduced)) < len(reduced):
+        raise ValueError("duplicate value in 'axis'")
+    kept = tuple(a for a in range(ndim) if a not in reduced)
+    lo = reduced[0] if reduced else ndim
+    order = tuple(range(ndim))
+    if reduced != tuple(range(lo, lo + len(reduced))):
+        lo, order = len(kept), kept + reduced
+    return _Plan(kept, reduced, order, tuple(order.index(a) for a in range(ndim)), lo, lo + len(reduced))
+
+
+@register_jitable
+def _product(shape: Any, lo: int, hi: int) -> int:
+    n = 1
+    for i in range(lo, hi):
+        n *= shape[i]
+    return n
+
+
+def transposition(order: tuple[int, ...]) -> Function:
+    """The function that transposes an array of ``len(order)`` dimensions: a view.
+
+    np.transpose with axes would do, but takes Numba seconds to compile.
+    """
+
+    @register_jitable
+    def transposed(x: Any) -> Any:
+        shape, strides = x.shape, x.strides
+        for i in range(len(order)):
+            shape, strides = replaced(shape, i, x.shape[order[i]]), replaced(strides, i, x.strides[order[i]])
+        return as_strided(x, shape, strides)
+
+    return transposed
+
+
+@specialised
+def _moved(x: Any, axis: Any) -> Function:
+    """`x` with the reduced axes side by side."""
+    plan = _plan(x, axis)
+    turn = transposition(plan.order)
+    return (lambda x, axis: turn(x)) if plan.moves else (lambda x, axis: x)
+
+
+@specialised
+def fold(x: Any, axis: Any) -> Function:
+    """`x` as a C-contiguous array (outer, n, inner) whose middle axis runs over `axis`, in C order."""
+    plan, ndim = _plan(x, axis), x.ndim
+    lo, hi = plan.lo, plan.hi
+
+    def implementation(x: Any, axis: Any) -> Any:
+        y = _moved(x, axis)
+        s = y.shape
+        return np.ascontiguousarray(y).reshape((_product(s, 0, lo), _product(s, lo, hi), _product(s, hi, ndim)))
+
+    return implementation
+
+
+@specialised
+def unfold(y: Any, x: Any, axis: Any) -> Function:
+    """A C-contiguous array `y` of the size of ``fold(x, axis)`` in the shape of `x`: a view."""
+    plan = _plan(x, axis)
+    turn_back = transposition(plan.back)
+    if plan.moves:
+        return lambda y, x, axis: turn_back(y.reshape(_moved(x, axis).shape))
+    return lambda y, x, axis: y.reshape(x.shape)
+
+
+@specialised
+def reduced_shape(x: Any, axis: Any, keepdims: Any) -> Function:
+    """The shape of a reduction of `x` over `axis`."""
+    plan = _plan(x, axis)
+    kept, reduced = plan.kept, plan.reduced
+    blank = (0,) * len(kept)
+
+    def with_ones(x: Any, axis: Any, keepdims: bool) -> Any:
+        shape = x.shape
+        for a in reduced:
+            shape = replaced(shape, a, 1)
+        return shape
+
+    def without(x: Any, axis: Any, keepdims: bool) -> Any:
+        shape = blank
+        for i in range(len(kept)):
+            shape = replaced(shape, i, x.shape[kept[i]])
+        return shape
+
+    if literal(keepdims, "keepdims"):
+        return with_ones if reduced else (lambda x, axis, keepdims: x.shape)
+    return without if kept else (lambda x, axis, keepdims: ())
+
+
+@specialised
+def reduced_count(x: Any, axis: Any) -> Function:
+    """How many elements of `x` a reduction over `axis` takes into one."""
+    plan = _plan(x, axis)
+    lo, hi = plan.lo, plan.hi
+    return lambda x, axis: _product(_moved(x, axis).shape, lo, hi)
+
+
+@specialised
+def unfold_result(r: Any, x: Any, axis: Any, keepdims: Any) -> Function:
+    """The result `r` of form (outer, inner) as the reduction returns it: a scalar, or a view of `r`."""
+    if _plan(x, axis).kept or literal(keepdims, "keepdims"):
+        return lambda r, x, axis, keepdims: r.reshape(reduced_shape(x, axis, keepdims))
+    return lambda r, x, axis, keepdims: r[0, 0]
+
+
+@specialised
+def fold_result(g: Any, x: Any, axis: Any) -> Function:
+    """The adjoint `g` of a reduction of `x` over `axis`, with or without the reduced axes, as (outer, inner)."""
+    plan, ndim = _plan(x, axis), x.ndim
+    lo, hi = plan.lo, plan.hi
+
+    def implementation(g: Any, x: Any, axis: Any) -> Any:
+        s = _moved(x, axis).shape
+        return np.ascontiguousarray(g).reshape((_product(s, 0, lo), _product(s, hi, ndim)))
+
+    return implementation if is_array(g) else (lambda g, x, axis: np.full((1, 1), g))
+
+
+@specialised
+def spread(g: Any, x: Any, axis: Any) -> Function:
+    """The adjoint `g` of a reduction of `x` over `axis`, so that it broadcasts against `x`; a view where it can be."""
+    if not is_array(g) or g.ndim == x.ndim:
+        return lambda g, x, axis: g
+    return lambda g, x, axis: np.ascontiguousarray(g).reshape(reduced_shape(x, axis, True))
