@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 from ad.alias import Aliases, Part, State, Symbol, definitions, root_of, viewed
 from ad.function import Function
-from ad.ir import Assign, Block, Call, Expr, Index, Place, Stmt, Var, parts_of, substitute
 from ad.helpers import ZEROS_LIKE
+from ad.ir import Assign, Block, Call, Expr, Index, Place, Stmt, Var, parts_of, substitute
 
 __all__ = ["Bindings"]
 

@@ -29,6 +29,7 @@ from numba.core.errors import NumbaError
 from ad.cache import discard, store
 from ad.emit import Emitted
 from ad.errors import ADError
+from ad.guard import Guarded
 from tape import cursor
 
 __all__ = ["Kernel"]
@@ -43,7 +44,7 @@ def _provenance() -> str:
     """What the machine code depends on besides the text: our own helpers, the layout of the tape, the compiler."""
     helpers = hashlib.sha256()
     ours, tapes = Path(__file__).parent, Path(cursor.__file__).parent
-    for path in (ours / "runtime.py", ours / "special.py", ours / "helpers.py", *sorted(ours.glob("arrays/*.py")), *sorted(tapes.glob("*.py"))):
+    for path in (ours / "runtime.py", ours / "special.py", ours / "helpers.py", ours / "guard.py", ours / "words.py", *sorted(ours.glob("arrays/*.py")), *sorted(tapes.glob("*.py"))):
         helpers.update(path.read_bytes())
     return (
         f"# layered-tape {version('layered-tape')}, tape ABI {cursor.ABI}, helpers {helpers.hexdigest()[:16]}, "
@@ -102,6 +103,9 @@ class Kernel:
         exec(compile(text, self.filename, "exec"), namespace)
         for value in list(namespace.values()):
             if isinstance(value, Dispatcher) and value.py_func.__globals__ is namespace:
+                if value._compiler.pipeline_class is not Guarded:
+                    # It allocates nothing.  Without reference counts, Numba's exits with an error leak none.
+                    value.targetoptions["_nrt"] = False
                 if path is not None:
                     value.enable_caching()
         self.function: Dispatcher = namespace[emitted.main]

@@ -37,6 +37,7 @@ _CASTS: dict[Any, Kind] = {
     np.bool_: Kind.BOOL,
 }
 _DEEP = 60
+_OTHER_NAMES: dict[Any, Any] = {np.amax: np.max, np.amin: np.min}
 
 
 class Calls(ArrayExpressions):
@@ -102,8 +103,9 @@ class Calls(ArrayExpressions):
         return self.method(node, owner)
 
     def known_call(self, function: Any, args: list[Any], text: str, node: ast.Call) -> Value:
+        function = _OTHER_NAMES.get(function, function) if _hashable(function) else function
         rule = find(function)
-        if rule is None and isinstance(function, FunctionType | Dispatcher):
+        if rule is None and isinstance(function, FunctionType | Dispatcher) and not _is_numpys(function):
             return self.user_call(_function_value(function), args, node)
         if isinstance(function, type) and issubclass(function, tuple) and hasattr(function, "_fields"):
             return self.named_tuple(function, args, node)
@@ -316,6 +318,10 @@ def _signature_of(arguments: ast.arguments, name: str, scope: "Scope") -> inspec
         default = inspect.Parameter.empty if d is None else d
         parameters.append(inspect.Parameter(a.arg, inspect.Parameter.KEYWORD_ONLY, default=default))
     return inspect.Signature(parameters)
+
+
+def _is_numpys(function: Any) -> bool:
+    return str(getattr(function, "__module__", "")).partition(".")[0] == "numpy"
 
 
 def _hashable(x: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from ad.activity import differentiable
 from ad.errors import ADTypeError
 from ad.function import kind_of
+from ad.helpers import TOTAL
 from ad.ir import (
     Binary,
     Call,
@@ -29,7 +30,6 @@ from ad.ir import (
     walk,
 )
 from ad.primitive import Primitive
-from ad.helpers import TOTAL
 from ad.rules import OPERATORS, on_arrays
 from ad.symbolic import ZERO, add, is_negated, lift, mul, neg, sub, unlift
 

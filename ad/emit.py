@@ -160,8 +160,6 @@ class _Module:
         if isinstance(callee, Unit):
             return self.names[callee]
         assert isinstance(callee, Primitive), callee
-        if callee.compiled is not None:
-            callee = Primitive(callee.compiled, ())
         home, name = callee.home, callee.name
         if home == "builtins":
             return name
@@ -230,12 +228,19 @@ class _Printer:
     def text(self) -> str:
         unit, name = self.unit, self.module.names[self.unit]
         self.lines = [
-            f"@{self.module.njit}({decorator_options(unit.options)})",
+            f"@{self.module.njit}({self.guard()}{decorator_options(unit.options)})",
             f"def {name}({', '.join(unit.params)}):",
             f'{_INDENT}"""{unit.doc}"""',
         ]
         self.block(unit.body, 1)
         return "\n".join(self.lines) + "\n"
+
+    def guard(self) -> str:
+        """The option of a function that allocates arrays."""
+        made = {name for s in walk_stmts(self.unit.body) for name in _made(s)}
+        if not any(name in self.unit.kinds and self.unit.kinds[name].is_array for name in made):
+            return ""
+        return f"pipeline_class={self.module.imported('ad.guard', 'Guarded')}, "
 
     def put(self, depth: int, text: str) -> None:
         self.lines.append(_INDENT * depth + text)
@@ -405,6 +410,8 @@ class _Printer:
                 return f"({listed},)" if len(parts) == 1 else f"({listed})", _ATOM
             case Marker(text):
                 return text, _ATOM
+            case Slice(start, stop, step):  # as an argument
+                return f"slice({', '.join(self.expr(p) or 'None' for p in (start, stop, step))})", _ATOM
             case Len(array, 0):
                 return f"len({array})", _ATOM
             case Len(array, None):
@@ -446,8 +453,21 @@ class _Printer:
             case Call(callee, args, keywords):
                 listed = [self.expr(a) for a in args]
                 listed += [f"{name}={self.keyword(value)}" for name, value in keywords]
+                if isinstance(callee, Primitive) and callee.compiled is not None and (keywords or not callee.native):
+                    callee = Primitive(callee.compiled, ())
                 return f"{self.module.function(callee)}({', '.join(listed)})", _ATOM
         raise AssertionError(e)
+
+
+def _made(s: Stmt) -> Iterable[str]:
+    match s:
+        case Assign(target=target):
+            return (target,)
+        case MultiAssign(targets=targets):
+            return targets
+        case Pop(targets=targets):
+            return [t.name for t in targets if isinstance(t, Var)]
+    return ()
 
 
 def _is_view(index: Expr) -> bool:

@@ -117,6 +117,8 @@ def kind_of(e: Expr, kinds: Mapping[str, Kind]) -> Kind:
             return Kind.INT
         case Items(parts):
             return Kind("shape", len(parts))
+        case Slice() | Marker():
+            return Kind("none")
         case Cast(kind, _):
             return kind
         case Call(Primitive() as callee, args, keywords):
@@ -127,6 +129,8 @@ def kind_of(e: Expr, kinds: Mapping[str, Kind]) -> Kind:
 
 
 def _constant_kind(value: Any) -> Kind:
+    if value is None or isinstance(value, tuple | str):
+        return Kind("none")
     for types, kind in ((bool, Kind.BOOL), (int, Kind.INT), (float, Kind.FLOAT), (complex, Kind("complex128"))):
         if isinstance(value, types):
             return kind

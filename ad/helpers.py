@@ -6,10 +6,11 @@ import numpy as np
 
 from ad.arrays.accumulate import add_to, take_and_clear, total
 from ad.arrays.compiled import Function, is_array, specialised
+from ad.arrays.indexing import gather, scatter, scatter_add, set_zero_at, take_and_clear_at
 from ad.ir import Kind
 from ad.primitive import Primitive
 
-__all__ = ["ADD_TO", "COPY", "REDUCED_TO", "SCATTER_ADD", "TAKE_AND_CLEAR", "TAKE_LAST_AND_CLEAR", "TOTAL", "ZEROS_LIKE"]
+__all__ = ["ADD_TO", "COPY", "REDUCED_TO", "SCATTER_ADD", "TAKE_AND_CLEAR", "TAKE_AND_CLEAR_AT", "TOTAL", "ZEROS_LIKE"]
 
 
 @specialised
@@ -29,17 +30,6 @@ def reduced_to(value: Any, like: Any) -> Function:
     return reduced if is_array(value) else repeated
 
 
-@specialised
-def scatter_add(target: Any, index: Any, value: Any) -> Function:
-    """``target[index] += value``, where an index may occur several times."""
-    raise NotImplementedError
-
-
-@specialised
-def take_last_and_clear(target: Any, index: Any) -> Function:
-    raise NotImplementedError
-
-
 def _same(first: Kind, *_: Kind) -> Kind:
     return first
 
@@ -47,8 +37,11 @@ def _same(first: Kind, *_: Kind) -> Kind:
 ADD_TO = Primitive(add_to, (), _same)
 COPY = Primitive(np.copy, (), _same)
 REDUCED_TO = Primitive(reduced_to, (), lambda value, like: like)
+GATHER = Primitive(gather, (), _same)
+SCATTER = Primitive(scatter, (), _same)
 SCATTER_ADD = Primitive(scatter_add, (), _same)
+SET_ZERO_AT = Primitive(set_zero_at, (), _same)
 TAKE_AND_CLEAR = Primitive(take_and_clear, (), _same)
-TAKE_LAST_AND_CLEAR = Primitive(take_last_and_clear, (), _same)
+TAKE_AND_CLEAR_AT = Primitive(take_and_clear_at, (), _same)
 TOTAL = Primitive(total, (), lambda value: value.scalar)
 ZEROS_LIKE = Primitive(np.zeros_like, (), _same)

@@ -4,15 +4,12 @@ import ast
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ad.errors import ADTypeError
 from ad.flow import check_assigned, run_at_least_once
 from ad.function import Function, Options
 from ad.ir import (
     Assign,
     Block,
-    Call,
     Cast,
     Const,
     For,

@@ -28,7 +28,7 @@ class Primitive:
     does not depend on the argument or is piecewise constant in it.  `cheap` says that recomputing a value costs less
     than keeping it.  Functions of whole arrays have a function for their `result`: from the kinds of the arguments
     (and the keywords) to that of the result.  `compiled` is what generated code calls instead of the function, where
-    Numba does not compile that.
+    Numba does not compile that; `native` says that it does so for calls without keywords.
     """
 
     function: Callable[..., Any]
@@ -36,6 +36,7 @@ class Primitive:
     result: Result = "float"
     cheap: bool = False
     compiled: Callable[..., Any] | None = None
+    native: bool = False
 
     @property
     def elementwise(self) -> bool:
@@ -74,6 +75,7 @@ def defvjp(
     result: Result = "float",
     cheap: bool = False,
     compiled: Callable[..., Any] | None = None,
+    native: bool = False,
 ) -> None:
     """Tell `ad` the derivative of a function.
 
@@ -94,6 +96,8 @@ def defvjp(
         Whether computing the result again costs less than keeping it.
     compiled:
         What generated code calls instead of the function, where Numba does not compile that.
+    native:
+        Whether Numba compiles the function itself for calls without keywords, so that `compiled` is for others only.
 
     Raises ADTypeError or ADValueError for what is no function or rule.
 
@@ -108,7 +112,7 @@ def defvjp(
             raise ADTypeError(f"defvjp: rule {i} must be a function (g, ans, *args) or None, not {rule!r}")
     if not callable(result) and result not in ("float", "int", "bool", "same"):
         raise ADValueError(f'defvjp: result is "float", "int", "bool", "same" or a callable, not {result!r}')
-    _registry[_key(function)] = Primitive(function, vjps, result, cheap, compiled)
+    _registry[_key(function)] = Primitive(function, vjps, result, cheap, compiled, native)
 
 
 def find(function: Any) -> Primitive | None:

@@ -23,7 +23,7 @@ from ad.primitive import Primitive
 from ad.reverse import Pair, Sweeps, sweep
 from ad.symbolic import ONE, ZERO
 from ad.tbr import find_saves
-from ad.unit import SWEEP_BACK, Unit, effects, import_block
+from ad.unit import SWEEP_BACK, Importer, Unit, effects
 from tape.numba import failed
 
 __all__ = ["Program"]
@@ -39,7 +39,7 @@ class Program:
     def primal(self, f: Function) -> Unit:
         """The function itself, for calls that carry no derivative."""
         if f not in self._primals:
-            body = (*import_block(f.body, f.kinds if f.options.checked else None, self.primal), Return((Var(f.result),)))
+            body = (*Importer(f.kinds, f.options.checked, self.primal).block(f.body), Return((Var(f.result),)))
             self._primals[f] = Unit(f.name, f.params, body, f.options, f"{f.name}() itself.", None, f.kinds)
         return self._primals[f]
 

@@ -15,7 +15,7 @@ from ad.bindings import Bindings
 from ad.derive import contributions, share
 from ad.flow import Liveness
 from ad.function import Function, is_element, kind_of, kind_of_part
-from ad.helpers import ADD_TO, COPY, REDUCED_TO, SCATTER_ADD, TAKE_AND_CLEAR, TAKE_LAST_AND_CLEAR, ZEROS_LIKE
+from ad.helpers import ADD_TO, COPY, REDUCED_TO, SCATTER_ADD, SET_ZERO_AT, TAKE_AND_CLEAR, TAKE_AND_CLEAR_AT, ZEROS_LIKE
 from ad.ir import (
     AddTo,
     Assign,
@@ -46,7 +46,7 @@ from ad.ranges import backward
 from ad.schedule import Group, Item, Saved, Step, merge, weave
 from ad.symbolic import ZERO, add, neg
 from ad.tbr import Saves
-from ad.unit import Unit, effects, import_block, import_expr
+from ad.unit import Importer, Unit, effects
 
 __all__ = ["Pair", "Sweeps", "sweep"]
 
@@ -108,7 +108,8 @@ class _Sweep:
         self.aliases = self.lowered.aliases
         self.shared = self.aliases.shared
         self.kinds = dict(f.kinds)
-        self.checked = self.kinds if f.options.checked else None
+        self.importer = Importer(self.kinds, f.options.checked, self.primals)
+        self.unchecked = Importer(self.kinds, False, self.primals)
         self.tape = f.namer.fresh("_tape")
         self.nobody = f.namer.fresh("_")  # the variable of loops that only count
         self.temporaries: dict[Kind, list[str]] = {}
@@ -164,11 +165,11 @@ class _Sweep:
         return self.seeds[kind]
 
     def imported(self, block: Block) -> Block:
-        return import_block(block, self.checked, self.primals)
+        return self.importer.block(block)
 
     def plain(self, e: Expr) -> Expr:
         """A forward expression in the reverse sweep: it was checked before."""
-        return import_expr(e, None, self.primals)
+        return self.unchecked.expr(e)
 
     # --------------------------------------------------------------------------------------------- blocks
 
@@ -341,7 +342,11 @@ class _Sweep:
         views = is_element(s.index, self.kinds)
         value_kind = kind_of(s.value, self.kinds)
         if not differentiable(s.value, self.kinds) & varied:
-            return [] if s.op else [Store(part.array, part.index, ZERO)]
+            if s.op:
+                return []
+            if not views:
+                return [MultiAssign((), Call(SET_ZERO_AT, (Var(part.array), part.index)))]
+            return [Store(part.array, part.index, ZERO)]
         self.kinds[part.array] = self.kinds[s.array]
         whole = value_kind.is_array or not kind.is_array
         seed: Expr
@@ -350,7 +355,7 @@ class _Sweep:
         name = self.seed(kind)
         if not s.op:
             if kind.is_array:
-                take = TAKE_AND_CLEAR if views else TAKE_LAST_AND_CLEAR
+                take = TAKE_AND_CLEAR if views else TAKE_AND_CLEAR_AT
                 out.append(Assign(name, Call(take, (part,) if views else (Var(part.array), part.index))))
             else:
                 out += [Assign(name, part), Store(part.array, part.index, ZERO)]
@@ -444,7 +449,7 @@ class _Sweep:
         pair = self.pairs(call.callee, active)
         handle: tuple[Expr, ...] = (Var(self.tape),)
         self.uses_tape = self.uses_tape or pair.forward.tape is not None
-        checked = tuple(import_expr(a, self.checked, self.primals) for a in call.args)
+        checked = tuple(self.importer.expr(a) for a in call.args)
         front = handle if pair.forward.tape else ()
         forward: list[Stmt] = [Assign(s.target, Call(pair.forward, front + checked), line=s.line)]
         seed = state.get(s.target)
@@ -507,7 +512,7 @@ class _Sweep:
                     zeros.append(Assign(adjoint, self.zero(name)))
                 elif value is None or isinstance(value, Const):
                     stmts.append(Assign(adjoint, value or self.zero(name)))
-        forward = [If(import_expr(s.cond, None, self.primals), tuple(sides[0][0]), tuple(sides[1][0]), line=s.line)]
+        forward = [If(self.plain(s.cond), tuple(sides[0][0]), tuple(sides[1][0]), line=s.line)]
         if not sides[0][1] and not sides[1][1]:
             return list(forward), zeros
         back = If(s.cond, tuple(sides[0][1]), tuple(sides[1][1]))
@@ -588,7 +593,7 @@ class _Sweep:
 
     def for_loop(self, s: For, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         before, forward, reverse = self.loop_body(s, state)
-        bounds = [import_expr(e, self.checked, self.primals) for e in (s.start, s.stop, s.step)]
+        bounds = [self.importer.expr(e) for e in (s.start, s.stop, s.step)]
         start, forward = self.with_breaks(s, forward)
         loop = For(s.var, bounds[0], bounds[1], bounds[2], tuple(forward), line=s.line)
         if not _works(reverse):
@@ -598,7 +603,7 @@ class _Sweep:
 
     def while_loop(self, s: While, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         before, forward, reverse = self.loop_body(s, state)
-        cond = import_expr(s.cond, self.checked, self.primals)
+        cond = self.importer.expr(s.cond)
         start, forward = self.with_breaks(s, forward)
         loop = While(cond, tuple(forward), line=s.line)
         if not _works(reverse):

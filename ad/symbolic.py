@@ -51,9 +51,9 @@ def _negated(e: Expr) -> Expr | None:
     if isinstance(e, Unary) and e.op == "-":
         return e.operand
     value = _number(e)
-    if value is not None and value < 0:
+    if value is not None and not isinstance(value, complex) and value < 0:
         return Const(-value)
-    if isinstance(e, Binary) and e.op == "/" and (_number(e.left) or 0) < 0:
+    if isinstance(e, Binary) and e.op == "/" and isinstance(e.left, Const) and _negated(e.left) is not None:
         return Binary("/", neg(e.left), e.right)
     return None
 
@@ -99,7 +99,7 @@ def mul(a: Expr, b: Expr) -> Expr:
             return neg(mul(y, inner) if swap else mul(inner, y))
     m, n = _number(a), _number(b)
     if m is not None and n is not None:
-        return Const(float(m) * float(n))
+        return Const(m * n if isinstance(m, complex) or isinstance(n, complex) else float(m) * float(n))
     return Binary("*", a, b)
 
 
@@ -217,7 +217,7 @@ def unlift(x: Any) -> Expr:
     """The expression of a symbolic value or plain number."""
     if isinstance(x, Sym):
         return x.expr
-    if isinstance(x, bool | int | float):
+    if isinstance(x, bool | int | float | complex | tuple) or x is None:
         return Const(x)
     if isinstance(x, np.floating | np.integer):
         return Const(x.item())

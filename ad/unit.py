@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ad import runtime
-from ad.function import Function, Options, kind_of
+from ad.function import Function, Options, is_element, kind_of
+from ad.helpers import GATHER, SCATTER
 from ad.ir import (
     AddTo,
     Assign,
@@ -34,7 +35,7 @@ from ad.ir import (
 )
 from ad.primitive import Primitive
 
-__all__ = ["SWEEP_BACK", "Effects", "Unit", "effects", "import_block", "import_expr"]
+__all__ = ["SWEEP_BACK", "Effects", "Importer", "Unit", "effects"]
 
 SWEEP_BACK = "reverse sweep"
 """The comment above the second half of a gradient; set apart by an empty line."""
@@ -62,55 +63,51 @@ class Unit:
         return kind_of(e, self.kinds).is_array
 
 
-def import_expr(e: Expr, checked: Mapping[str, Kind] | None, primal: Callable[[Function], Unit]) -> Expr:
-    """A forward expression as generated code computes it: with Python's checks, calling generated functions.
+@dataclass(frozen=True)
+class Importer:
+    """Makes the user's code part of a generated function.
 
-    `checked` are the kinds of variables where divisions of numbers are checked, else None.
+    Divisions of numbers are `checked` as Python does; what is called becomes generated functions; index arrays go
+    through functions that check them, which Numba does not.
     """
 
-    def change(part: Expr) -> Expr | None:
+    kinds: Mapping[str, Kind]
+    checked: bool
+    primal: Callable[[Function], Unit]
+
+    def expr(self, e: Expr) -> Expr:
+        return substitute(e, self._change)
+
+    def _change(self, part: Expr) -> Expr | None:
         match part:
-            case Binary("/" | "//" | "%" as op, left, right) if _is_checked(left, right, checked):
-                return Call(_CHECKED[op], (again(left), again(right)))
+            case Binary("/" | "//" | "%" as op, left, right) if self.checked and self._may_fail(left, right):
+                return Call(_CHECKED[op], (self.expr(left), self.expr(right)))
             case Call(Function() as callee, args):
-                return Call(primal(callee), tuple(again(a) for a in args))
+                return Call(self.primal(callee), tuple(self.expr(a) for a in args))
             case Call(Primitive(home=None, result="float") as callee, args):
                 # Whatever a user's function returns, the tape and the adjoint take it as a float.
-                return Cast(Kind.FLOAT, Call(callee, tuple(again(a) for a in args)))
+                return Cast(Kind.FLOAT, Call(callee, tuple(self.expr(a) for a in args)))
+            case Index(array, index) if not is_element(index, self.kinds):
+                return Call(GATHER, (Var(array), self.expr(index)))
         return None
 
-    def again(part: Expr) -> Expr:
-        return substitute(part, change)
+    def _may_fail(self, left: Expr, right: Expr) -> bool:
+        numbers = not kind_of(left, self.kinds).is_array and not kind_of(right, self.kinds).is_array
+        return numbers and not _nonzero(right)
 
-    return again(e)
+    def block(self, block: Block) -> Block:
+        return tuple(self.stmt(s) for s in block)
 
-
-def import_block(block: Block, checked: Mapping[str, Kind] | None, primal: Callable[[Function], Unit]) -> Block:
-    """Statements of the user as part of a generated function."""
-
-    def expr(e: Expr) -> Expr:
-        return import_expr(e, checked, primal)
-
-    def stmt(s: Stmt) -> Stmt:
-        match s:
-            case For(start=start, stop=stop, step=step, body=body):
-                return replace(s, start=expr(start), stop=expr(stop), step=expr(step), body=again(body))
-            case While(cond=cond, body=body):
-                return replace(s, cond=expr(cond), body=again(body))
-            case If(cond=cond, then=then, orelse=orelse):
-                return replace(s, cond=expr(cond), then=again(then), orelse=again(orelse))
-        return map_expressions(s, expr)
-
-    def again(part: Block) -> Block:
-        return tuple(stmt(s) for s in part)
-
-    return again(block)
-
-
-def _is_checked(left: Expr, right: Expr, kinds: Mapping[str, Kind] | None) -> bool:
-    if kinds is None or _nonzero(right):
-        return False
-    return not kind_of(left, kinds).is_array and not kind_of(right, kinds).is_array
+    def stmt(self, s: Stmt) -> Stmt:
+        new = map_expressions(s, self.expr)
+        match new:
+            case Store(array, index, value) if not is_element(index, self.kinds):
+                return MultiAssign((), Call(SCATTER, (Var(array), index, value)), line=s.line, source=s.source)
+            case For(body=body) | While(body=body):
+                return replace(new, body=self.block(body))
+            case If(_, then, orelse):
+                return replace(new, then=self.block(then), orelse=self.block(orelse))
+        return new
 
 
 def _nonzero(e: Expr) -> bool:

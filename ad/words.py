@@ -2,8 +2,10 @@
 import numpy as np
 from numba import njit
 from numba.extending import overload
-from tape.numba import push
+
 from ad.runtime import pop, pop_int
+from tape.numba import push
+
 
 @njit
 def push_array(t, a):
