@@ -13,7 +13,7 @@ from ad.library import Constant, Structure, TupleOf
 __all__ = ["adapt", "flattened", "has_float", "leaves", "structure_of"]
 
 _ARRAYS = frozenset(
-    ["float64", "float32", "bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))]
+    ["float64", "float32", "complex128", "complex64", "bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))]
 )
 
 
@@ -95,8 +95,10 @@ def _structure(name: str, value: Any) -> Structure:
         return Kind("float32")
     if isinstance(value, np.floating):
         raise ADTypeError(f"argument {name!r} is a {type(value).__name__}, not float64: pass float({name})")
-    if isinstance(value, complex | np.complexfloating):
-        raise ADTypeError(f"argument {name!r} is complex, which is not supported: pass real and imaginary parts")
+    if isinstance(value, complex):  # np.complex128 is one
+        return Kind("complex128")
+    if isinstance(value, np.complexfloating):
+        raise ADTypeError(f"argument {name!r} is a {type(value).__name__}, not complex128: pass complex({name})")
     if isinstance(value, tuple):
         items = tuple(_structure(f"{name}[{i}]", item) for i, item in enumerate(value))
         return TupleOf(items, type(value) if hasattr(value, "_fields") else None)

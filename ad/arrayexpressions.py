@@ -177,6 +177,8 @@ class ArrayExpressions(Expressions):
         """``array.name(...)``: the function of that name, of the array."""
         assert isinstance(node.func, ast.Attribute)
         name = node.func.attr
+        if name in ("conjugate", "conj"):
+            return self.numpy_call(np.conj, (owner,), {}, node)
         if not self.kind(owner).is_array or name not in METHODS:
             self.refuse(
                 f"the method call {ast.unparse(node.func)}() is not supported: write a function or a loop", node

@@ -8,7 +8,7 @@ from typing import Any
 from ad.activity import differentiable
 from ad.errors import ADTypeError
 from ad.function import kind_of
-from ad.helpers import TOTAL
+from ad.helpers import REAL, TOTAL
 from ad.ir import (
     Binary,
     Call,
@@ -31,7 +31,7 @@ from ad.ir import (
 )
 from ad.primitive import Primitive
 from ad.rules import OPERATORS, on_arrays
-from ad.symbolic import ZERO, add, is_negated, lift, mul, neg, sub, unlift
+from ad.symbolic import ZERO, add, conjugate, is_negated, lift, mul, neg, sub, unlift
 
 __all__ = ["Contributions", "contributions", "share"]
 
@@ -151,6 +151,12 @@ def _product(coefficient: float, factors: list[Expr]) -> Expr:
 
 
 class _Deriver:
+    """Goes down an expression with the adjoint of each part.
+
+    The adjoint of a complex z is dL/d(Re z) + i dL/d(Im z).  Through a holomorphic f it is multiplied by the conjugate of
+    f'(z): so rules, which multiply by f'(z), are given the conjugate and their result is conjugated.
+    """
+
     def __init__(self, kinds: dict[str, Kind], varied: set[str], terms: dict[Var | Index, list[Expr]]) -> None:
         self.kinds = kinds
         self.varied = varied
@@ -186,12 +192,17 @@ class _Deriver:
     def chain(
         self, rule: Primitive, e: Expr, args: tuple[Expr, ...], seed: Expr, keywords: tuple[tuple[str, Any], ...] = ()
     ) -> None:
+        holomorphic = rule.holomorphic and any(kind_of(part, self.kinds).is_complex for part in (e, *args))
+        if holomorphic:
+            seed = conjugate(seed)
         for arg, vjp in zip(args, rule.vjps, strict=not keywords and rule.elementwise):
             if vjp is None or not self.active(arg):
                 continue
             try:
                 found = vjp(lift(seed), lift(e), *(lift(a) for a in args), **dict(keywords))
-                part = unlift(found)
+                part = conjugate(unlift(found)) if holomorphic else unlift(found)
+                if not kind_of(arg, self.kinds).is_complex and kind_of(part, self.kinds).is_complex:
+                    part = Call(REAL, (part,))  # the adjoint of a real variable is real
             except TypeError as error:
                 raise ADTypeError(f"the rule of {rule.name}() failed: {error}") from error
             if not (isinstance(found, int | float) and found == 0):

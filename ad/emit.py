@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ad.function import Options
 from ad.ir import (
     AddTo,
@@ -315,6 +317,8 @@ class _Printer:
             function = self.module.imported("ad.words", "push_shape" if shape_only else "push_array")
         else:
             function = self.module.imported("tape.numba", "push")
+            if kind.is_complex:
+                values = tuple(Call(Primitive(part, ()), (v,)) for v in values for part in (np.real, np.imag))
         self.put(depth, f"{function}({', '.join((str(self.unit.tape), *map(self.expr, values)))})")
 
     def pop(self, targets: tuple[Var | Index, ...], kind: Kind, shape_only: bool, depth: int) -> None:
@@ -330,6 +334,8 @@ class _Printer:
         function = self.module.imported("ad.runtime", "pop_int" if kind in (Kind.INT, Kind.BOOL) else "pop")
         count = f", {len(targets)}" if len(targets) > 1 else ""
         value = f"{function}({tape}{count})"
+        if kind.is_complex:
+            value = f"{self.module.imported('ad.runtime', 'pop_complex')}({tape})"
         if kind not in (Kind.FLOAT, Kind.INT, Kind.BOOL):
             value = f"{self.dtype(kind.dtype)}({value})"
         self.put(depth, f"{', '.join(map(self.expr, targets))} = {value}")

@@ -8,7 +8,7 @@ from ad.arrays.accumulate import add_to, take_and_clear, total
 from ad.arrays.compiled import Function, is_array, specialised
 from ad.arrays.indexing import gather, scatter, scatter_add, set_zero_at, take_and_clear_at
 from ad.ir import Kind
-from ad.primitive import Primitive
+from ad.primitive import Primitive, primitive
 
 __all__ = ["ADD_TO", "COPY", "REDUCED_TO", "SCATTER_ADD", "TAKE_AND_CLEAR", "TAKE_AND_CLEAR_AT", "TOTAL", "ZEROS_LIKE"]
 
@@ -43,5 +43,6 @@ SCATTER_ADD = Primitive(scatter_add, (), _same)
 SET_ZERO_AT = Primitive(set_zero_at, (), _same)
 TAKE_AND_CLEAR = Primitive(take_and_clear, (), _same)
 TAKE_AND_CLEAR_AT = Primitive(take_and_clear_at, (), _same)
+REAL = primitive(np.real)
 TOTAL = Primitive(total, (), lambda value: value.scalar)
 ZEROS_LIKE = Primitive(np.zeros_like, (), _same)

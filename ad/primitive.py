@@ -28,7 +28,8 @@ class Primitive:
     does not depend on the argument or is piecewise constant in it.  `cheap` says that recomputing a value costs less
     than keeping it.  Functions of whole arrays have a function for their `result`: from the kinds of the arguments
     (and the keywords) to that of the result.  `compiled` is what generated code calls instead of the function, where
-    Numba does not compile that; `native` says that it does so for calls without keywords.
+    Numba does not compile that; `native` says that it does so for calls without keywords.  Rules of functions that are
+    not `holomorphic` say themselves what is conjugated.
     """
 
     function: Callable[..., Any]
@@ -37,6 +38,7 @@ class Primitive:
     cheap: bool = False
     compiled: Callable[..., Any] | None = None
     native: bool = False
+    holomorphic: bool = True
 
     @property
     def elementwise(self) -> bool:
@@ -76,6 +78,7 @@ def defvjp(
     cheap: bool = False,
     compiled: Callable[..., Any] | None = None,
     native: bool = False,
+    holomorphic: bool = True,
 ) -> None:
     """Tell `ad` the derivative of a function.
 
@@ -98,6 +101,10 @@ def defvjp(
         What generated code calls instead of the function, where Numba does not compile that.
     native:
         Whether Numba compiles the function itself for calls without keywords, so that `compiled` is for others only.
+    holomorphic:
+        Whether the rules are those of a function that is complex differentiable, where the arguments are complex: they
+        multiply `g` by the derivative, and the conjugates are put in.  Rules of others (abs, real, conj) are taken as
+        they are: the adjoint of z is dL/d(Re z) + i dL/d(Im z).
 
     Raises ADTypeError or ADValueError for what is no function or rule.
 
@@ -112,7 +119,7 @@ def defvjp(
             raise ADTypeError(f"defvjp: rule {i} must be a function (g, ans, *args) or None, not {rule!r}")
     if not callable(result) and result not in ("float", "int", "bool", "same"):
         raise ADValueError(f'defvjp: result is "float", "int", "bool", "same" or a callable, not {result!r}')
-    _registry[_key(function)] = Primitive(function, vjps, result, cheap, compiled, native)
+    _registry[_key(function)] = Primitive(function, vjps, result, cheap, compiled, native, holomorphic)
 
 
 def find(function: Any) -> Primitive | None:

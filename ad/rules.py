@@ -178,6 +178,13 @@ defvjp(
     lambda g, ans, x: g * where(x == 0.0, 0.0, (cos(math.pi * x) - ans) / x),
 )
 
+# ---------------------------------------------------------------------------------------- complex numbers
+
+defvjp(np.real, lambda g, ans, z: g, cheap=True, result="same", holomorphic=False)
+defvjp(np.imag, lambda g, ans, z: 1j * g, cheap=True, result="same", holomorphic=False)
+defvjp(np.conj, lambda g, ans, z: call(np.conj, g), cheap=True, result="same", holomorphic=False)
+defvjp(np.angle, lambda g, ans, z: g * 1j * z / (call(np.real, z) ** 2 + call(np.imag, z) ** 2), holomorphic=False)
+
 # --------------------------------------------------------------------------------------- special functions
 
 _TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
@@ -189,7 +196,7 @@ defvjp(math.lgamma, lambda g, ans, x: g * call(digamma, x))
 
 # --------------------------------------------------------------------------- kinks, jumps and constants
 
-_same((abs, np.abs), lambda g, ans, x: g * sign(x), cheap=True, result="same")
+_same((abs, np.abs), lambda g, ans, x: g * sign(x), cheap=True, result="same", holomorphic=False)
 _same((math.fabs, np.fabs), lambda g, ans, x: g * sign(x), cheap=True)
 for _functions, _second in (
     ((max, np.maximum, np.fmax), lambda x, y: y > x),

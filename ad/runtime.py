@@ -9,7 +9,7 @@ from numba.core import types
 
 from tape.handle import popper
 
-__all__ = ["PopFailed", "div", "floordiv", "mod", "pop", "pop_int"]
+__all__ = ["PopFailed", "div", "floordiv", "mod", "pop", "pop_complex", "pop_int"]
 
 
 class PopFailed(Exception):
@@ -21,6 +21,13 @@ class PopFailed(Exception):
 
 pop = popper(types.float64, "pop", "`tape.numba.pop`, or PopFailed.", PopFailed)
 pop_int = popper(types.int64, "pop_int", "`tape.numba.pop_int`, or PopFailed.", PopFailed)
+
+
+@njit(nogil=True, error_model="numpy")
+def pop_complex(handle):
+    """The newest complex number: two words, the real part below."""
+    re, im = pop(handle, 2)
+    return complex(re, im)
 
 
 @njit(nogil=True, error_model="numpy")

@@ -23,6 +23,7 @@ __all__ = [
     "Sym",
     "add",
     "call",
+    "conjugate",
     "div",
     "is_negated",
     "lift",
@@ -117,6 +118,15 @@ def power(a: Expr, b: Expr) -> Expr:
     if _is(b, 1.0):
         return a
     return Binary("**", a, b)
+
+
+def conjugate(a: Expr) -> Expr:
+    match a:
+        case Const(value):
+            return Const(value.conjugate()) if isinstance(value, complex) else a
+        case Call(callee, (inner,)) if callee.function is np.conj:
+            return inner
+    return Call(primitive(np.conj), (a,))
 
 
 class Sym:

@@ -26,6 +26,9 @@ class ListTape:
         # Python's min(x, 2) may be an int where Numba's is a float.
         return self._take(n, (float, int, np.floating))
 
+    def pop_complex(self, handle):
+        return complex(*self.pop(handle, 2))
+
     def pop_int(self, handle, n=None):
         return self._take(n, (int, bool, np.bool_, np.integer))
 
