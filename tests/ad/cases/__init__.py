@@ -11,7 +11,7 @@ from cases.pending import PENDING
 
 __all__ = ["CASES", "PENDING", "Case"]
 
-FAMILIES = ("classics",)
+FAMILIES = ("classics", "dynamics")
 
 for _family in FAMILIES:
     import_module(f"cases.{_family}")

@@ -9,5 +9,10 @@ PENDING = frozenset(
     classics.speelpenning_by_halves
     classics.speelpenning_of_array
     classics.speelpenning_over_elements
+    dynamics.lorenz63_rk4_in_place
+    dynamics.lorenz96
+    dynamics.lorenz96_by_roll
+    dynamics.van_der_pol_rk4_by_calls
+    dynamics.van_der_pol_trajectory
     """.split()
 )

@@ -1,6 +1,6 @@
 """Gradients without `ad`: the complex step, and differences along a direction.
 
-Complex step: Squire and Trapp, Using complex variables to estimate derivatives of real functions, SIAM Review 40 (1998).
+Complex step: Squire and Trapp, Using complex variables to estimate derivatives of real functions, SIAM Review 40, 1998.
 With h = 1e-30 there is no truncation and no cancellation: f'(x) = Im f(x + ih) / h to rounding.  The plain Python
 function runs on complex numbers; math and numpy are replaced by versions that continue |x|, max and the like from the
 real axis as they are there, and whose new arrays are complex.
@@ -126,13 +126,20 @@ def complex_step(function, args, positions):
     for position in positions:
         slopes = np.empty(np.shape(args[position]))
         for k in range(slopes.size):
-            moved = _copies(args)
+            moved = [_on_complex(a) for a in args]
             value = np.array(args[position], complex)
             value.ravel()[k] += 1j * H
             moved[position] = value[()]
             slopes.ravel()[k] = np.imag(run(*moved)) / H
         found.append(slopes)
     return found
+
+
+def _on_complex(value):
+    """A copy; arrays of floats become complex, since the program may write into them."""
+    if isinstance(value, np.ndarray):
+        return value.astype(complex) if value.dtype.kind == "f" else value.copy()
+    return value
 
 
 def _copies(args):
