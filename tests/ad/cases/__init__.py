@@ -11,7 +11,7 @@ from cases.pending import PENDING
 
 __all__ = ["CASES", "PENDING", "Case"]
 
-FAMILIES = ("classics", "dynamics")
+FAMILIES = ("classics", "dynamics", "mgh_small", "mgh_data")
 
 for _family in FAMILIES:
     import_module(f"cases.{_family}")

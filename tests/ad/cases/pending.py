@@ -14,5 +14,24 @@ PENDING = frozenset(
     dynamics.lorenz96_by_roll
     dynamics.van_der_pol_rk4_by_calls
     dynamics.van_der_pol_trajectory
+    mgh_data.bard_residuals
+    mgh_data.biggs_exp6_residuals
+    mgh_data.box_residuals
+    mgh_data.brown_dennis_residuals
+    mgh_data.gaussian_residuals
+    mgh_data.gulf_residuals
+    mgh_data.kowalik_osborne_residuals
+    mgh_data.meyer_residuals
+    mgh_data.osborne1_residuals
+    mgh_data.osborne2_residuals
+    mgh_small.beale_residuals
+    mgh_small.brown_badly_scaled_residuals
+    mgh_small.freudenstein_roth_residuals
+    mgh_small.helical_valley_residuals
+    mgh_small.jennrich_sampson_residuals
+    mgh_small.powell_badly_scaled_residuals
+    mgh_small.powell_singular_residuals
+    mgh_small.rosenbrock_residuals
+    mgh_small.wood_residuals
     """.split()
 )

@@ -87,7 +87,7 @@ class _Replaced(ModuleType):
 
 _NUMPY = _Replaced(
     np,
-    **{name: _new(getattr(np, name)) for name in "zeros empty ones full eye identity linspace zeros_like".split()},
+    **{name: _new(getattr(np, name)) for name in "array zeros empty ones full eye linspace zeros_like".split()},
     **{name: _new(getattr(np, name)) for name in "empty_like ones_like full_like".split()},
     abs=_abs,
     arctan2=_arctan2,
