@@ -9,7 +9,7 @@ from cases.leastsquares import PROBLEMS
 from cases.reference import plain
 from scipy.optimize import least_squares
 
-EACH = pytest.mark.parametrize("problem", [pytest.param(p, id=p.programs[0].__name__) for p in PROBLEMS])
+EACH = pytest.mark.parametrize("problem", [pytest.param(p, id=f"{p.number}-{p.start.size}") for p in PROBLEMS])
 
 
 def sum_of_squares(problem, x):

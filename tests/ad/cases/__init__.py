@@ -11,7 +11,7 @@ from cases.pending import PENDING
 
 __all__ = ["CASES", "PENDING", "Case"]
 
-FAMILIES = ("classics", "dynamics", "mgh_small", "mgh_data")
+FAMILIES = ("classics", "dynamics", "mgh_small", "mgh_data", "mgh_variable", "mgh_systems", "mgh_linear")
 
 for _family in FAMILIES:
     import_module(f"cases.{_family}")

@@ -24,6 +24,10 @@ PENDING = frozenset(
     mgh_data.meyer_residuals
     mgh_data.osborne1_residuals
     mgh_data.osborne2_residuals
+    mgh_linear.chebyquad_residuals
+    mgh_linear.linear_full_rank_residuals
+    mgh_linear.linear_rank1_residuals
+    mgh_linear.linear_rank1_zeros_residuals
     mgh_small.beale_residuals
     mgh_small.brown_badly_scaled_residuals
     mgh_small.freudenstein_roth_residuals
@@ -33,5 +37,17 @@ PENDING = frozenset(
     mgh_small.powell_singular_residuals
     mgh_small.rosenbrock_residuals
     mgh_small.wood_residuals
+    mgh_systems.brown_almost_linear_residuals
+    mgh_systems.broyden_banded_residuals
+    mgh_systems.broyden_tridiagonal_residuals
+    mgh_systems.discrete_boundary_residuals
+    mgh_systems.discrete_integral_residuals
+    mgh_systems.trigonometric_residuals
+    mgh_variable.extended_powell_residuals
+    mgh_variable.extended_rosenbrock_residuals
+    mgh_variable.penalty1_residuals
+    mgh_variable.penalty2_residuals
+    mgh_variable.variably_dimensioned_residuals
+    mgh_variable.watson_residuals
     """.split()
 )
