@@ -11,7 +11,11 @@ from cases.pending import PENDING
 
 __all__ = ["CASES", "PENDING", "Case"]
 
-FAMILIES = ("classics", "dynamics", "mgh_small", "mgh_data", "mgh_variable", "mgh_systems", "mgh_linear")
+FAMILIES = """
+    classics dynamics
+    mgh_small mgh_data mgh_variable mgh_systems mgh_linear
+    adbench_gmm adbench_ba adbench_lstm
+""".split()
 
 for _family in FAMILIES:
     import_module(f"cases.{_family}")

@@ -4,6 +4,12 @@ __all__ = ["PENDING"]
 
 PENDING = frozenset(
     """
+    adbench_ba.bundle_adjustment
+    adbench_ba.bundle_adjustment.a_camera_not_turned
+    adbench_gmm.gmm_by_arrays
+    adbench_gmm.gmm_by_elements
+    adbench_lstm.lstm_by_arrays
+    adbench_lstm.lstm_by_elements
     classics.helmholtz_of_arrays
     classics.rosenbrock_of_slices
     classics.speelpenning_by_halves
