@@ -219,7 +219,8 @@ def gmm_by_arrays(alphas, means, icf, x, gamma, m):
         prior += 0.5 * gamma**2 * np.sum(q**2) - m * logs
     total = -0.5 * n * d * LOG_2PI
     for i in range(n):
-        largest = np.max(terms[:, i])
-        total += np.log(np.sum(np.exp(terms[:, i] - largest))) + largest
+        column = terms[:, i]
+        largest = np.max(column)
+        total += np.log(np.sum(np.exp(column - largest))) + largest
     total -= n * np.log(np.sum(np.exp(alphas)))
     return total + prior - k * wishart_constant(d, gamma, m)

@@ -20,6 +20,11 @@ PENDING = frozenset(
     dynamics.lorenz96_by_roll
     dynamics.van_der_pol_rk4_by_calls
     dynamics.van_der_pol_trajectory
+    filters.garch_of_arrays
+    filters.hidden_markov
+    filters.hidden_markov_of_arrays
+    filters.kalman_by_loops
+    filters.kalman_one_by_one
     mgh_data.bard_residuals
     mgh_data.biggs_exp6_residuals
     mgh_data.box_residuals
@@ -55,5 +60,11 @@ PENDING = frozenset(
     mgh_variable.penalty2_residuals
     mgh_variable.variably_dimensioned_residuals
     mgh_variable.watson_residuals
+    regression.huber_of_arrays
+    regression.least_squares_in_place
+    regression.least_squares_of_arrays
+    regression.logistic_of_arrays
+    regression.poisson_of_rows
+    regression.softmax_cross_entropy_of_arrays
     """.split()
 )
