@@ -15,7 +15,7 @@ FAMILIES = """
     classics dynamics
     mgh_small mgh_data mgh_variable mgh_systems mgh_linear
     adbench_gmm adbench_ba adbench_lstm
-    regression filters
+    regression filters finance iterations
 """.split()
 
 for _family in FAMILIES:

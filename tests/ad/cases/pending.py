@@ -25,6 +25,16 @@ PENDING = frozenset(
     filters.hidden_markov_of_arrays
     filters.kalman_by_loops
     filters.kalman_one_by_one
+    finance.american_put_on_a_tree
+    finance.monte_carlo_asian
+    finance.monte_carlo_call_of_arrays
+    finance.put_by_implicit_steps
+    iterations.adaptive_van_der_pol
+    iterations.bisection_of_scaled_bracket
+    iterations.fixed_point
+    iterations.kepler_newton_with_break
+    iterations.kepler_newton_with_return
+    iterations.newton_system
     mgh_data.bard_residuals
     mgh_data.biggs_exp6_residuals
     mgh_data.box_residuals

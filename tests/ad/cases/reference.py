@@ -34,8 +34,7 @@ class _Namespaces(dict):
         module = variables["__name__"]
         if module not in self:
             self[module] = {}
-            found = {**variables, **self.substitutes}
-            self[module] |= {name: _copy(value, self) for name, value in found.items()}
+            self[module] |= {name: _copy(value, self) for name, value in variables.items()} | self.substitutes
         return self[module]
 
 
