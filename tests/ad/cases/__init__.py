@@ -16,6 +16,7 @@ FAMILIES = """
     mgh_small mgh_data mgh_variable mgh_systems mgh_linear
     adbench_gmm adbench_ba adbench_lstm
     regression filters finance iterations
+    pde shallow_water
 """.split()
 
 for _family in FAMILIES:
