@@ -17,6 +17,8 @@ FAMILIES = """
     adbench_gmm adbench_ba adbench_lstm
     regression filters finance iterations
     pde shallow_water
+    linear_algebra spectra
+    networks bodies
 """.split()
 
 for _family in FAMILIES:

@@ -212,7 +212,7 @@ def lorenz96_one_step(x, forcing, dt, steps):
 # ----------------------------------------------------------------------------------------------- Lotka-Volterra
 
 
-@case(np.array([0.9, 0.6, 0.8, 1.1]), RNG.uniform(0.8, 1.2, 40), 1.3, 0.7, 0.1, wrt="p season x y", name="with_season")
+@case(np.array([0.9, 0.6, 0.8, 1.1]), RNG.uniform(0.8, 1.2, 40), 1.3, 0.7, 0.1, wrt="p season x y")
 def lotka_volterra_heun(p, season, x, y, dt):
     total = 0.0
     for n in range(len(season)):

@@ -7,7 +7,6 @@ NumPy, coded by hand; the programs compute the sum of squares in other ways, and
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import FunctionType
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from cases.case import case
 
 __all__ = ["PROBLEMS", "Problem"]
 
-PROBLEMS: list["Problem"] = []
+PROBLEMS = []
 
 
 @dataclass(eq=False)
@@ -28,25 +27,29 @@ class Problem:
     """
 
     number: int
-    model: Callable[..., tuple[np.ndarray, np.ndarray]]
+    model: Callable
     start: np.ndarray
-    data: tuple[np.ndarray, ...] = ()
+    data: tuple = ()
     minimum: str = "0"
     minimizer: np.ndarray | None = None
     near: np.ndarray | None = None
     at_start: str = ""
-    programs: list[FunctionType] = field(default_factory=list)
+    programs: list = field(default_factory=list)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self):
         self.start = np.array(self.start, float)
         PROBLEMS.append(self)
 
-    def gradient(self, x: np.ndarray, *data: np.ndarray) -> np.ndarray:
+    def gradient(self, x, *data):
         """Of the sum of squares."""
         residuals, jacobian = self.model(x, *data)
         return 2.0 * jacobian.T @ residuals
 
-    def program(self, function: FunctionType) -> FunctionType:
-        """Register a function of (x, *data) that computes the sum of squares."""
+    def program(self, function):
+        """Register a function of (x, *data) that computes the sum of squares, as a case at the standard start.
+
+        Zeros there would hide parts of the gradient: they become 0.1.
+        """
         self.programs.append(function)
-        return case(self.start, *self.data, wrt="x", exact=self.gradient)(function)
+        point = np.where(self.start == 0.0, 0.1, self.start)
+        return case(point, *self.data, wrt="x", exact=self.gradient)(function)

@@ -12,7 +12,7 @@ from types import FunctionType, ModuleType
 import numpy as np
 from scipy import special
 
-__all__ = ["complex_step", "difference_along", "plain"]
+__all__ = ["assert_gradient", "complex_step", "copies", "difference_along", "plain"]
 
 H = 1e-30
 
@@ -141,10 +141,6 @@ def _on_complex(value):
     return value
 
 
-def _copies(args):
-    return [a.copy() if isinstance(a, np.ndarray) else a for a in args]
-
-
 # ------------------------------------------------------------------------------------------- differences
 
 
@@ -156,7 +152,7 @@ def difference_along(function, args, directions, step):
     run = plain(function)
 
     def at(t):
-        moved = _copies(args)
+        moved = copies(args)
         for position, direction in directions.items():
             moved[position] = args[position] + t * direction
         return run(*moved)
@@ -164,3 +160,20 @@ def difference_along(function, args, directions, step):
     first, second, third = ((at(h) - at(-h)) / (2.0 * h) for h in (step, step / 2.0, step / 4.0))
     better, best = second + (second - first) / 3.0, third + (third - second) / 3.0
     return best + (best - better) / 15.0
+
+
+# ----------------------------------------------------------------------------------------------------- for tests
+
+
+def copies(args):
+    """Arguments for one call: programs may write into their arrays."""
+    return [a.copy() if isinstance(a, np.ndarray) else a for a in args]
+
+
+def assert_gradient(case, found, expected):
+    """Components agree to 1e-10 of their own size, or to 1e-12 of the largest one's."""
+    largest = [np.max(np.abs(e), initial=0.0) for e in expected]
+    for name, mine, reference, scale in zip(case.wrt, found, expected, largest, strict=True):
+        note = f"argument {name}"
+        assert np.shape(mine) == np.shape(reference), note
+        np.testing.assert_allclose(mine, reference, rtol=1e-10, atol=1e-12 * (scale or max(largest)), err_msg=note)
