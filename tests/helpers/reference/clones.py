@@ -1,8 +1,9 @@
-"""Copies of functions that read other things under the names that they refer to."""
+"""Copies of functions that refer to other things by the same names."""
 
 import builtins
 import types
 
+from numba import njit
 from numba.core.dispatcher import Dispatcher
 
 
@@ -33,6 +34,10 @@ class Clones:
     def is_cloned(self, x):
         return isinstance(x, types.FunctionType | Dispatcher)
 
+    def wrapped(self, clone):
+        """What stands for a function, given its clone, which is not complete yet."""
+        return clone
+
     def _once(self, x):
         if id(x) not in self._made:
             if self.is_cloned(x):
@@ -49,15 +54,25 @@ class Clones:
         scope = {**self.builtins, "__builtins__": builtins, "__name__": function.__module__}
         cells = tuple(types.CellType() for _ in function.__closure__ or ())
         clone = types.FunctionType(function.__code__, scope, function.__name__, None, cells)
-        self._keep(x, clone)  # before what it refers to: that may be the function itself
+        clone.__defaults__ = self.converted(function.__defaults__)
+        keywords = function.__kwdefaults__ or {}
+        clone.__kwdefaults__ = {name: self.converted(value) for name, value in keywords.items()}
+        self._keep(x, self.wrapped(clone))  # before what it refers to: that may be the function itself
         for name in _names(function.__code__):
             if name in function.__globals__:
                 scope[name] = self.converted(function.__globals__[name])
         for mine, cell in zip(cells, function.__closure__ or (), strict=True):
             mine.cell_contents = self.converted(cell.cell_contents)
-        clone.__defaults__ = self.converted(function.__defaults__)
-        keywords = function.__kwdefaults__ or {}
-        clone.__kwdefaults__ = {name: self.converted(value) for name, value in keywords.items()}
+
+
+class Compiled(Clones):
+    """Functions compiled by Numba, and what they call as well."""
+
+    def is_cloned(self, x):
+        return isinstance(x, types.FunctionType) and (x.__module__ or "").partition(".")[0] != "numpy"
+
+    def wrapped(self, clone):
+        return njit(clone)
 
 
 def _names(code):

@@ -26,17 +26,19 @@ def assert_near(found, expected, rtol=1e-12, atol=1e-13, note=""):
         np.testing.assert_allclose(mine, reference, rtol=rtol, atol=atol * scale, err_msg=f"{path}{note}")
 
 
-def agree(function, args, wrt, rtol=1e-6):
-    """Assert that dual numbers and differences agree, and these with themselves to `rtol`; return the differences."""
+def agree(function, args, wrt, rtol=1e-6, single=False):
+    """Assert that dual numbers and differences agree, and these with themselves to `rtol`; return the differences.
+
+    `single` says that the function computes in single precision.
+    """
     plain = getattr(function, "py_func", function)
     value, exact = dual_gradient(plain, args, wrt)
     differences = difference_gradient(plain, args, wrt)
-    single = any(np.asarray(a).dtype == np.float32 for a in (value, *args) if not isinstance(a, tuple))
     tolerance = SINGLE if single else 1e-14
     assert abs(value - differences.value) <= tolerance * abs(differences.value), f"{value}, not {differences.value}"
     for path, mine, other, error in leaves(exact, differences.derivatives, differences.errors):
         scale = np.maximum(1.0, np.maximum(np.abs(mine), abs(value)))
-        assert np.all(error <= rtol * scale), f"{path}: differences are uncertain: {other} +- {error}"
-        allowed = 10.0 * error + 1e-12 * scale
+        assert np.all(error <= max(rtol, tolerance) * scale), f"{path}: differences are uncertain: {other} +- {error}"
+        allowed = 10.0 * error + (SINGLE if single else 1e-12) * scale
         assert np.all(np.abs(mine - other) <= allowed), f"{path}: duals say {mine}, differences {other} +- {error}"
     return differences

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from reference.clones import Clones, mapped
-from reference.leaves import empty_like, is_active
+from reference.leaves import copied, fresh, is_active
 
 EPS = np.finfo(float).eps
 LEVELS = 10  # halvings of the step
@@ -34,7 +34,7 @@ def difference_gradient(function, args, wrt, step=2e-2):
     """
     clones = Clones()
     plain, args = clones.converted(function), clones.converted(tuple(args))
-    value = plain(*(mapped(_copied, a) for a in args))
+    value = plain(*fresh(args))
     found, k = [], 0
     for x in _leaves([args[i] for i in wrt]):
         for number in np.ravel(x) if isinstance(x, np.ndarray) else [x]:
@@ -93,15 +93,6 @@ def _leaves(x):
         yield x
 
 
-def _copied(x, dtype=None):
-    """A copy with the same layout in memory."""
-    if not isinstance(x, np.ndarray):
-        return x
-    found = empty_like(x, dtype)
-    found[...] = x
-    return found
-
-
 def _moved(args, wrt, k, h):
     """Copies of the arguments in which active number `k` of those in `wrt` is moved by `h`, real or imaginary."""
     kind = np.result_type(np.float64, type(h))
@@ -109,18 +100,18 @@ def _moved(args, wrt, k, h):
     def moved(x):
         nonlocal k
         if not is_active(x):
-            return _copied(x)
+            return copied(x)
         n = np.size(x)
         k -= n
         here = -n <= k < 0
         if not isinstance(x, np.ndarray):
             return float(x) + h if here else float(x)
-        x = _copied(x, kind)
+        x = copied(x, kind)
         if here:
             x[np.unravel_index(k + n, x.shape)] += h
         return x
 
     def still(x):
-        return _copied(x, kind) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else _copied(x)
+        return copied(x, kind) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else copied(x)
 
     return [mapped(moved if i in wrt else still, a) for i, a in enumerate(args)]

@@ -145,7 +145,7 @@ def nowhere_read(x):
 
 @_function
 def full(shape, fill_value, dtype=None):
-    return _filled(np.empty(shape, raw(fill_value).dtype if dtype is None else dtype), fill_value)
+    return _filled(np.empty(shape, np.result_type(raw(fill_value)) if dtype is None else dtype), fill_value)
 
 
 @_function
@@ -313,8 +313,6 @@ def for_duals(function, width):
     name = function.__name__
 
     def call(*args, **kwargs):
-        args = [a.type if isinstance(a, ScalarType) else a for a in args]
-        kwargs = {key: a.type if isinstance(a, ScalarType) else a for key, a in kwargs.items()}
         if not _contains_dual((*args, *kwargs.values())):
             found = function(*args, **kwargs)
             return lifted(nowhere_read(found) if name == "empty" else found, width)
@@ -336,10 +334,11 @@ def _contains_dual(x):
 
 
 class ScalarType:
-    """np.float64 and its like: conversions of numbers and arrays, and dtypes."""
+    """np.float64 and its like: they convert numbers and arrays, and stand for a dtype."""
 
     def __init__(self, scalar_type):
         self.type = scalar_type
+        self.dtype = np.dtype(scalar_type)  # where NumPy looks for it
 
     def __call__(self, x):
         if isinstance(x, DualArray):

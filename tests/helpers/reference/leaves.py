@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from reference.clones import mapped
+
 
 def is_active(x):
     """Whether one differentiates with respect to a value: a float or an array of floats."""
@@ -26,3 +28,17 @@ def empty_like(x, dtype=None):
     if x.flags.forc or not x.ndim:
         return np.empty_like(x, dtype)
     return np.empty((*x.shape[:-1], 2 * x.shape[-1]), dtype)[..., ::2]
+
+
+def copied(x, dtype=None):
+    """A copy of an array with the same layout in memory; other values as they are."""
+    if not isinstance(x, np.ndarray):
+        return x
+    found = empty_like(x, dtype)
+    found[...] = x
+    return found
+
+
+def fresh(args):
+    """Copies of arguments, for a function that may write them."""
+    return mapped(copied, tuple(args))
