@@ -22,6 +22,7 @@ __all__ = [
     "normalised",
     "reduced_count",
     "reduced_shape",
+    "resized",
     "spread",
     "transposition",
     "unfold",
@@ -152,6 +153,13 @@ def reduced_count(x: Any, axis: Any) -> Function:
     plan = _plan(x, axis)
     lo, hi = plan.lo, plan.hi
     return lambda x, axis: _product(_moved(x, axis).shape, lo, hi)
+
+
+@specialised
+def resized(x: Any, axis: Any, n: Any) -> Function:
+    """The shape of `x` with length `n` along one axis."""
+    place = normalised(literal(axis, "axis"), x.ndim)
+    return lambda x, axis, n: replaced(x.shape, place, n)
 
 
 @specialised

@@ -131,10 +131,17 @@ def _folding(step: Function) -> Function:
     def kernel(x: Any) -> Any:
         outer, n, inner = x.shape
         out = np.ones((outer, inner), x.dtype)
-        for o in range(outer):
-            for k in range(n):
-                for i in range(inner):
-                    out[o, i] = step(out[o, i], x[o, k, i]) if k else x[o, 0, i]
+        for o in range(outer if n else 0):
+            out[o] = x[o, 0]
+            if inner == 1:  # in a register: four times as fast
+                lone = out[o, 0]
+                for k in range(1, n):
+                    lone = step(lone, x[o, k, 0])
+                out[o, 0] = lone
+            else:
+                for k in range(1, n):
+                    for i in range(inner):
+                        out[o, i] = step(out[o, i], x[o, k, i])
         return out
 
     return kernel
@@ -219,16 +226,16 @@ def prod_vjp(g: Any, x: Any, axis: Any = None) -> Any:
 
 @njit(**OPTIONS)
 def _others(x: Any, g: Any) -> Any:
-    out = np.empty(x.shape, x.dtype)
-    before, after = np.empty(x.shape[2], x.dtype), np.empty(x.shape[2], x.dtype)
-    for o in range(x.shape[0]):
-        before[:], after[:] = 1, g[o]
-        for k in range(x.shape[1]):
-            for i in range(x.shape[2]):
-                out[o, k, i] = before[i]
-                before[i] *= x[o, k, i]
-        for k in range(x.shape[1] - 1, -1, -1):
-            for i in range(x.shape[2]):
+    """`g` times the product of all elements before and of all after, for each element."""
+    outer, n, inner = x.shape
+    out = np.ones(x.shape, x.dtype)
+    for o in range(outer if n else 0):
+        for k in range(1, n):
+            for i in range(inner):
+                out[o, k, i] = out[o, k - 1, i] * x[o, k - 1, i]
+        after = g[o].astype(x.dtype)
+        for k in range(n - 1, -1, -1):
+            for i in range(inner):
                 out[o, k, i] *= after[i]
                 after[i] *= x[o, k, i]
     return out
