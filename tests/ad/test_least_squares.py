@@ -5,8 +5,8 @@ That the models are right makes the gradients 2 J^T r, which `test_cases` asks o
 
 import numpy as np
 import pytest
-from cases.leastsquares import PROBLEMS
-from cases.reference import plain
+from problems.leastsquares import PROBLEMS
+from problems.reference import plain
 from scipy.optimize import least_squares
 
 

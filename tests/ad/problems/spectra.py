@@ -10,7 +10,7 @@ import math
 import numpy as np
 from scipy.fft import dct
 
-from cases.case import case
+from problems.case import case
 
 RNG = np.random.default_rng(14)
 N = 8

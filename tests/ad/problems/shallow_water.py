@@ -7,7 +7,7 @@ Both keep the mass: its gradient with respect to the initial heights is 1 everyw
 
 import numpy as np
 
-from cases.case import case
+from problems.case import case
 
 RNG = np.random.default_rng(12)
 GRAVITY = 9.81

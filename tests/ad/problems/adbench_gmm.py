@@ -19,7 +19,7 @@ import math
 import numpy as np
 from numba import njit
 
-from cases.case import case
+from problems.case import case
 
 GAMMA, DEGREES = 0.9, 2
 LOG_2PI = math.log(2.0 * math.pi)

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from cases.case import case
+from problems.case import case
 
 RNG = np.random.default_rng(6)
 N, D, CLASSES = 12, 4, 3

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from cases.case import case
+from problems.case import case
 
 RNG = np.random.default_rng(1)
 N = 7

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cases.leastsquares import Problem
+from problems.leastsquares import Problem
 
 M, N = 20, 10
 

@@ -1,9 +1,9 @@
-"""Gradients of long-known problems (`cases`) against formulas, adjoints by hand, complex step and differences."""
+"""Gradients of long-known problems (`problems`) against formulas, adjoints by hand, complex step and differences."""
 
 import numpy as np
 import pytest
-from cases import CASES, PENDING
-from cases.reference import assert_gradient, complex_step, copies, difference_along, plain
+from problems import CASES, PENDING
+from problems.reference import assert_gradient, complex_step, copies, difference_along, plain
 from numba import njit
 
 import ad
@@ -17,7 +17,7 @@ def family(case):
     return case.name.partition(".")[0]
 
 
-# Compiling takes a second each: one of each family, a pending one where there is one; ci/cases.py does all.
+# Compiling takes a second each: one of each family, a pending one where there is one; ci/problems.py does all.
 COMPILED = {family(c): c for c in sorted(reversed(CASES), key=lambda c: c.name in PENDING)}
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from cases.leastsquares import Problem
+from problems.leastsquares import Problem
 
 # ---------------------------------------------------------------------------------------------------- 8: Bard
 

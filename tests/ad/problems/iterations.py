@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from scipy import special
 
-from cases.case import case
+from problems.case import case
 
 # ------------------------------------------------------------------------------------------------------- Newton
 

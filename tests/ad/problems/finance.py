@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-from cases.case import case
+from problems.case import case
 
 RNG = np.random.default_rng(9)
 ROOT2 = math.sqrt(2.0)

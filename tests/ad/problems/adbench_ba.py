@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numba import njit
 
-from cases.case import case
+from problems.case import case
 
 RNG = np.random.default_rng(4)
 OBSERVATIONS = np.array([[0, 0], [0, 1], [1, 1], [1, 2], [2, 0], [2, 3], [0, 3]])

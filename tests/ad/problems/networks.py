@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from cases.case import case
+from problems.case import case
 
 RNG = np.random.default_rng(15)
 SAMPLES, INPUTS, HIDDEN = 6, 3, 4

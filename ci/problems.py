@@ -1,6 +1,6 @@
-"""What `ad` makes of every case in tests/ad/cases, and what Numba makes of the program itself.
+"""What `ad` makes of every case in tests/ad/problems, and what Numba makes of the program itself.
 
-    python ci/cases.py [PART OF A NAME]
+    python ci/problems.py [PART OF A NAME]
 
 A line says whether the gradient is right, what refuses the case, or what is wrong, and how long the first calls of the
 program and of its gradient took.  Exit status 1 if anything is wrong, or Numba does not take a program.
@@ -18,8 +18,8 @@ import numpy as np
 import ad
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "ad"))
-from cases import CASES, PENDING
-from cases.reference import assert_gradient, complex_step, copies, plain
+from problems import CASES, PENDING
+from problems.reference import assert_gradient, complex_step, copies, plain
 
 
 def timed(call, args):

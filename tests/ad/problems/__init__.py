@@ -6,8 +6,8 @@ by hand, the complex step and differences (`reference`).
 
 from importlib import import_module
 
-from cases.case import CASES, Case
-from cases.pending import PENDING
+from problems.case import CASES, Case
+from problems.pending import PENDING
 
 __all__ = ["CASES", "PENDING", "Case"]
 
@@ -22,4 +22,4 @@ FAMILIES = """
 """.split()
 
 for _family in FAMILIES:
-    import_module(f"cases.{_family}")
+    import_module(f"problems.{_family}")

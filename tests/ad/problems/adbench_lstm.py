@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
-from cases.case import case
+from problems.case import case
 
 LAYERS, CHARACTERS, BITS = 2, 6, 3
 RNG = np.random.default_rng(5)

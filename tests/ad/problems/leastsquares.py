@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cases.case import case
+from problems.case import case
 
 __all__ = ["PROBLEMS", "Problem"]
 

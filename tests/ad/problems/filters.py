@@ -16,7 +16,7 @@ import math
 import numpy as np
 from numba import njit
 
-from cases.case import case
+from problems.case import case
 
 RNG = np.random.default_rng(8)
 LOG_2PI = math.log(2.0 * math.pi)

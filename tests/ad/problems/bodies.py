@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
-from cases.case import case
+from problems.case import case
 
 RNG = np.random.default_rng(16)
 N = 4
