@@ -40,7 +40,7 @@ class _Namespaces(dict):
 
 def _copy(value, namespaces):
     value = getattr(value, "py_func", value)
-    if not isinstance(value, FunctionType) or not value.__module__.startswith("cases."):
+    if not isinstance(value, FunctionType) or not value.__module__.startswith("problems."):
         return value
     copied = FunctionType(
         value.__code__, namespaces.of(value.__globals__), value.__name__, value.__defaults__, value.__closure__
