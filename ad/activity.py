@@ -76,6 +76,7 @@ def influences(f: Function) -> tuple[bool, ...]:
     """For each parameter, whether the result depends on it in a differentiable way."""
     if f not in _influences:
         floats = {p for p, k in zip(f.params, f.param_kinds, strict=True) if k.is_float}
+        _influences[f] = tuple(p in floats for p in f.params)  # for calls of itself
         useful = Activity(f.body, f.kinds, floats, {f.result}).useful_at_entry
         _influences[f] = tuple(p in useful and p in floats for p in f.params)
     return _influences[f]

@@ -10,6 +10,7 @@ import numpy as np
 from ad.arrayrules import METHOD_KEYWORDS, METHODS
 from ad.expressions import Expressions, a_kind
 from ad.function import kind_of_part
+from ad.helpers import astype
 from ad.ir import (
     Call,
     Const,
@@ -177,6 +178,8 @@ class ArrayExpressions(Expressions):
         """``array.name(...)``: the function of that name, of the array."""
         assert isinstance(node.func, ast.Attribute)
         name = node.func.attr
+        if name == "astype" and len(node.args) == 1:
+            return self.converted(owner, self.dtype(node.args[0]), node)
         if name in ("conjugate", "conj"):
             return self.numpy_call(np.conj, (owner,), {}, node)
         if not self.kind(owner).is_array or name not in METHODS:
@@ -191,6 +194,11 @@ class ArrayExpressions(Expressions):
         return self.array_call(METHODS[name], args, node)
 
     # ----------------------------------------------------------------------------- functions of whole arrays
+
+    def converted(self, e: Expr, dtype: Dtype | None, node: ast.AST) -> Expr:
+        """``array.astype(dtype)``"""
+        assert dtype is not None
+        return Call(primitive(astype), (e,), (("dtype", dtype),), at=place_of(node))
 
     def array_call(self, function: Callable[..., Any], args: list[Any], node: ast.Call) -> Expr:
         """A call of a function of NumPy's that makes or takes arrays.  `args` are syntax, or values."""

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ad.arrays import reductions
+from ad.arrays import reductions, scans
+from ad.helpers import astype
 from ad.ir import Dtype, Kind
 from ad.primitive import defvjp
 from ad.symbolic import call
@@ -76,6 +77,7 @@ defvjp(np.full, None, lambda g, ans, shape, value, **_: g, result=_filled)
 for _function in (np.zeros_like, np.ones_like, np.empty_like):
     defvjp(_function, None, result=_like)
 defvjp(np.full_like, None, lambda g, ans, a, value, **_: g, result=_like)
+defvjp(astype, lambda g, ans, a, dtype: g, result=_like)
 defvjp(np.copy, lambda g, ans, a: g, result=_same)
 defvjp(np.arange, None, None, None, result=_range)
 defvjp(np.transpose, lambda g, ans, a: call(np.transpose, g), result=_transposed)
@@ -132,6 +134,27 @@ defvjp(
 )
 
 
+defvjp(
+    np.cumsum,
+    lambda g, ans, x, axis=None: call(scans.cumsum_vjp, g, x, axis),
+    result=lambda a, axis=None: Kind(a.dtype if a.is_float else "int64", 1 if axis is None else a.ndim),
+    compiled=scans.array_cumsum,
+    native=True,
+)
+defvjp(
+    np.cumprod,
+    lambda g, ans, x, axis=None: call(scans.cumprod_vjp, g, x, axis),
+    result=lambda a, axis=None: Kind(a.dtype if a.is_float else "int64", 1 if axis is None else a.ndim),
+    compiled=scans.array_cumprod,
+)
+defvjp(
+    np.diff,
+    lambda g, ans, x, n=1, axis=-1: call(scans.diff_vjp, g, x, n, axis),
+    result=lambda a, n=1, axis=-1: a,
+    compiled=scans.array_diff,
+)
+
+
 def _of_argument(position: int) -> Callable[..., Kind]:
     """The kind of a contribution: that of the argument at a position of the helper's."""
 
@@ -149,8 +172,24 @@ for _helper, _position in (
     (reductions.min_vjp, 1),
     (reductions.var_vjp, 1),
     (reductions.std_vjp, 2),
+    (scans.cumsum_vjp, 1),
+    (scans.cumprod_vjp, 1),
+    (scans.diff_vjp, 1),
 ):
     defvjp(_helper, None, result=_of_argument(_position))
+
+for _function, _result in (
+    (np.any, lambda a, axis=None: Kind.BOOL),
+    (np.all, lambda a, axis=None: Kind.BOOL),
+    (np.argmax, lambda a, axis=None: Kind("int64", 0 if axis is None else a.ndim - 1)),
+    (np.argmin, lambda a, axis=None: Kind("int64", 0 if axis is None else a.ndim - 1)),
+    (np.argsort, lambda a: Kind("int64", a.ndim)),
+    (np.count_nonzero, lambda a: Kind.INT),
+    (np.searchsorted, lambda a, v, side="left": Kind("int64", v.ndim)),
+    (np.eye, lambda n, m=None, dtype=None: Kind(dtype.name if dtype else "float64", 2)),
+    (np.identity, lambda n, dtype=None: Kind(dtype.name if dtype else "float64", 2)),
+):
+    defvjp(_function, None, result=_result)
 
 METHODS: dict[str, Callable[..., Any]] = {
     name: getattr(np, name)
@@ -162,6 +201,8 @@ METHODS: dict[str, Callable[..., Any]] = {
         "min",
         "var",
         "std",
+        "cumsum",
+        "cumprod",
         "copy",
         "reshape",
         "transpose",
@@ -176,5 +217,8 @@ METHOD_KEYWORDS: dict[Any, tuple[str, ...]] = {
     np.min: ("axis",),
     np.var: ("axis",),
     np.std: ("axis",),
+    np.cumsum: ("axis",),
+    np.cumprod: ("axis",),
+    np.diff: ("n", "axis"),
 }
 """Arguments by position that are keywords for `ad`: they are fixed."""

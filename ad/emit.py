@@ -91,6 +91,7 @@ def emit(main: Unit) -> Emitted:
 class _Module:
     main: Unit
     units: list[Unit] = field(default_factory=list)
+    under_way: list[Unit] = field(default_factory=list)
     names: dict[Any, str] = field(default_factory=dict)  # of units, functions, constants
     imports: dict[str, set[str]] = field(default_factory=dict)
     modules: dict[str, str] = field(default_factory=dict)
@@ -114,8 +115,9 @@ class _Module:
 
     def collect(self, unit: Unit) -> None:
         """The unit and what it calls, callees first."""
-        if unit in self.units:
+        if unit in self.units or unit in self.under_way:
             return
+        self.under_way.append(unit)
         for s in walk_stmts(unit.body):
             for e in (*expressions(s), *_targets(s)):
                 for part in walk(e):

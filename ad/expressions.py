@@ -31,7 +31,18 @@ from ad.ir import (
 from ad.numbatypes import NoSuchOperation
 from ad.rules import primitive
 from ad.source import MISSING, Source, place_of
-from ad.values import NONE, Build, FunctionValue, NoneValue, RangeValue, Text, TupleValue, UserFunction, Value
+from ad.values import (
+    NONE,
+    Build,
+    FunctionValue,
+    NoneValue,
+    NotOfNumbers,
+    RangeValue,
+    Text,
+    TupleValue,
+    UserFunction,
+    Value,
+)
 
 __all__ = ["BINARY", "UNSUPPORTED", "Expressions", "a_kind"]
 
@@ -414,6 +425,8 @@ class Expressions:
         if isinstance(value, tuple):
             cls = type(value) if hasattr(value, "_fields") else None
             return TupleValue(tuple(self.constant_value(v, f"{name}_{i}", node) for i, v in enumerate(value)), cls)
+        if isinstance(value, np.ndarray) and value.ndim and value.dtype.kind in "fiubc" and value.dtype.isnative:
+            return self.constant_array(value, name, place)
         if callable(value):
             plain = getattr(value, "py_func", None)
             return FunctionValue(UserFunction(plain or value, value if plain is not None else None))
@@ -421,6 +434,17 @@ class Expressions:
             f"{name} is a {type(value).__name__} of the enclosing scope, which may change: pass it as an argument",
             node,
         )
+
+    def constant_array(self, value: np.ndarray, name: str, place: Any) -> Var:
+        """An array of the module or closure: what it holds at this time, as a parameter of its own."""
+        build = self.build
+        if build.probing:
+            raise NotOfNumbers
+        if id(value) not in build.constants:
+            inner = build.namer.fresh(name.replace(".", "_"))
+            build.constants[id(value)] = inner, value.copy()
+            build.kinds[inner] = Kind(value.dtype.name, value.ndim)
+        return Var(build.constants[id(value)][0], at=place)
 
     # --------------------------------------------------------------------- what the other parts of it provide
 

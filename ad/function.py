@@ -62,11 +62,13 @@ class Options:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Function:
     """A function whose variables all have a kind.  Its body ends with `result` assigned.
 
-    `copied` are the parameters that it writes to in place: it works on copies of them.
+    `copied` are the parameters that it writes to in place: it works on copies of them.  `constants` are
+    arrays of its module or closure, as they were when it was read: the values of the last parameters.  A function that calls itself is
+    met before its body is known: it is `complete` when that has been filled in.
     """
 
     source: Source
@@ -79,6 +81,12 @@ class Function:
     options: Options
     result_place: Place | None = None
     copied: tuple[str, ...] = ()
+    constants: tuple[Any, ...] = ()
+    complete: bool = True
+
+    def fill(self, made: "Function") -> None:
+        """Become what another object is."""
+        self.__dict__.update(made.__dict__)
 
     @property
     def name(self) -> str:

@@ -5,12 +5,22 @@ from typing import Any
 import numpy as np
 
 from ad.arrays.accumulate import add_to, take_and_clear, total
-from ad.arrays.compiled import Function, is_array, specialised
+from ad.arrays.compiled import Function, compiled, is_array, specialised
 from ad.arrays.indexing import gather, scatter, scatter_add, set_zero_at, take_and_clear_at
 from ad.ir import Kind
 from ad.primitive import Primitive, primitive
 
-__all__ = ["ADD_TO", "COPY", "REDUCED_TO", "SCATTER_ADD", "TAKE_AND_CLEAR", "TAKE_AND_CLEAR_AT", "TOTAL", "ZEROS_LIKE"]
+__all__ = [
+    "ADD_TO",
+    "COPY",
+    "REDUCED_TO",
+    "SCATTER_ADD",
+    "TAKE_AND_CLEAR",
+    "TAKE_AND_CLEAR_AT",
+    "TOTAL",
+    "ZEROS_LIKE",
+    "astype",
+]
 
 
 @specialised
@@ -28,6 +38,12 @@ def reduced_to(value: Any, like: Any) -> Function:
         return np.full_like(like, value)
 
     return reduced if is_array(value) else repeated
+
+
+@compiled
+def astype(a: Any, dtype: Any) -> Any:
+    """``a.astype(dtype)``"""
+    return a.astype(dtype)
 
 
 def _same(first: Kind, *_: Kind) -> Kind:

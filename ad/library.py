@@ -10,6 +10,7 @@ from ad.function import Function, Options
 from ad.ir import (
     Assign,
     Block,
+    Call,
     Cast,
     Const,
     For,
@@ -22,13 +23,14 @@ from ad.ir import (
     assigned,
     expressions,
     names,
+    walk,
     walk_stmts,
 )
 from ad.names import Namer
-from ad.parse import RESERVED, NotOfNumbers, Scope
+from ad.parse import RESERVED, Scope
 from ad.separate import separated
 from ad.source import Source
-from ad.values import NONE, Build, TupleValue, UserFunction, Value
+from ad.values import NONE, Build, NotOfNumbers, TupleValue, UserFunction, Value
 
 __all__ = ["Constant", "Library", "Structure", "TupleOf"]
 
@@ -57,7 +59,7 @@ class Library:
     def __init__(self) -> None:
         self._sources: dict[Any, Source] = {}
         self._made: dict[tuple[UserFunction, tuple[Structure, ...]], Function | None] = {}
-        self._under_way: list[UserFunction] = []
+        self._shells: dict[tuple[UserFunction, tuple[Structure, ...]], Function] = {}
 
     def source(self, function: UserFunction) -> Source:
         if function.function not in self._sources:
@@ -78,8 +80,9 @@ class Library:
 
         That is so unless it returns a number and leaves its arguments alone.
         """
-        if function in self._under_way:
-            caller.refuse(f"{function.function.__name__}() calls itself, which is not supported: write a loop", at)
+        shell = self._shells.get((function, kinds))
+        if shell is not None:
+            return shell
         made = self._make(function, kinds, probing=True)
         if made is None or made.copied:
             return None
@@ -89,24 +92,36 @@ class Library:
     def _make(self, function: UserFunction, arguments: tuple[Structure, ...], probing: bool) -> Function | None:
         key = (function, arguments)
         if key not in self._made:
-            self._under_way.append(function)
-            try:
-                self._made[key] = self._read(function, arguments, probing)
-            finally:
-                self._under_way.pop()
+            self._made[key] = self._read(function, arguments, probing)
         return self._made[key]
 
     def _read(self, function: UserFunction, arguments: tuple[Structure, ...], probing: bool) -> Function | None:
         source = self.source(function)
         widened: dict[str, Kind] = {}
+        key = function, arguments
+        result = Kind.FLOAT  # of a call of itself, until more is known
         while True:
             reading = _Reading(self, source, function, arguments, widened, probing)
+            shell = self._shells[key] = reading.shell(result)
             try:
                 made = reading.function()
             except NotOfNumbers:
                 return None
-            if not reading.build.changed:
-                return made
+            finally:
+                del self._shells[key]
+            if reading.build.changed:
+                continue
+            assert made is not None
+            if made.result_kind is not result and any(
+                isinstance(e, Call) and e.callee is shell
+                for s in walk_stmts(made.body)
+                for part in expressions(s)
+                for e in walk(part)
+            ):
+                result = made.result_kind
+                continue
+            shell.fill(made)
+            return shell
 
     def require_float(self, f: Function) -> None:
         """Raise unless the result is a float."""
@@ -166,6 +181,15 @@ class _Reading:
                 return self.scope.constant_value(value, name, self.build.source.tree)
         raise AssertionError(structure)
 
+    def shell(self, result: Kind) -> Function:
+        """The function before its body is known, for calls of itself."""
+        build = self.build
+        kinds = {"": result}
+        params = tuple(self.params), tuple(self.param_kinds)
+        return Function(
+            build.source, *params, kinds, (), "", build.namer, build.options, complete=False
+        )
+
     def function(self) -> Function | None:
         build, scope = self.build, self.scope
         line = build.source.tree.lineno
@@ -180,8 +204,14 @@ class _Reading:
                 inner: Any = Cast(Kind.INT, Var(name)) if kind is Kind.BOOL else Var(name)
                 entry.append(Assign(name, Cast(wanted, inner), line=line))
         body = without_dead_flags((*entry, *build.out))
+        constants = build.constants
+        self.params += [name for name, _ in constants.values()]
+        self.param_kinds += [build.kinds[name] for name, _ in constants.values()]
         params = tuple(self.params)
         body, copied = separated(body, build.kinds, params, result.name, build.namer, line)
+        for name, _ in constants.values():
+            if name in copied:
+                build.source.refuse(f"{name} is an array of the module: only arguments can be written to", None)
         body = run_at_least_once(body, set(params), result.name)
         made = Function(
             build.source,
@@ -194,6 +224,7 @@ class _Reading:
             build.options,
             scope.result_place,
             copied,
+            tuple(array for _, array in constants.values()),
         )
         check_assigned(made)
         return made

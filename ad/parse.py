@@ -42,9 +42,20 @@ from ad.ir import (
 )
 from ad.primitive import Primitive, primitive
 from ad.source import MISSING, Source, place_of
-from ad.values import NONE, Build, FunctionValue, NoneValue, RangeValue, Text, TupleValue, UserFunction, Value
+from ad.values import (
+    NONE,
+    Build,
+    FunctionValue,
+    NoneValue,
+    NotOfNumbers,
+    RangeValue,
+    Text,
+    TupleValue,
+    UserFunction,
+    Value,
+)
 
-__all__ = ["RESERVED", "NotOfNumbers", "Scope"]
+__all__ = ["RESERVED", "Scope"]
 
 
 # Generated code calls these by name: a user's variable of the same name is renamed there.
@@ -61,10 +72,6 @@ _STATEMENTS: dict[type[ast.AST], str] = {
     ast.Nonlocal: "nonlocal is not supported: return the value, or pass it as an argument",
     ast.Match: "match is not supported: write if and elif",
 }
-
-
-class NotOfNumbers(Exception):
-    """A called function does not return a number: its body takes the place of the call."""
 
 
 class Flow(Enum):

@@ -35,12 +35,15 @@ class Program:
     def __init__(self) -> None:
         self._primals: dict[Function, Unit] = {}
         self._pairs: dict[tuple[Function, tuple[bool, ...]], Pair] = {}
+        self._making: dict[tuple[Function, tuple[bool, ...]], Pair] = {}
+        self._recursive: set[tuple[Function, tuple[bool, ...]]] = set()
 
     def primal(self, f: Function) -> Unit:
         """The function itself, for calls that carry no derivative."""
         if f not in self._primals:
+            unit = self._primals[f] = Unit(f.name, f.params, (), f.options, "")
             body = (*Importer(f.kinds, f.options.checked, self.primal).block(f.body), Return((Var(f.result),)))
-            self._primals[f] = Unit(f.name, f.params, body, f.options, f"{f.name}() itself.", None, f.kinds)
+            unit.fill(Unit(f.name, f.params, body, f.options, f"{f.name}() itself.", None, f.kinds))
         return self._primals[f]
 
     def reads(self, f: Function, active: tuple[bool, ...]) -> tuple[bool, ...]:
@@ -52,8 +55,20 @@ class Program:
     def pair(self, f: Function, active: tuple[bool, ...]) -> Pair:
         """The two sweeps of a called function for a mask of active parameters."""
         key = (f, active)
+        if key in self._making:
+            self._recursive.add(key)
+            return self._making[key]
         if key not in self._pairs:
-            self._pairs[key] = self._make_pair(f, active)
+            tape = f.namer.fresh("_tape")
+            shells = (Unit(f"{f.name}_{sweep}", (), (), f.options, "", tape) for sweep in ("forward", "reverse"))
+            self._making[key] = Pair(*shells, active, tuple(True for _ in f.params))
+            made = self._make_pair(f, active)
+            shell = self._making.pop(key)
+            if key in self._recursive:
+                shell.forward.fill(made.forward)
+                shell.reverse.fill(made.reverse)
+                made = shell
+            self._pairs[key] = made
         return self._pairs[key]
 
     def _make_pair(self, f: Function, active: tuple[bool, ...]) -> Pair:
@@ -70,6 +85,8 @@ class Program:
         found = effects(made.reverse)
         fixed = set(f.params) - assigned(low.body)
         reads = tuple(p in found.reads and p in fixed for p in f.params)
+        if (f, active) in self._recursive:
+            reads = tuple(True for _ in f.params)
         arrays = [p for p, k, a in zip(f.params, f.param_kinds, active, strict=True) if a and k.is_array]
         floats = [p for p, k, a in zip(f.params, f.param_kinds, active, strict=True) if a and not k.is_array]
         params = (

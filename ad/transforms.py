@@ -266,20 +266,24 @@ class _Special:
         self.single = single
         self.with_value = with_value
         self._compiled = False
-        self._plain = all(isinstance(k, Kind) for k in kinds)
+        self._plain = all(isinstance(k, Kind) for k in kinds) and not function.constants
         self._plain_results = all(isinstance(r, Kind) for r in results)
         self._written = tuple(function.params.index(p) for p in function.copied)
 
     @cached_property
     def primal(self) -> Callable[..., float]:
         """The function without its derivative, compiled."""
-        return Kernel.of(emit(Program().primal(self.function))).function
+        compiled = Kernel.of(emit(Program().primal(self.function))).function
+        if self._plain and not self.function.constants:
+            return compiled
+        return lambda *args: compiled(*self.flat(args))
 
     def flat(self, values: Sequence[Any]) -> Sequence[Any]:
         """The arguments as the kernel takes them."""
         if self._plain:
             return values
-        return [leaf for v, kind in zip(values, self.kinds, strict=True) for leaf in flattened(v, kind)]
+        leaves = [leaf for v, kind in zip(values, self.kinds, strict=True) for leaf in flattened(v, kind)]
+        return [*leaves, *self.function.constants]
 
     def compile(self, values: Sequence[Any]) -> None:
         """Compile for the first arguments that come."""

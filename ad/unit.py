@@ -47,7 +47,7 @@ _CHECKED = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Unit:
     """One function of a generated module.  A Call whose callee is a Unit calls it; `tape` is its handle's name."""
 
@@ -58,6 +58,10 @@ class Unit:
     doc: str
     tape: str | None = None
     kinds: dict[str, Kind] = field(default_factory=dict)
+
+    def fill(self, made: "Unit") -> None:
+        """Become what another object is: a function that calls itself is met before it is made."""
+        self.__dict__.update(made.__dict__)
 
     def is_array(self, e: Expr) -> bool:
         return kind_of(e, self.kinds).is_array

@@ -16,7 +16,11 @@ from ad.source import Source
 if TYPE_CHECKING:
     from ad.parse import Scope
 
-__all__ = ["NONE", "Build", "FunctionValue", "NoneValue", "RangeValue", "Text", "TupleValue", "UserFunction", "Value"]
+__all__ = ["NONE", "Build", "FunctionValue", "NoneValue", "NotOfNumbers", "RangeValue", "Text", "TupleValue", "UserFunction", "Value"]
+
+
+class NotOfNumbers(Exception):
+    """A called function is not one of numbers and read arrays to a number: its body takes the place of the call."""
 
 
 @dataclass(frozen=True)
@@ -82,5 +86,6 @@ class Build:
     kinds: dict[str, Kind] = field(default_factory=dict)
     out: list[Stmt] = field(default_factory=list)
     calls: list[Any] = field(default_factory=list)
+    constants: dict[int, tuple[str, Any]] = field(default_factory=dict)
     changed: bool = False
     probing: bool = False

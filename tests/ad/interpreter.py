@@ -96,6 +96,7 @@ def interpreted_gradient(f, args, wrt):
             namespace[alias or name] = getattr(known, "py_func", known)
     exec(compile("\n".join(lines), "<adjoint>", "exec"), namespace)
     flat = [leaf for a, s in zip(args, structures, strict=True) for leaf in flattened(a, s)]
+    flat += function.constants
     copies = [a.copy() if isinstance(a, np.ndarray) else a for a in flat]
     result = namespace[emitted.main](*((0,) if unit.tape else ()), *copies)
     result = result if isinstance(result, tuple) else (result,)
