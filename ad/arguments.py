@@ -13,7 +13,14 @@ from ad.library import Constant, Structure, TupleOf
 __all__ = ["adapt", "flattened", "has_float", "leaves", "structure_of"]
 
 _ARRAYS = frozenset(
-    ["float64", "float32", "complex128", "complex64", "bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))]
+    [
+        "float64",
+        "float32",
+        "complex128",
+        "complex64",
+        "bool",
+        *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+    ]
 )
 
 

@@ -197,5 +197,3 @@ def _rebased(e: Expr, old: str, new: str) -> Expr:
         return None
 
     return substitute(e, change)
-
-

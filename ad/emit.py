@@ -316,9 +316,11 @@ class _Printer:
 
     def push(self, values: tuple[Expr, ...], kind: Kind, shape_only: bool, depth: int) -> None:
         if kind.is_array:
-            function = self.module.imported("ad.words", "push_shape" if shape_only else "push_array")
+            name = "push_shape" if shape_only else f"push_array{self.suffix(kind)}"
+            function = self.module.imported("ad.words", name)
         else:
-            function = self.module.imported("tape.numba", "push")
+            single = self.suffix(kind)
+            function = self.module.imported("ad.words" if single else "tape.numba", f"push{single}")
             if kind.is_complex:
                 values = tuple(Call(Primitive(part, ()), (v,)) for v in values for part in (np.real, np.imag))
         self.put(depth, f"{function}({', '.join((str(self.unit.tape), *map(self.expr, values)))})")
@@ -328,19 +330,31 @@ class _Printer:
         if kind.is_array:
             (target,) = targets
             if isinstance(target, Index) and _is_view(target.index):
-                self.put(depth, f"{self.module.imported('ad.words', 'pop_into')}({tape}, {self.expr(target)})")
+                function = self.module.imported("ad.words", f"pop_into{self.suffix(kind)}")
+                self.put(depth, f"{function}({tape}, {self.expr(target)})")
                 return
-            function = self.module.imported("ad.words", "pop_empty" if shape_only else "pop_array")
+            function = self.module.imported("ad.words", "pop_empty" if shape_only else f"pop_array{self.suffix(kind)}")
             self.put(depth, f"{self.expr(target)} = {function}({tape}, {self.dtype(kind.dtype)}, {kind.ndim})")
             return
-        function = self.module.imported("ad.runtime", "pop_int" if kind in (Kind.INT, Kind.BOOL) else "pop")
+        if self.suffix(kind) and not kind.is_complex:
+            function = self.module.imported("ad.words", "pop_f4")
+        else:
+            function = self.module.imported("ad.runtime", "pop_int" if kind in (Kind.INT, Kind.BOOL) else "pop")
         count = f", {len(targets)}" if len(targets) > 1 else ""
         value = f"{function}({tape}{count})"
         if kind.is_complex:
-            value = f"{self.module.imported('ad.runtime', 'pop_complex')}({tape})"
+            value = f"{self.complex_pop(kind)}({tape})"
         if kind not in (Kind.FLOAT, Kind.INT, Kind.BOOL):
             value = f"{self.dtype(kind.dtype)}({value})"
         self.put(depth, f"{', '.join(map(self.expr, targets))} = {value}")
+
+    def complex_pop(self, kind: Kind) -> str:
+        single = self.suffix(kind)
+        return self.module.imported("ad.words" if single else "ad.runtime", f"pop_complex{single}")
+
+    def suffix(self, kind: Kind) -> str:
+        """That of the functions which record in single precision."""
+        return "_f4" if self.unit.single and kind.dtype in ("float64", "complex128") else ""
 
     def dtype(self, name: str) -> str:
         return f"{self.module.module('np')}.{'bool_' if name == 'bool' else name}"

@@ -1,7 +1,7 @@
 """Functions of the user's, read once for each combination of kinds of arguments."""
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ad.errors import ADTypeError
@@ -54,9 +54,14 @@ Structure = Kind | TupleOf | Constant
 
 
 class Library:
-    """Specialisations of user functions, each made once."""
+    """Specialisations of user functions, each made once.
 
-    def __init__(self) -> None:
+    `boundscheck` and `fastmath` go before the flags that the functions were compiled with, where they are not None.
+    """
+
+    def __init__(self, boundscheck: bool | None = None, fastmath: Any = None) -> None:
+        self.boundscheck = boundscheck
+        self.fastmath = fastmath
         self._sources: dict[Any, Source] = {}
         self._made: dict[tuple[UserFunction, tuple[Structure, ...]], Function | None] = {}
         self._shells: dict[tuple[UserFunction, tuple[Structure, ...]], Function] = {}
@@ -152,8 +157,14 @@ class _Reading:
         extra = tree.args.vararg or tree.args.kwarg
         if extra:
             source.refuse("*args and **kwargs are not supported: name every argument", extra)
-        taken = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} | {a.arg for a in ast.walk(tree.args) if isinstance(a, ast.arg)}
+        taken = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} | {
+            a.arg for a in ast.walk(tree.args) if isinstance(a, ast.arg)
+        }
         options = Options.of(function.dispatcher)
+        if library.boundscheck is not None:
+            options = replace(options, boundscheck=library.boundscheck)
+        if library.fastmath is not None:
+            options = replace(options, fastmath=library.fastmath)
         self.build = Build(source, options, library, Namer(taken | RESERVED), widened, probing=probing)
         self.build.calls.append(function)
         self.scope = Scope(self.build, source, tree)
@@ -186,9 +197,7 @@ class _Reading:
         build = self.build
         kinds = {"": result}
         params = tuple(self.params), tuple(self.param_kinds)
-        return Function(
-            build.source, *params, kinds, (), "", build.namer, build.options, complete=False
-        )
+        return Function(build.source, *params, kinds, (), "", build.namer, build.options, complete=False)
 
     def function(self) -> Function | None:
         build, scope = self.build, self.scope
@@ -270,5 +279,3 @@ def _pruned(body: Block, dead: set[str]) -> tuple[Block, bool]:
                     changed, s = True, While(cond, inner, line=s.line, source=s.source)
         out.append(s)
     return tuple(out), changed
-
-

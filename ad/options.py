@@ -1,7 +1,7 @@
-"""Options of a gradient's call: how much memory its tape may use, and where and how the rest goes.
+"""Options of a gradient's call: how much memory its tape may use, where and how the rest goes, and what code is made.
 
 They come from the call itself, else from `Gradient.with_options`, else from a surrounding ``with ad.options(...)``;
-each option by itself.
+each option by itself.  Options of the code come from the first two only: other options, another compiled function.
 """
 
 import os
@@ -10,11 +10,21 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple, TypedDict, Unpack
 
-from ad.errors import ADTypeError
+from ad.errors import ADTypeError, ADValueError
 from tape.compress import check_codec
 from tape.sizes import parse_bytes
 
-__all__ = ["OPTIONS", "Given", "TapeOptions", "checked", "in_context", "options"]
+__all__ = [
+    "OPTIONS",
+    "CodeOptions",
+    "Given",
+    "TapeOptions",
+    "checked",
+    "code_options",
+    "in_context",
+    "options",
+    "tape_options",
+]
 
 
 class Given(TypedDict, total=False):
@@ -24,6 +34,11 @@ class Given(TypedDict, total=False):
     spill_dir: str | os.PathLike[str] | None
     compress: str | None
     prefetch: bool | None
+    record: str | None
+    inplace: str | None
+    boundscheck: bool | None
+    fastmath: bool | set[str] | None
+    debug: bool | None
 
 
 class TapeOptions(NamedTuple):
@@ -35,7 +50,17 @@ class TapeOptions(NamedTuple):
     prefetch: bool | None = None
 
 
-OPTIONS = TapeOptions._fields
+class CodeOptions(NamedTuple):
+    """Options that change the generated code.  None is the default; of the last two before `debug`, the user's own flag."""
+
+    record: str | None = None
+    inplace: str | None = None
+    boundscheck: bool | None = None
+    fastmath: Any = None
+    debug: bool | None = None
+
+
+OPTIONS = (*TapeOptions._fields, *CodeOptions._fields)
 
 _context: ContextVar[dict[str, Any] | None] = ContextVar("ad.options", default=None)
 
@@ -59,23 +84,61 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def tape_options(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of checked options that are for the tape."""
+    return {name: value for name, value in found.items() if name in TapeOptions._fields}
+
+
+def code_options(found: Mapping[str, Any]) -> CodeOptions:
+    """Those of checked options that are for the code."""
+    return CodeOptions(**{name: value for name, value in found.items() if name in CodeOptions._fields})
+
+
 def _directory(value: Any) -> str:
     if not isinstance(value, str | os.PathLike) or not isinstance(path := os.fspath(value), str):
         raise ADTypeError(f"spill_dir: a path or None, not {type(value).__name__}")
     return os.path.abspath(path)  # the same directory after a change of the working directory
 
 
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ADTypeError(f"prefetch: True or False, not {type(value).__name__}")
-    return value
+def _flag(name: str) -> Callable[[Any], bool]:
+    def check(value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ADTypeError(f"{name}: True or False, not {type(value).__name__}")
+        return value
+
+    return check
+
+
+def _choice(name: str, *choices: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in choices:
+            raise ADValueError(f"{name}: {' or '.join(map(repr, choices))}, not {value!r}")
+        return str(value)
+
+    return check
+
+
+_FASTMATH = {"fast", "nnan", "ninf", "nsz", "arcp", "contract", "afn", "reassoc"}
+
+
+def _fastmath(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, set | frozenset | tuple) or not set(value) <= _FASTMATH:
+        raise ADValueError(f"fastmath: True, False or a set of {', '.join(sorted(_FASTMATH))}, not {value!r}")
+    return tuple(sorted(value))
 
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "memory": lambda value: parse_bytes(value, "memory"),
     "spill_dir": _directory,
     "compress": check_codec,
-    "prefetch": _flag,
+    "prefetch": _flag("prefetch"),
+    "record": _choice("record", "f8", "f4"),
+    "inplace": _choice("inplace", "copy", "update"),
+    "boundscheck": _flag("boundscheck"),
+    "fastmath": _fastmath,
+    "debug": _flag("debug"),
 }
 
 
@@ -100,7 +163,11 @@ def options(**given: Unpack[Given]) -> AbstractContextManager[None]:
     >>> with ad.options(memory="1 GiB", spill_dir="/scratch"):
     ...     g(1.0, 10**9)
     """
-    return _within(checked(given))
+    found = checked(given)
+    code = [name for name in found if name in CodeOptions._fields]
+    if code:
+        raise ADTypeError(f"{code[0]} changes the code of a gradient: give it to the call, or to with_options")
+    return _within(found)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Generated functions of one gradient: the gradient itself, and forward and reverse sweeps of what it calls."""
 
+import numpy as np
+
 from ad.function import Function
 from ad.helpers import ZEROS_LIKE
 from ad.ir import (
@@ -11,15 +13,19 @@ from ad.ir import (
     Expr,
     If,
     Kind,
+    Marker,
     MultiAssign,
     Return,
+    Slice,
     Stmt,
+    Store,
     Var,
     assigned,
 )
 from ad.lower import Lowered, lower
 from ad.names import Namer
-from ad.primitive import Primitive
+from ad.options import CodeOptions
+from ad.primitive import Primitive, primitive
 from ad.reverse import Pair, Sweeps, sweep
 from ad.symbolic import ONE, ZERO
 from ad.tbr import find_saves
@@ -32,7 +38,8 @@ __all__ = ["Program"]
 class Program:
     """Makes the units of a gradient, each once."""
 
-    def __init__(self) -> None:
+    def __init__(self, code: CodeOptions = CodeOptions()) -> None:
+        self._code = code
         self._primals: dict[Function, Unit] = {}
         self._pairs: dict[tuple[Function, tuple[bool, ...]], Pair] = {}
         self._making: dict[tuple[Function, tuple[bool, ...]], Pair] = {}
@@ -81,7 +88,16 @@ class Program:
         if made.tape:
             body = (*made.forward, Return((Var(f.result),)))
             doc = f"{f.name}(), recording what its reverse sweep needs."
-            forward = Unit(f"{f.name}_forward", (*handle, *f.params), body, f.options, doc, made.tape, made.kinds)
+            forward = Unit(
+                f"{f.name}_forward",
+                (*handle, *f.params),
+                body,
+                f.options,
+                doc,
+                made.tape,
+                made.kinds,
+                self._code.record == "f4",
+            )
         found = effects(made.reverse)
         fixed = set(f.params) - assigned(low.body)
         reads = tuple(p in found.reads and p in fixed for p in f.params)
@@ -98,7 +114,9 @@ class Program:
         results = tuple(made.adjoints.get(p, ZERO) for p in floats)
         body = (*made.reverse, Return(results))
         doc = f"Reverse sweep of {f.name}(): from the adjoint of its result to those of its arguments."
-        reverse = Unit(f"{f.name}_reverse", params, body, f.options, doc, made.tape, made.kinds)
+        reverse = Unit(
+            f"{f.name}_reverse", params, body, f.options, doc, made.tape, made.kinds, self._code.record == "f4"
+        )
         return Pair(forward, reverse, active, reads)
 
     def gradient(self, f: Function, wrt: tuple[str, ...]) -> Unit:
@@ -138,9 +156,31 @@ class Program:
             result = Return((Var(status), value, *gradient))
         else:
             check, result = [], Return((value, *gradient))
+        if self._code.inplace == "update":
+            forward = self._updated(f, forward, namer)
         body = [Comment("forward sweep"), *forward, *check, Comment(SWEEP_BACK), *made.reverse, *last, result]
         doc = f"Value and gradient of {f.name}() with respect to {', '.join(wrt)}."
-        return Unit(f"{f.name}_grad", (*handle, *f.params), tuple(body), f.options, doc, made.tape, made.kinds)
+        return Unit(
+            f"{f.name}_grad",
+            (*handle, *f.params),
+            tuple(body),
+            f.options,
+            doc,
+            made.tape,
+            made.kinds,
+            self._code.record == "f4",
+        )
+
+    def _updated(self, f: Function, forward: list[Stmt], namer: Namer) -> list[Stmt]:
+        """The forward sweep, with what it has written to copies of arguments written to these at its end."""
+        out, back = list(forward), []
+        for k, p in enumerate(f.copied):
+            copy = out[2 * k]
+            assert isinstance(copy, Assign) and copy.value == Call(primitive(np.copy), (Var(p),)), copy
+            kept = namer.fresh(f"{p}_final")
+            out.insert(2 * k + 1, Assign(kept, Var(copy.target)))
+            back.append(Store(p, Slice(Marker(""), Marker(""), Marker("")), Var(kept)))
+        return [*out, *back]
 
     def _result(self, p: str, kind: Kind, made: Sweeps, namer: Namer, last: list[Stmt]) -> Expr:
         """The derivative with respect to a parameter, of the kind of the parameter."""

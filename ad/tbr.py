@@ -80,9 +80,7 @@ class _Tbr:
         dying = {
             v
             for v in own
-            if v not in live
-            and v not in self.views
-            and (in_loop or self.split or self.assignments[v] > own[v])
+            if v not in live and v not in self.views and (in_loop or self.split or self.assignments[v] > own[v])
         }
         found = {r for r in required if _name(r) in dying}
         if found:

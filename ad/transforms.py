@@ -19,7 +19,7 @@ from ad.function import Function
 from ad.guess import likely_kinds
 from ad.ir import Kind
 from ad.library import Library, Structure, TupleOf
-from ad.options import OPTIONS, Given, checked
+from ad.options import OPTIONS, CodeOptions, Given, checked, code_options, tape_options
 from ad.program import Program
 from ad.source import python_function
 from ad.tapes import latest_tape, on_tape
@@ -91,11 +91,11 @@ class Gradient:
         self._with_value = with_value
         self._options = checked(options or {})
         self._call_options = tuple(name for name in OPTIONS if name not in self._names)
-        self._library = Library()
+        self._libraries: dict[CodeOptions, Library] = {}
         self._arity = sum(p.kind is not p.KEYWORD_ONLY for p in self._signature.parameters.values())
         self._all_positional = self._arity == len(self._names)
         self._quick: Callable[..., Any] = self._find_call
-        self._specials: dict[tuple[Structure, ...], _Special] = {}
+        self._specials: dict[tuple[CodeOptions, tuple[Structure, ...]], _Special] = {}
         self._latest: _Special | None = None
         self._lock = threading.RLock()
         self.__name__ = f"{self._plain.__name__}_grad"
@@ -167,7 +167,9 @@ class Gradient:
         if self._latest is not None:
             return self._latest
         try:
-            return self._special(likely_kinds(self._library.source(self._user), self._signature))
+            code = code_options(self._options)
+            source = self._library(code).source(self._user)
+            return self._special(likely_kinds(source, self._signature), code)
         except ADError as error:
             raise ADError(
                 f"the adjoint depends on the kinds of the arguments: call {self.__name__} once, then look ({error})"
@@ -195,36 +197,42 @@ class Gradient:
         for i, name in enumerate(self._names):
             values[i] = adapt(name, values[i])
             kinds.append(structure_of(name, values[i], name in chosen))
-        special = self._special(tuple(kinds))
+        special = self._special(tuple(kinds), code_options(options))
         special.compile(values)
-        call = special.call(options)
+        call = special.call(tape_options(options))
         same = len(args) == len(values) and all(a is b for a, b in zip(args, values, strict=True))
         plain = all(isinstance(kind, Kind) for kind in kinds)
         if self._all_positional and same and plain and options is self._options:
             self._quick = checked_call(args, *special.shortcut(call), self._find_call)
         return call(*values)
 
-    def _special(self, kinds: tuple[Structure, ...]) -> "_Special":
+    def _library(self, code: CodeOptions) -> Library:
+        if code not in self._libraries:
+            self._libraries[code] = Library(code.boundscheck, code.fastmath)
+        return self._libraries[code]
+
+    def _special(self, kinds: tuple[Structure, ...], code: CodeOptions) -> "_Special":
         with self._lock:
-            if kinds not in self._specials:
-                self._specials[kinds] = self._make_special(kinds)
-            self._latest = self._specials[kinds]
+            if (code, kinds) not in self._specials:
+                self._specials[code, kinds] = self._make_special(kinds, code)
+            self._latest = self._specials[code, kinds]
             return self._latest
 
-    def _make_special(self, kinds: tuple[Structure, ...]) -> "_Special":
+    def _make_special(self, kinds: tuple[Structure, ...], code: CodeOptions) -> "_Special":
         by_name = dict(zip(self._names, kinds, strict=True))
         wrt = self._wrt or tuple(n for n in self._names if has_float(by_name[n]))
         if not wrt:
             raise ADTypeError(
                 f"{self._plain.__name__}() has no float argument to differentiate with respect to: pass 1.0, not 1"
             )
-        function = self._library.specialise(self._user, kinds)
-        self._library.require_float(function)
+        library = self._library(code)
+        function = library.specialise(self._user, kinds)
+        library.require_float(function)
         # A tuple has a parameter for each of its leaves.
         inner = iter(function.params)
         params = {n: [next(inner) for _ in leaves(kind)] for n, kind in by_name.items()}
         floats = {n: [p for p, k in zip(params[n], leaves(by_name[n]), strict=True) if k.is_float] for n in wrt}
-        unit = Program().gradient(function, tuple(p for n in wrt for p in floats[n]))
+        unit = Program(code).gradient(function, tuple(p for n in wrt for p in floats[n]))
         results = tuple(by_name[n] for n in wrt)
         names = tuple(n for n in self._names for _ in leaves(by_name[n]))
         return _Special(

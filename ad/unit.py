@@ -58,6 +58,8 @@ class Unit:
     doc: str
     tape: str | None = None
     kinds: dict[str, Kind] = field(default_factory=dict)
+    single: bool = False
+    """Whether floats are recorded in single precision."""
 
     def fill(self, made: "Unit") -> None:
         """Become what another object is: a function that calls itself is met before it is made."""

@@ -16,7 +16,18 @@ from ad.source import Source
 if TYPE_CHECKING:
     from ad.parse import Scope
 
-__all__ = ["NONE", "Build", "FunctionValue", "NoneValue", "NotOfNumbers", "RangeValue", "Text", "TupleValue", "UserFunction", "Value"]
+__all__ = [
+    "NONE",
+    "Build",
+    "FunctionValue",
+    "NoneValue",
+    "NotOfNumbers",
+    "RangeValue",
+    "Text",
+    "TupleValue",
+    "UserFunction",
+    "Value",
+]
 
 
 class NotOfNumbers(Exception):
