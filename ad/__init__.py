@@ -4,6 +4,7 @@
 reverse sweep needs of the forward sweep goes on a `tape`.
 """
 
+from ad.custom import custom_vjp, stop_gradient
 from ad.errors import ADError, ADTypeError, ADValueError, UnsupportedSyntax
 from ad.options import options
 from ad.rules import defvjp
@@ -17,8 +18,10 @@ __all__ = [
     "Gradient",
     "UnsupportedSyntax",
     "check_grads",
+    "custom_vjp",
     "defvjp",
     "grad",
     "options",
+    "stop_gradient",
     "value_and_grad",
 ]

@@ -195,7 +195,7 @@ class _Deriver:
         holomorphic = rule.holomorphic and any(kind_of(part, self.kinds).is_complex for part in (e, *args))
         if holomorphic:
             seed = conjugate(seed)
-        for arg, vjp in zip(args, rule.vjps, strict=not keywords and rule.elementwise):
+        for arg, vjp in zip(args, rule.vjps, strict=False):
             if vjp is None or not self.active(arg):
                 continue
             try:
