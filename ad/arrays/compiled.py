@@ -26,6 +26,7 @@ __all__ = [
     "dtype_kind",
     "is_array",
     "is_complex",
+    "is_none",
     "literal",
     "replaced",
     "specialised",
@@ -67,6 +68,13 @@ def literal(argument: Any, name: str) -> Any:
     if isinstance(argument, types.Type):
         raise TypingError(f"{name} must be written out where it is used (2, None, True), not computed")
     return argument
+
+
+def is_none(argument: Any) -> bool:
+    """Whether an argument, or the type of one, is None."""
+    if isinstance(argument, types.Omitted):
+        argument = argument.value
+    return argument is None or isinstance(argument, types.NoneType)
 
 
 def is_array(argument: Any) -> bool:
