@@ -37,7 +37,7 @@ __all__ = ["Aliases", "Part", "State", "Symbol", "definitions", "root_of", "shar
 Part = tuple[Stmt | None, str]
 """A block, named by its statement and field; ``(None, "body")`` is the function's."""
 
-_VIEWS = (np.transpose, np.reshape, np.ravel)
+_VIEWS = (np.transpose, np.reshape, np.swapaxes, np.flip, np.diagonal)
 
 
 def viewed(e: Expr, kinds: dict[str, Kind]) -> str | None:

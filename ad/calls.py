@@ -121,7 +121,7 @@ class Calls(ArrayExpressions):
             return RangeValue(start, stop, step)
         if function is np.array and args and isinstance(args[0], ast.List | ast.Tuple):
             return self.literal_array(args[0], node)
-        if (rule is not None and not rule.elementwise) or function in (np.where, np.array, np.asarray):
+        if (rule is not None and not rule.elementwise) or function in (np.where, np.array, np.asarray, np.ravel, np.vstack, np.hstack, np.column_stack):
             return self.array_call(function, args, node)
         if node.keywords:
             self.refuse(f"keyword arguments of {text}() are not supported: give them by position", node)

@@ -473,6 +473,8 @@ class _Printer:
                 plain = {Kind.FLOAT: "float", Kind.INT: "int", Kind.BOOL: "bool"}
                 return f"{plain.get(kind) or self.dtype(kind.dtype)}({self.expr(operand)})", _ATOM
             case Call(callee, args, keywords):
+                if isinstance(callee, Primitive) and callee.function is np.transpose and not keywords:
+                    return f"{self.expr(args[0], _ATOM)}.T", _ATOM  # np.transpose takes Numba seconds
                 listed = [self.expr(a) for a in args]
                 listed += [f"{name}={self.keyword(value)}" for name, value in keywords]
                 if isinstance(callee, Primitive) and callee.compiled is not None and (keywords or not callee.native):

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from ad.activity import Activity, differentiable, influences
 from ad.alias import Aliases, viewed
 from ad.derive import Contributions, contributions
@@ -252,7 +254,10 @@ class _Lower:
         """Name the expensive arguments of a call: its reverse reads them again."""
         args: list[Expr] = []
         for arg in children(call):
-            whole = _is_whole(call) and not isinstance(arg, Var | Items) and kind_of(arg, self.kinds).is_array
+            if isinstance(arg, Items):
+                args.append(self.arguments(arg, varied, at, out) if _is_joined(call) else arg)
+                continue
+            whole = (_is_whole(call) or isinstance(call, Items)) and not isinstance(arg, Var | Items) and kind_of(arg, self.kinds).is_array
             if whole or any(_expensive(p) or isinstance(p, Select) for p in walk(arg)):
                 name = self.fresh("argument", kind_of(arg, self.kinds))
                 self.assign(name, arg, varied, at, out)
@@ -295,6 +300,10 @@ def _is_call(e: Expr) -> bool:
 def _is_whole(e: Expr) -> bool:
     """Whether an expression is a function of whole arrays, not one element by element."""
     return isinstance(e, Call) and isinstance(e.callee, Primitive) and not e.callee.elementwise
+
+
+def _is_joined(e: Expr) -> bool:
+    return isinstance(e, Call) and isinstance(e.callee, Primitive) and e.callee.function in (np.concatenate, np.stack)
 
 
 def leaves(body: Block) -> bool:
