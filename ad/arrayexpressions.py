@@ -231,6 +231,8 @@ class ArrayExpressions(Expressions):
         values = values[:count]
         if function in _PAIRS:
             function, keywords["axis"] = self.joined(function, values, node)
+        if function in (np.flip, np.repeat):
+            keywords.setdefault("axis", NONE)
         if function is np.arange and len(values) == 1:
             values.insert(0, Const(0))
         if function is np.clip:

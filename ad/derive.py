@@ -72,9 +72,22 @@ def _on_arrays(e: Expr, kinds: dict[str, Kind]) -> Expr:
                 if any(kind_of(a, kinds).is_array for a in new):
                     return Call(on_arrays(callee), new, keywords)
                 return Call(callee, new, keywords)
+            case Select(cond, then, orelse) if not kind_of(cond, kinds).is_array:
+                sides = [substitute(side, change) for side in (then, orelse)]
+                return Select(substitute(cond, change), *_alike(sides, kinds))
         return None
 
     return substitute(e, change)
+
+
+def _alike(sides: list[Expr], kinds: dict[str, Kind]) -> list[Expr]:
+    """The sides of a choice by one condition, both arrays where one is."""
+    arrays = [side for side in sides if kind_of(side, kinds).is_array]
+    if len(arrays) != 1:
+        return sides
+    kind = kind_of(arrays[0], kinds)
+    like = next(p for p in walk(arrays[0]) if isinstance(p, Var | Index) and kind_of(p, kinds).ndim == kind.ndim)
+    return [side if side is arrays[0] else Call(primitive(np.full_like), (like, side)) for side in sides]
 
 
 def _floating(e: Expr, kinds: dict[str, Kind], known: set[Expr]) -> Expr:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ad.function import Options
+from ad.function import Options, is_element
+from ad.helpers import SCATTER
 from ad.ir import (
     AddTo,
     Assign,
@@ -329,12 +330,18 @@ class _Printer:
         tape = self.unit.tape
         if kind.is_array:
             (target,) = targets
-            if isinstance(target, Index) and _is_view(target.index):
+            views = isinstance(target, Index) and is_element(target.index, self.unit.kinds)
+            if views:
                 function = self.module.imported("ad.words", f"pop_into{self.suffix(kind)}")
                 self.put(depth, f"{function}({tape}, {self.expr(target)})")
                 return
             function = self.module.imported("ad.words", "pop_empty" if shape_only else f"pop_array{self.suffix(kind)}")
-            self.put(depth, f"{self.expr(target)} = {function}({tape}, {self.dtype(kind.dtype)}, {kind.ndim})")
+            value = f"{function}({tape}, {self.dtype(kind.dtype)}, {kind.ndim})"
+            if isinstance(target, Index):
+                into = self.module.function(SCATTER)
+                self.put(depth, f"{into}({target.array}, {self.expr(target.index)}, {value})")
+            else:
+                self.put(depth, f"{self.expr(target)} = {value}")
             return
         if self.suffix(kind) and not kind.is_complex:
             function = self.module.imported("ad.words", "pop_f4")
@@ -492,11 +499,6 @@ def _made(s: Stmt) -> Iterable[str]:
         case Pop(targets=targets):
             return [t.name for t in targets if isinstance(t, Var)]
     return ()
-
-
-def _is_view(index: Expr) -> bool:
-    parts = index.parts if isinstance(index, Items) else (index,)
-    return all(isinstance(p, Slice | Marker | Const) for p in parts) or any(isinstance(p, Slice) for p in parts)
 
 
 def _leads_with_name(e: Expr) -> bool:

@@ -332,7 +332,7 @@ class _Sweep:
         if self.saves.before.get(s):
             self.uses_tape = True
             part = Index(s.array, index)
-            forward.insert(0, Push((part,), kind))
+            forward.insert(0, Push((self.importer.expr(part),), kind))
             reverse.append(Pop((part,), kind))
         if self.has_shadow(s.array) and self.activity.has_adjoint(s):
             reverse += self.store_adjoint(s, index, kind, state)

@@ -8,6 +8,7 @@ arguments, of which it may ask the dimensions, the dtype and literal values: com
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -46,9 +47,12 @@ def compiled(function: Function) -> Function:
 def specialised(choose: Function) -> Function:
     """Turn a function that returns an implementation for its arguments into one that runs it, compiled or not."""
 
+    bind = signature(choose).bind
+
     @wraps(choose)
-    def function(*args: Any) -> Any:
-        return choose(*args)(*args)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        given = bind(*args, **kwargs).args if kwargs else args
+        return choose(*given)(*given)
 
     # Not strict: signatures would have to agree in annotations, too, which a lambda has not.
     overload(function, jit_options=OPTIONS, strict=False, prefer_literal=True)(choose)
