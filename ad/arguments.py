@@ -13,7 +13,14 @@ from ad.library import Constant, Structure, TupleOf
 __all__ = ["adapt", "flattened", "has_float", "leaves", "structure_of"]
 
 _ARRAYS = frozenset(
-    ["float64", "float32", "complex128", "complex64", "bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))]
+    [
+        "float64",
+        "float32",
+        "complex128",
+        "complex64",
+        "bool",
+        *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+    ]
 )
 
 
@@ -120,6 +127,7 @@ def _array_kind(name: str, value: np.ndarray) -> Kind:
     if value.dtype.kind in "fiub":
         wanted = "np.float64" if value.dtype.kind == "f" else "np.int64"
         raise ADTypeError(
-            f"argument {name!r} is an array of {value.dtype}, which Numba does not compile: pass {name}.astype({wanted})"
+            f"argument {name!r} is an array of {value.dtype}, which Numba does not compile: pass "
+            f"{name}.astype({wanted})"
         )
     raise ADTypeError(f"argument {name!r} is an array of {value.dtype}; floats, ints and bools are supported")

@@ -70,6 +70,7 @@ def _product(a: Kind, b: Kind) -> Kind:
 
 # ------------------------------------------------------------------------------------------------ rules
 
+_function: Any
 for _function in (np.zeros, np.ones, np.empty):
     defvjp(_function, None, result=_made)
 defvjp(np.full, None, lambda g, ans, shape, value, **_: g, result=_filled)
@@ -89,7 +90,6 @@ defvjp(np.shape, None, result=lambda a: Kind(SHAPE, a.ndim))
 defvjp(np.size, None, result=lambda a: Kind.INT)
 
 
-
 def _whole(function: Callable[..., Any]) -> Callable[..., Any]:
     """The rule of a reduction: all of it passes on to each element where there is no axis."""
     return lambda g, ans, x, axis=None, keepdims=False: g if axis is None else call(function, g, x, axis)
@@ -99,7 +99,9 @@ def _whole(function: Callable[..., Any]) -> Callable[..., Any]:
 defvjp(np.sum, _whole(reductions.sum_vjp), result=_summed, compiled=reductions.array_sum, native=True)
 defvjp(
     np.mean,
-    lambda g, ans, x, axis=None, keepdims=False: g / call(np.size, x) if axis is None else call(reductions.mean_vjp, g, x, axis),
+    lambda g, ans, x, axis=None, keepdims=False: (
+        g / call(np.size, x) if axis is None else call(reductions.mean_vjp, g, x, axis)
+    ),
     result=_averaged,
     compiled=reductions.array_mean,
     native=True,

@@ -44,7 +44,15 @@ def _provenance() -> str:
     """What the machine code depends on besides the text: our own helpers, the layout of the tape, the compiler."""
     helpers = hashlib.sha256()
     ours, tapes = Path(__file__).parent, Path(cursor.__file__).parent
-    for path in (ours / "runtime.py", ours / "special.py", ours / "helpers.py", ours / "guard.py", ours / "words.py", *sorted(ours.glob("arrays/*.py")), *sorted(tapes.glob("*.py"))):
+    for path in (
+        ours / "runtime.py",
+        ours / "special.py",
+        ours / "helpers.py",
+        ours / "guard.py",
+        ours / "words.py",
+        *sorted(ours.glob("arrays/*.py")),
+        *sorted(tapes.glob("*.py")),
+    ):
         helpers.update(path.read_bytes())
     return (
         f"# layered-tape {version('layered-tape')}, tape ABI {cursor.ABI}, helpers {helpers.hexdigest()[:16]}, "

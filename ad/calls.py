@@ -183,7 +183,7 @@ class Calls(ArrayExpressions):
         if function is pow and len(args) == 2:
             return self.binary("**", args[0], args[1], place)
         if function is divmod and len(args) == 2:
-            return TupleValue((self.binary("//", *args, place), self.binary("%", *args, place)))
+            return TupleValue(tuple(self.binary(op, args[0], args[1], place) for op in ("//", "%")))
         if rule is None:
             advice = ADVICE.get(function, "") if _hashable(function) else ""
             advice = advice or "write it in terms of supported ones, or give it a rule with ad.defvjp"

@@ -25,8 +25,9 @@ def likely_kinds(source: Source, signature: inspect.Signature) -> tuple[Structur
                 parts = index.elts if isinstance(index, ast.Tuple) else [index]
                 dimensions[name] = max(dimensions.get(name, 1), len(parts))
                 takes_ints(index)
-            case ast.Call(func=ast.Name("len"), args=[ast.Name(name)]) | ast.Attribute(
-                value=ast.Name(name), attr="shape" | "size" | "T"
+            case (
+                ast.Call(func=ast.Name("len"), args=[ast.Name(name)])
+                | ast.Attribute(value=ast.Name(name), attr="shape" | "size" | "T")
             ):
                 dimensions.setdefault(name, 1)
             case ast.Call(func=ast.Name("range"), args=args):

@@ -137,7 +137,8 @@ class _Reading:
         extra = tree.args.vararg or tree.args.kwarg
         if extra:
             source.refuse("*args and **kwargs are not supported: name every argument", extra)
-        taken = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} | {a.arg for a in ast.walk(tree.args) if isinstance(a, ast.arg)}
+        taken = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+        taken |= {a.arg for a in ast.walk(tree.args) if isinstance(a, ast.arg)}
         options = Options.of(function.dispatcher)
         self.build = Build(source, options, library, Namer(taken | RESERVED), widened, probing=probing)
         self.build.calls.append(function)
@@ -239,5 +240,3 @@ def _pruned(body: Block, dead: set[str]) -> tuple[Block, bool]:
                     changed, s = True, While(cond, inner, line=s.line, source=s.source)
         out.append(s)
     return tuple(out), changed
-
-

@@ -130,7 +130,9 @@ class _Sweep:
             # The caller's adjoints of arrays are added to in place.
             self.given = {p for p in f.params if self.kinds[p].is_array}
         forward, reverse = self.block(f.body, (None, "body"), False, state)
-        return Sweeps(forward, reverse, dict(state), self.tape if self.uses_tape else None, self.adjoint_names, self.kinds)
+        return Sweeps(
+            forward, reverse, dict(state), self.tape if self.uses_tape else None, self.adjoint_names, self.kinds
+        )
 
     def has_shadow(self, name: str) -> bool:
         return name in self.shadowed
@@ -583,7 +585,7 @@ class _Sweep:
         return before, forward, reverse
 
     def with_breaks(self, s: For | While, body: list[Stmt]) -> tuple[list[Stmt], list[Stmt]]:
-        """The body of a forward loop, left only after what a trip records at its end; and what comes before the loop."""
+        """A forward loop's body, left only after what a trip records at its end; and what comes before the loop."""
         if ends_with_breaks(body):
             return [], body
         stop = self.f.namer.fresh("stop")

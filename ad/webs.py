@@ -171,5 +171,3 @@ def _rename_stmt(s: Stmt, target: _Naming, source: _Naming) -> Stmt:
 
 def _join(a: _Reaching, b: _Reaching) -> _Reaching:
     return {name: a.get(name, frozenset()) | b.get(name, frozenset()) for name in a.keys() | b.keys()}
-
-
