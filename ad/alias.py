@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ad.function import kind_of
 from ad.ir import (
     Assign,
     Block,
@@ -56,8 +57,6 @@ def viewed(e: Expr, kinds: dict[str, Kind]) -> str | None:
 
 
 def _is_array(e: Index, kinds: dict[str, Kind]) -> bool:
-    from ad.function import kind_of
-
     return kind_of(e, kinds).is_array
 
 

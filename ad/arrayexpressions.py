@@ -131,7 +131,7 @@ class ArrayExpressions(Expressions):
                 None if e is None else self.expr(e) for e in (node.slice.lower, node.slice.upper, node.slice.step)
             ]
             if all(e is None or isinstance(e, Const) for e in bounds):
-                return TupleValue(value.items[slice(*(e if e is None else e.value for e in bounds))])  # type: ignore[union-attr]
+                return TupleValue(value.items[slice(*(e.value if isinstance(e, Const) else None for e in bounds))])
         else:
             e = self.expr(node.slice)
             if isinstance(e, Const) and isinstance(e.value, int):
@@ -210,7 +210,7 @@ class ArrayExpressions(Expressions):
     def array_call(self, function: Callable[..., Any], args: list[Any], node: ast.Call) -> Expr:
         """A call of a function of NumPy's that makes or takes arrays.  `args` are syntax, or values."""
         values = [a if not isinstance(a, ast.expr) else self.value(a) for a in args]
-        keywords = {str(k.arg): k.value for k in node.keywords}
+        keywords: dict[str, Any] = {str(k.arg): k.value for k in node.keywords}
         if function is np.where and len(values) == 3:
             return self.np_where(values, node)
         if function is np.ravel:

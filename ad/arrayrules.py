@@ -83,6 +83,7 @@ def _clipped(x: Kind, *bounds: Kind) -> Kind:
 
 # ------------------------------------------------------------------------------------------------ rules
 
+_function: Any
 for _function in (np.zeros, np.ones, np.empty):
     defvjp(_function, None, result=_made)
 defvjp(np.full, None, lambda g, ans, shape, value, **_: g, result=_filled)

@@ -170,8 +170,8 @@ def _product(coefficient: float, factors: list[Expr]) -> Expr:
 class _Deriver:
     """Goes down an expression with the adjoint of each part.
 
-    The adjoint of a complex z is dL/d(Re z) + i dL/d(Im z).  Through a holomorphic f it is multiplied by the conjugate of
-    f'(z): so rules, which multiply by f'(z), are given the conjugate and their result is conjugated.
+    The adjoint of a complex z is dL/d(Re z) + i dL/d(Im z).  Through a holomorphic f it is multiplied by the conjugate
+    of f'(z): so rules, which multiply by f'(z), are given the conjugate and their result is conjugated.
     """
 
     def __init__(self, kinds: dict[str, Kind], varied: set[str], terms: dict[Var | Index, list[Expr]]) -> None:

@@ -448,8 +448,8 @@ class _Printer:
             case Len(array, axis):
                 return f"{array}.shape[{axis}]", _ATOM
             case Select(cond, then, orelse) if self.unit.is_array(cond):
-                parts = ", ".join(self.expr(p) for p in (cond, then, orelse))
-                return f"{self.module.module('np')}.where({parts})", _ATOM
+                listed = ", ".join(self.expr(p) for p in (cond, then, orelse))
+                return f"{self.module.module('np')}.where({listed})", _ATOM
             case BoolOp(op, values) if self.unit.is_array(e):
                 own = _OR if op == "or" else _AND
                 return f" {'|' if op == 'or' else '&'} ".join(f"({self.expr(v)})" for v in values), own
@@ -482,11 +482,11 @@ class _Printer:
             case Call(callee, args, keywords):
                 if isinstance(callee, Primitive) and callee.function is np.transpose and not keywords:
                     return f"{self.expr(args[0], _ATOM)}.T", _ATOM  # np.transpose takes Numba seconds
-                listed = [self.expr(a) for a in args]
-                listed += [f"{name}={self.keyword(value)}" for name, value in keywords]
+                given = [self.expr(a) for a in args]
+                given += [f"{name}={self.keyword(value)}" for name, value in keywords]
                 if isinstance(callee, Primitive) and callee.compiled is not None and (keywords or not callee.native):
                     callee = Primitive(callee.compiled, ())
-                return f"{self.module.function(callee)}({', '.join(listed)})", _ATOM
+                return f"{self.module.function(callee)}({', '.join(given)})", _ATOM
         raise AssertionError(e)
 
 

@@ -585,7 +585,7 @@ class _Sweep:
         return before, forward, reverse
 
     def with_breaks(self, s: For | While, body: list[Stmt]) -> tuple[list[Stmt], list[Stmt]]:
-        """The body of a forward loop, left only after what a trip records at its end; and what comes before the loop."""
+        """A forward loop's body, left only after what a trip records at its end; and what comes before the loop."""
         if ends_with_breaks(body):
             return [], body
         stop = self.f.namer.fresh("stop")
