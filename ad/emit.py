@@ -316,48 +316,48 @@ class _Printer:
                 self.put(depth, f"return {listed}".rstrip())
 
     def push(self, values: tuple[Expr, ...], kind: Kind, shape_only: bool, depth: int) -> None:
+        tape = str(self.unit.tape)
+        if kind is Kind.BOOL:
+            function, bits = self.module.imported("ad.bits", "push_bit"), self.unit.bits
+            for value in values:
+                self.put(depth, f"{bits} = {function}({tape}, {bits}, {self.expr(value)})")
+            return
         if kind.is_array:
             name = "push_shape" if shape_only else f"push_array{self.suffix(kind)}"
             function = self.module.imported("ad.words", name)
         else:
-            single = self.suffix(kind)
-            function = self.module.imported("ad.words" if single else "tape.numba", f"push{single}")
-            if kind.is_complex:
-                values = tuple(Call(Primitive(part, ()), (v,)) for v in values for part in (np.real, np.imag))
-        self.put(depth, f"{function}({', '.join((str(self.unit.tape), *map(self.expr, values)))})")
+            function = self.module.imported("tape.numba", f"push{self.suffix(kind)}")
+        self.put(depth, f"{function}({', '.join((tape, *map(self.expr, values)))})")
 
     def pop(self, targets: tuple[Var | Index, ...], kind: Kind, shape_only: bool, depth: int) -> None:
-        tape = self.unit.tape
-        if kind.is_array:
-            (target,) = targets
-            views = isinstance(target, Index) and is_element(target.index, self.unit.kinds)
-            if views:
-                function = self.module.imported("ad.words", f"pop_into{self.suffix(kind)}")
-                self.put(depth, f"{function}({tape}, {self.expr(target)})")
-                return
-            function = self.module.imported("ad.words", "pop_empty" if shape_only else f"pop_array{self.suffix(kind)}")
-            value = f"{function}({tape}, {self.dtype(kind.dtype)}, {kind.ndim})"
-            if isinstance(target, Index):
-                into = self.module.function(SCATTER)
-                self.put(depth, f"{into}({target.array}, {self.expr(target.index)}, {value})")
-            else:
-                self.put(depth, f"{self.expr(target)} = {value}")
-            return
-        if self.suffix(kind) and not kind.is_complex:
-            function = self.module.imported("ad.words", "pop_f4")
+        if kind is Kind.BOOL:
+            function, bits = self.module.imported("ad.bits", "pop_bit"), self.unit.bits
+            for target in reversed(targets):
+                self.put(depth, f"{self.expr(target)}, {bits} = {function}({self.unit.tape}, {bits})")
+        elif kind.is_array:
+            self.pop_array(targets[0], kind, shape_only, depth)
         else:
-            function = self.module.imported("ad.runtime", "pop_int" if kind in (Kind.INT, Kind.BOOL) else "pop")
-        count = f", {len(targets)}" if len(targets) > 1 else ""
-        value = f"{function}({tape}{count})"
-        if kind.is_complex:
-            value = f"{self.complex_pop(kind)}({tape})"
-        if kind not in (Kind.FLOAT, Kind.INT, Kind.BOOL):
-            value = f"{self.dtype(kind.dtype)}({value})"
-        self.put(depth, f"{', '.join(map(self.expr, targets))} = {value}")
+            name = "pop_complex" if kind.is_complex else "pop" if kind.is_float else "pop_int"
+            function = self.module.imported("ad.runtime", name + self.suffix(kind))
+            count = f", {len(targets)}" if len(targets) > 1 else ""
+            value = f"{function}({self.unit.tape}{count})"
+            if kind not in (Kind.FLOAT, Kind.INT, Kind("complex128")):
+                value = f"{self.dtype(kind.dtype)}({value})"
+            self.put(depth, f"{', '.join(map(self.expr, targets))} = {value}")
 
-    def complex_pop(self, kind: Kind) -> str:
-        single = self.suffix(kind)
-        return self.module.imported("ad.words" if single else "ad.runtime", f"pop_complex{single}")
+    def pop_array(self, target: Var | Index, kind: Kind, shape_only: bool, depth: int) -> None:
+        tape = self.unit.tape
+        if isinstance(target, Index) and is_element(target.index, self.unit.kinds):
+            function = self.module.imported("ad.words", f"pop_into{self.suffix(kind)}")
+            self.put(depth, f"{function}({tape}, {self.expr(target)})")
+            return
+        function = self.module.imported("ad.words", "pop_empty" if shape_only else f"pop_array{self.suffix(kind)}")
+        value = f"{function}({tape}, {self.dtype(kind.dtype)}, {kind.ndim})"
+        if isinstance(target, Index):
+            into = self.module.function(SCATTER)
+            self.put(depth, f"{into}({target.array}, {self.expr(target.index)}, {value})")
+        else:
+            self.put(depth, f"{self.expr(target)} = {value}")
 
     def suffix(self, kind: Kind) -> str:
         """That of the functions which record in single precision."""

@@ -60,6 +60,8 @@ class Unit:
     kinds: dict[str, Kind] = field(default_factory=dict)
     single: bool = False
     """Whether floats are recorded in single precision."""
+    bits: str | None = None
+    """The variable that gathers decisions of branches, where there are any to record."""
 
     def fill(self, made: "Unit") -> None:
         """Become what another object is: a function that calls itself is met before it is made."""
