@@ -39,8 +39,8 @@ __all__ = ["Program"]
 class Program:
     """Makes the units of a gradient, each once."""
 
-    def __init__(self, code: CodeOptions = CodeOptions()) -> None:
-        self._code = code
+    def __init__(self, code: CodeOptions | None = None) -> None:
+        self._code = code or CodeOptions()
         self._primals: dict[Function, Unit] = {}
         self._pairs: dict[tuple[Function, tuple[bool, ...]], Pair] = {}
         self._making: dict[tuple[Function, tuple[bool, ...]], Pair] = {}

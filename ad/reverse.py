@@ -243,7 +243,7 @@ class _Sweep:
         return saved
 
     def by_kind(self, group: Group) -> list[tuple[tuple[str, ...], Kind]]:
-        """Floats, ints and decisions are pushed apart: they are popped by different functions.  Arrays go one by one."""
+        """Floats, ints and decisions are pushed apart: different functions pop them.  Arrays go one by one."""
         names = self.sorted(set(group.names))
         kinds = {n: self.kinds[n.removesuffix(_SHAPE)] for n in names}
         floats = tuple(n for n in names if kinds[n] is Kind.FLOAT)
