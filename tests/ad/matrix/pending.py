@@ -1,4 +1,5 @@
-"""What `ad` does not take yet, by theme: functions all of whose cases raise an ADError, or single cases of a function.
+"""What `ad` does not take yet, by theme: functions all of whose cases raise an ADError, or single cases of a function;
+and which kinds of random programs.
 
 A program that is taken must go from here: its test says so.
 """
@@ -115,6 +116,7 @@ PENDING = {
         over_rows_and_elements until_converged while_true with_enumerate with_zip zero_trips_in_zero_trips
         zip_of_three zip_of_unequal_lengths zip_with_range
     """,
+    "random": "arrays",
     "precision": """
         array_without_dimensions bool_array complex_arrays complex_iteration complex_numbers complex_work_array
         discrete_fourier_transform double_is_written_into_single fortran_order integer_arithmetic integer_powers
