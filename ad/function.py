@@ -68,8 +68,8 @@ class Function:
     """A function whose variables all have a kind.  Its body ends with `result` assigned.
 
     `copied` are the parameters that it writes to in place: it works on copies of them.  `constants` are arrays of its
-    module or closure, as they were when it was read: the values of the last parameters.  A function that calls itself is
-    met before its body is known: it is `complete` when that has been filled in.
+    module or closure, as they were when it was read: the values of the last parameters.  A function that calls itself
+    is met before its body is known: it is `complete` when that has been filled in.
     """
 
     source: Source
