@@ -44,6 +44,7 @@ from ad.ir import (
     Unary,
     Var,
     While,
+    children,
     expressions,
     walk,
     walk_stmts,
@@ -93,6 +94,7 @@ class _Module:
     main: Unit
     units: list[Unit] = field(default_factory=list)
     under_way: list[Unit] = field(default_factory=list)
+    allocating: set[Unit] = field(default_factory=set)
     names: dict[Any, str] = field(default_factory=dict)  # of units, functions, constants
     imports: dict[str, set[str]] = field(default_factory=dict)
     modules: dict[str, str] = field(default_factory=dict)
@@ -101,6 +103,7 @@ class _Module:
 
     def emit(self) -> Emitted:
         self.collect(self.main)
+        self.find_allocating()
         taken: set[str] = set()
         for unit in self.units:
             found = effects(unit.body)
@@ -119,12 +122,17 @@ class _Module:
         if unit in self.units or unit in self.under_way:
             return
         self.under_way.append(unit)
-        for s in walk_stmts(unit.body):
-            for e in (*expressions(s), *_targets(s)):
-                for part in walk(e):
-                    if isinstance(part, Call) and isinstance(part.callee, Unit):
-                        self.collect(part.callee)
+        for callee in _called(unit):
+            self.collect(callee)
         self.units.append(unit)
+
+    def find_allocating(self) -> None:
+        """The units that may allocate arrays, or call one that does."""
+        calls = {unit: set(_called(unit)) for unit in self.units}
+        more = {unit for unit in self.units if _allocates(unit)}
+        while more:
+            self.allocating |= more
+            more = {unit for unit in self.units if calls[unit] & more} - self.allocating
 
     def head(self) -> str:
         lines: list[str] = []
@@ -241,9 +249,8 @@ class _Printer:
         return "\n".join(self.lines) + "\n"
 
     def guard(self) -> str:
-        """The option of a function that allocates arrays."""
-        made = {name for s in walk_stmts(self.unit.body) for name in _made(s)}
-        if not any(name in self.unit.kinds and self.unit.kinds[name].is_array for name in made):
+        """The option of a function that may allocate arrays."""
+        if self.unit not in self.module.allocating:
             return ""
         return f"pipeline_class={self.module.imported('ad.guard', 'Guarded')}, "
 
@@ -488,6 +495,36 @@ class _Printer:
                     callee = Primitive(callee.compiled, ())
                 return f"{self.module.function(callee)}({', '.join(given)})", _ATOM
         raise AssertionError(e)
+
+
+def _called(unit: Unit) -> Iterable[Unit]:
+    """The generated functions that one calls, in order."""
+    for s in walk_stmts(unit.body):
+        for e in (*expressions(s), *_targets(s)):
+            for part in walk(e):
+                if isinstance(part, Call) and isinstance(part.callee, Unit):
+                    yield part.callee
+
+
+def _allocates(unit: Unit) -> bool:
+    """Whether a function may allocate arrays itself: it makes one, or computes with a whole one."""
+
+    def is_array(name: str) -> bool:
+        return name in unit.kinds and unit.kinds[name].is_array
+
+    def computes(e: Expr) -> bool:
+        match e:
+            case Call(Unit(), args):
+                return any(computes(a) for a in args if not isinstance(a, Var))
+            case Var(name):
+                return is_array(name)
+            case Index(array, index) if any(isinstance(p, Slice) or computes(p) for p in walk(index)):
+                return is_array(array)
+        return any(computes(part) for part in children(e))
+
+    stmts = list(walk_stmts(unit.body))
+    made = (name for s in stmts for name in _made(s))
+    return any(is_array(name) for name in made) or any(computes(e) for s in stmts for e in expressions(s))
 
 
 def _made(s: Stmt) -> Iterable[str]:
