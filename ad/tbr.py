@@ -147,8 +147,10 @@ class _Tbr:
         return None if name in self.live.after[s] else name
 
     def store(self, s: Store, required: set[str]) -> set[str]:
-        if required & self.aliases.before[s].sharing(s.array):
+        state = self.aliases.before[s]
+        if required & state.sharing(s.array):
             self.save(s, {s.array})
+            required = required | self.shared(names(s.index), state)  # to put the old contents back where they were
         return required
 
     def passive(self, s: Stmt, required: set[str]) -> set[str]:
