@@ -56,7 +56,7 @@ cdef extern from "Python.h":
 
 cdef int warn_unclosed(size_t nbytes) except -1:
     """In development mode: a tape with a budget should be closed, not left to the garbage collector."""
-    if sys.flags.dev_mode:
+    if sys is not None and sys.flags.dev_mode:      # None when the interpreter ends
         warnings.warn(f"unclosed tape of {nbytes} bytes with a memory budget", ResourceWarning, stacklevel=2)
     return 0
 
