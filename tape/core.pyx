@@ -289,6 +289,16 @@ cdef class Tape:
         """Claim the tape for compiled code and return its handle (see tape.numba)."""
         return <size_t>self.claim(None)
 
+    @property
+    def _numba_type_(self):
+        """What Numba asks for where it does not know tapes yet.
+
+        It loads its extensions once: a thread that compiles while another one is loading them has to wait here.
+        """
+        from tape.numba import tape_type
+
+        return tape_type(self.dtype)
+
     def raise_failed(self):
         """Raise the error that generated code left on the tape, and forget it; nothing if there is none."""
         cdef int status = self.s.failed
