@@ -14,6 +14,6 @@
 
 A module lists its helpers and says which one is the rule of which function and argument.  `g` is the adjoint of a
 result, `ans` the result.  A rule returns a contribution that broadcasts against the argument: `add_to` adds it up, or
-`total` where the argument is a scalar.  Adjoints of complex numbers are not conjugated: dL = Re(sum(xb * dx)), so that a
-holomorphic function has the same rule as a real one.
+`total` where the argument is a scalar.  Adjoints of complex numbers are not conjugated: dL = Re(sum(xb * dx)), so that
+a holomorphic function has the same rule as a real one.
 """
