@@ -26,6 +26,7 @@ from ad.lower import Lowered, lower
 from ad.names import Namer
 from ad.options import CodeOptions
 from ad.primitive import Primitive, primitive
+from ad.records import Facts
 from ad.reverse import Pair, Sweeps, sweep
 from ad.symbolic import ONE, ZERO
 from ad.tbr import find_saves
@@ -50,7 +51,8 @@ class Program:
         if f not in self._primals:
             unit = self._primals[f] = Unit(f.name, f.params, (), f.options, "")
             body = (*Importer(f.kinds, f.options.checked, self.primal).block(f.body), Return((Var(f.result),)))
-            unit.fill(Unit(f.name, f.params, body, f.options, f"{f.name}() itself.", None, f.kinds))
+            doc, facts = f"{f.name}() itself.", Facts(f)
+            unit.fill(Unit(f.name, f.params, body, f.options, doc, None, f.kinds, facts=facts))
         return self._primals[f]
 
     def reads(self, f: Function, active: tuple[bool, ...]) -> tuple[bool, ...]:
@@ -97,6 +99,7 @@ class Program:
                 made.tape,
                 made.kinds,
                 self._code.record == "f4",
+                made.facts,
             )
         found = effects(made.reverse)
         fixed = set(f.params) - assigned(low.body)
@@ -114,9 +117,8 @@ class Program:
         results = tuple(made.adjoints.get(p, ZERO) for p in floats)
         body = (*made.reverse, Return(results))
         doc = f"Reverse sweep of {f.name}(): from the adjoint of its result to those of its arguments."
-        reverse = Unit(
-            f"{f.name}_reverse", params, body, f.options, doc, made.tape, made.kinds, self._code.record == "f4"
-        )
+        single = self._code.record == "f4"
+        reverse = Unit(f"{f.name}_reverse", params, body, f.options, doc, made.tape, made.kinds, single, made.facts)
         return Pair(forward, reverse, active, reads)
 
     def gradient(self, f: Function, wrt: tuple[str, ...]) -> Unit:
@@ -169,6 +171,7 @@ class Program:
             made.tape,
             made.kinds,
             self._code.record == "f4",
+            made.facts,
         )
 
     def _updated(self, f: Function, forward: list[Stmt], namer: Namer) -> list[Stmt]:
