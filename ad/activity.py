@@ -20,6 +20,7 @@ from ad.ir import (
     For,
     If,
     Index,
+    Items,
     Kind,
     Rebind,
     Select,
@@ -54,6 +55,8 @@ def differentiable(e: Expr, kinds: dict[str, Kind]) -> set[str]:
             return differentiable(then, kinds) | differentiable(orelse, kinds)
         case Cast(kind, operand) if kind.is_float:
             return differentiable(operand, kinds)
+        case Items(parts):
+            return set().union(*(differentiable(p, kinds) for p in parts))
         case Call(Primitive() as callee, args):
             return _through(callee, args, kinds)
         case Call(Function() as callee, args):

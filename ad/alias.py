@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ad.function import kind_of
 from ad.ir import (
     Assign,
     Block,
@@ -37,7 +38,7 @@ __all__ = ["Aliases", "Part", "State", "Symbol", "definitions", "root_of", "shar
 Part = tuple[Stmt | None, str]
 """A block, named by its statement and field; ``(None, "body")`` is the function's."""
 
-_VIEWS = (np.transpose, np.reshape, np.ravel)
+_VIEWS = (np.transpose, np.reshape, np.swapaxes, np.flip, np.diagonal)
 
 
 def viewed(e: Expr, kinds: dict[str, Kind]) -> str | None:
@@ -56,8 +57,6 @@ def viewed(e: Expr, kinds: dict[str, Kind]) -> str | None:
 
 
 def _is_array(e: Index, kinds: dict[str, Kind]) -> bool:
-    from ad.function import kind_of
-
     return kind_of(e, kinds).is_array
 
 

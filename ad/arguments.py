@@ -127,6 +127,7 @@ def _array_kind(name: str, value: np.ndarray) -> Kind:
     if value.dtype.kind in "fiub":
         wanted = "np.float64" if value.dtype.kind == "f" else "np.int64"
         raise ADTypeError(
-            f"argument {name!r} is an array of {value.dtype}, which Numba does not compile: pass {name}.astype({wanted})"
+            f"argument {name!r} is an array of {value.dtype}, which Numba does not compile: pass "
+            f"{name}.astype({wanted})"
         )
     raise ADTypeError(f"argument {name!r} is an array of {value.dtype}; floats, ints and bools are supported")

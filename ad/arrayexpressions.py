@@ -28,7 +28,7 @@ from ad.ir import (
 )
 from ad.rules import primitive
 from ad.source import MISSING, place_of
-from ad.values import NONE, Text, TupleValue, Value
+from ad.values import NONE, NoneValue, Text, TupleValue, Value
 
 __all__ = ["ArrayExpressions"]
 
@@ -37,6 +37,7 @@ _DTYPES |= {getattr(np, name): name for name in ("float64", "float32", "complex1
 _DTYPES |= {getattr(np, f"{sign}int{n}"): f"{sign}int{n}" for sign in ("", "u") for n in (8, 16, 32, 64)}
 _DTYPES |= {np.bool_: "bool"}
 
+_PAIRS: dict[Any, int] = {np.vstack: 0, np.hstack: 1, np.column_stack: 1}
 _LIKE = (np.zeros_like, np.ones_like, np.empty_like, np.full_like)
 
 
@@ -130,7 +131,7 @@ class ArrayExpressions(Expressions):
                 None if e is None else self.expr(e) for e in (node.slice.lower, node.slice.upper, node.slice.step)
             ]
             if all(e is None or isinstance(e, Const) for e in bounds):
-                return TupleValue(value.items[slice(*(e if e is None else e.value for e in bounds))])  # type: ignore[union-attr]
+                return TupleValue(value.items[slice(*(e.value if isinstance(e, Const) else None for e in bounds))])
         else:
             e = self.expr(node.slice)
             if isinstance(e, Const) and isinstance(e.value, int):
@@ -182,18 +183,24 @@ class ArrayExpressions(Expressions):
             return self.converted(owner, self.dtype(node.args[0]), node)
         if name in ("conjugate", "conj"):
             return self.numpy_call(np.conj, (owner,), {}, node)
-        if not self.kind(owner).is_array or name not in METHODS:
+        if not self.kind(owner).is_array or (name not in METHODS and name not in ("ravel", "flatten")):
             self.refuse(
                 f"the method call {ast.unparse(node.func)}() is not supported: write a function or a loop", node
             )
         args: list[ast.expr | Value] = [owner, *node.args]
         if name in ("reshape", "transpose") and len(node.args) > 1:
             args = [owner, TupleValue(tuple(self.value(a) for a in node.args))]
-        elif name == "flatten":
-            args, name = [owner], "flatten"
+        if name in ("ravel", "flatten"):
+            return self.flat(owner, name, node)
         return self.array_call(METHODS[name], args, node)
 
     # ----------------------------------------------------------------------------- functions of whole arrays
+
+    def flat(self, e: Expr, name: str, node: ast.AST) -> Expr:
+        """``array.ravel()``, a view where there can be one, or ``array.flatten()``, a copy."""
+        base = e if isinstance(e, Var) else self.temporary("part", e, node)
+        made = self.numpy_call(np.reshape, (base, Len(base.name, None)), {}, node)
+        return made if name == "ravel" else self.numpy_call(np.copy, (made,), {}, node)
 
     def converted(self, e: Expr, dtype: Dtype | None, node: ast.AST) -> Expr:
         """``array.astype(dtype)``"""
@@ -203,9 +210,11 @@ class ArrayExpressions(Expressions):
     def array_call(self, function: Callable[..., Any], args: list[Any], node: ast.Call) -> Expr:
         """A call of a function of NumPy's that makes or takes arrays.  `args` are syntax, or values."""
         values = [a if not isinstance(a, ast.expr) else self.value(a) for a in args]
-        keywords = {str(k.arg): k.value for k in node.keywords}
+        keywords: dict[str, Any] = {str(k.arg): k.value for k in node.keywords}
         if function is np.where and len(values) == 3:
             return self.np_where(values, node)
+        if function is np.ravel:
+            return self.flat(self.argument(values[0], node), "ravel", node)
         if function is np.array or function is np.asarray:
             return self.np_array(values, node)
         if function in (np.zeros, np.ones, np.empty, *_LIKE[:3]) and len(values) == 2:
@@ -217,11 +226,17 @@ class ArrayExpressions(Expressions):
         if function is np.astype and len(values) == 2:
             keywords["dtype"] = node.args[-1]
             values.pop()
-        names = METHOD_KEYWORDS.get(function, ())
-        for name, value in zip(names, values[1:]):
-            keywords[name] = value
-        if names:
-            values = values[:1]
+        count, names = METHOD_KEYWORDS.get(function, (len(values), ()))
+        keywords |= zip(names, values[count:])
+        values = values[:count]
+        if function in _PAIRS:
+            function, keywords["axis"] = self.joined(function, values, node)
+        if function in (np.flip, np.repeat):
+            keywords.setdefault("axis", NONE)
+        if function is np.arange and len(values) == 1:
+            values.insert(0, Const(0))
+        if function is np.clip:
+            return self.clipped(values, keywords, node)
         fixed: list[tuple[str, Any]] = []
         for name, given in keywords.items():
             fixed.append((name, self.keyword(name, given, node)))
@@ -233,12 +248,37 @@ class ArrayExpressions(Expressions):
             self.refuse(f"{ast.unparse(node.func)}(): {error}", node)
         return e
 
+    def joined(self, function: Any, values: list[Any], node: ast.Call) -> tuple[Any, Value]:
+        """np.hstack and its like, as np.concatenate or np.stack and an axis."""
+        parts = values[0].items if isinstance(values[0], TupleValue) else ()
+        exprs = [self.argument(p, node) for p in parts]
+        if not exprs:
+            self.refuse("the arrays to join must be given as a tuple", node)
+        flat, axis = self.kind(exprs[0]).ndim == 1, _PAIRS[function]
+        if flat and function is not np.hstack:
+            return np.stack, Const(axis)
+        return np.concatenate, Const(0 if flat else axis)
+
+    def clipped(self, values: list[Any], keywords: dict[str, Any], node: ast.Call) -> Expr:
+        given = dict(zip(("x", "a_min", "a_max"), values))
+        given |= {{"min": "a_min", "max": "a_max"}.get(k, k): self.value(v) for k, v in keywords.items()}
+        x, low, high = (self.argument(given.get(name, NONE), node) for name in ("x", "a_min", "a_max"))
+        if not any(self.kind(e).is_array for e in (x, low, high)):
+            # For numbers Numba has none.
+            for bound, function in ((low, max), (high, min)):
+                if bound != Const(None):
+                    x = Call(primitive(function), (x, bound), at=place_of(node))
+            return x
+        return self.numpy_call(np.clip, (x, low, high), {}, node)
+
     def argument(self, value: Value, node: ast.AST) -> Expr:
         match value:
             case Expr():
                 return value
             case TupleValue(items):
                 return Items(tuple(self.argument(item, node) for item in items), at=place_of(node))
+            case NoneValue():
+                return Const(None)
         self.refuse("only numbers, arrays and tuples of ints can be given to functions of arrays", node)
 
     def keyword(self, name: str, given: Any, node: ast.AST) -> Any:

@@ -1,8 +1,8 @@
 """The names of shared arrays in the reverse sweep.
 
-At every point of the reverse sweep a name stands for the array that it stood for at that point of the forward sweep, and
-the name of its adjoint for the shadow of that array.  References are never recorded: a name that a trip of a loop gives
-to an array of its own gets it back by one of these ways, tried in this order, from the end of its block on.
+At every point of the reverse sweep a name stands for the array that it stood for at that point of the forward sweep,
+and the name of its adjoint for the shadow of that array.  References are never recorded: a name that a trip of a loop
+gives to an array of its own gets it back by one of these ways, tried in this order, from the end of its block on.
 
 * Another name still stands for the same array: the two share.
 * It is a view of an array that has its name again: the view is made again.
@@ -28,8 +28,8 @@ __all__ = ["Bindings"]
 class Bindings:
     """Finds the statements that bring names back.
 
-    `adjoint` gives the name of a shadow, `has_shadow` says which arrays have one, `keeps` whether the names of the
-    forward sweep are still there (so that only shadows are wanted), `dead` whether a name is not read after a statement.
+    `adjoint` gives the name of a shadow, `has_shadow` says which arrays have one, `live_after` what is read after a
+    statement.
     """
 
     f: Function

@@ -121,7 +121,15 @@ class Calls(ArrayExpressions):
             return RangeValue(start, stop, step)
         if function is np.array and args and isinstance(args[0], ast.List | ast.Tuple):
             return self.literal_array(args[0], node)
-        if (rule is not None and not rule.elementwise) or function in (np.where, np.array, np.asarray):
+        if (rule is not None and not rule.elementwise) or function in (
+            np.where,
+            np.array,
+            np.asarray,
+            np.ravel,
+            np.vstack,
+            np.hstack,
+            np.column_stack,
+        ):
             return self.array_call(function, args, node)
         if node.keywords:
             self.refuse(f"keyword arguments of {text}() are not supported: give them by position", node)
@@ -183,7 +191,7 @@ class Calls(ArrayExpressions):
         if function is pow and len(args) == 2:
             return self.binary("**", args[0], args[1], place)
         if function is divmod and len(args) == 2:
-            return TupleValue((self.binary("//", *args, place), self.binary("%", *args, place)))
+            return TupleValue(tuple(self.binary(op, args[0], args[1], place) for op in ("//", "%")))
         if rule is None:
             advice = ADVICE.get(function, "") if _hashable(function) else ""
             advice = advice or "write it in terms of supported ones, or give it a rule with ad.defvjp"

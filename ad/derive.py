@@ -5,7 +5,10 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
+import numpy as np
+
 from ad.activity import differentiable
+from ad.arrays.moves import concatenate_vjp, stack_vjp
 from ad.errors import ADTypeError
 from ad.function import kind_of
 from ad.helpers import REAL, TOTAL
@@ -18,6 +21,7 @@ from ad.ir import (
     Index,
     Items,
     Kind,
+    Len,
     Marker,
     Select,
     Slice,
@@ -29,7 +33,7 @@ from ad.ir import (
     substitute,
     walk,
 )
-from ad.primitive import Primitive
+from ad.primitive import Primitive, primitive
 from ad.rules import OPERATORS, on_arrays
 from ad.symbolic import ZERO, add, conjugate, is_negated, lift, mul, neg, sub, unlift
 
@@ -68,9 +72,22 @@ def _on_arrays(e: Expr, kinds: dict[str, Kind]) -> Expr:
                 if any(kind_of(a, kinds).is_array for a in new):
                     return Call(on_arrays(callee), new, keywords)
                 return Call(callee, new, keywords)
+            case Select(cond, then, orelse) if not kind_of(cond, kinds).is_array:
+                sides = [substitute(side, change) for side in (then, orelse)]
+                return Select(substitute(cond, change), *_alike(sides, kinds))
         return None
 
     return substitute(e, change)
+
+
+def _alike(sides: list[Expr], kinds: dict[str, Kind]) -> list[Expr]:
+    """The sides of a choice by one condition, both arrays where one is."""
+    arrays = [side for side in sides if kind_of(side, kinds).is_array]
+    if len(arrays) != 1:
+        return sides
+    kind = kind_of(arrays[0], kinds)
+    like = next(p for p in walk(arrays[0]) if isinstance(p, Var | Index) and kind_of(p, kinds).ndim == kind.ndim)
+    return [side if side is arrays[0] else Call(primitive(np.full_like), (like, side)) for side in sides]
 
 
 def _floating(e: Expr, kinds: dict[str, Kind], known: set[Expr]) -> Expr:
@@ -153,8 +170,8 @@ def _product(coefficient: float, factors: list[Expr]) -> Expr:
 class _Deriver:
     """Goes down an expression with the adjoint of each part.
 
-    The adjoint of a complex z is dL/d(Re z) + i dL/d(Im z).  Through a holomorphic f it is multiplied by the conjugate of
-    f'(z): so rules, which multiply by f'(z), are given the conjugate and their result is conjugated.
+    The adjoint of a complex z is dL/d(Re z) + i dL/d(Im z).  Through a holomorphic f it is multiplied by the conjugate
+    of f'(z): so rules, which multiply by f'(z), are given the conjugate and their result is conjugated.
     """
 
     def __init__(self, kinds: dict[str, Kind], varied: set[str], terms: dict[Var | Index, list[Expr]]) -> None:
@@ -181,6 +198,8 @@ class _Deriver:
                 self.chain(OPERATORS[op, 1], e, (operand,), seed)
             case Binary(op, left, right):
                 self.chain(OPERATORS[op, 2], e, (left, right), seed)
+            case Call(Primitive(function=np.concatenate | np.stack) as callee, (Items(parts),), keywords):
+                self.joined(callee, parts, dict(keywords).get("axis", 0), seed)
             case Call(Primitive() as callee, args, keywords):
                 self.chain(callee, e, args, seed, keywords)
             case Select(cond, then, orelse) if kind_of(cond, self.kinds).is_array:
@@ -188,6 +207,20 @@ class _Deriver:
                 self.derive(orelse, Select(cond, ZERO, seed))
             case _:
                 raise AssertionError(f"not lowered: {e!r}")
+
+    def joined(self, callee: Primitive, parts: tuple[Expr, ...], axis: int, seed: Expr) -> None:
+        """Arrays that were joined: each gets its part of the adjoint."""
+        start: Expr = Const(0)
+        for i, part in enumerate(parts):
+            if callee.function is np.stack:
+                share = Call(primitive(stack_vjp), (seed, Const(i), Const(axis)))
+            else:
+                assert isinstance(part, Var)
+                length = Len(part.name, axis)
+                stop: Expr = length if i == 0 else Binary("+", start, length)
+                share = Call(primitive(concatenate_vjp), (seed, start, stop, Const(axis)))
+                start = stop
+            self.derive(part, share)
 
     def chain(
         self, rule: Primitive, e: Expr, args: tuple[Expr, ...], seed: Expr, keywords: tuple[tuple[str, Any], ...] = ()

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ad.function import Options
+from ad.function import Options, is_element
+from ad.helpers import SCATTER
 from ad.ir import (
     AddTo,
     Assign,
@@ -329,12 +330,18 @@ class _Printer:
         tape = self.unit.tape
         if kind.is_array:
             (target,) = targets
-            if isinstance(target, Index) and _is_view(target.index):
+            views = isinstance(target, Index) and is_element(target.index, self.unit.kinds)
+            if views:
                 function = self.module.imported("ad.words", f"pop_into{self.suffix(kind)}")
                 self.put(depth, f"{function}({tape}, {self.expr(target)})")
                 return
             function = self.module.imported("ad.words", "pop_empty" if shape_only else f"pop_array{self.suffix(kind)}")
-            self.put(depth, f"{self.expr(target)} = {function}({tape}, {self.dtype(kind.dtype)}, {kind.ndim})")
+            value = f"{function}({tape}, {self.dtype(kind.dtype)}, {kind.ndim})"
+            if isinstance(target, Index):
+                into = self.module.function(SCATTER)
+                self.put(depth, f"{into}({target.array}, {self.expr(target.index)}, {value})")
+            else:
+                self.put(depth, f"{self.expr(target)} = {value}")
             return
         if self.suffix(kind) and not kind.is_complex:
             function = self.module.imported("ad.words", "pop_f4")
@@ -441,8 +448,8 @@ class _Printer:
             case Len(array, axis):
                 return f"{array}.shape[{axis}]", _ATOM
             case Select(cond, then, orelse) if self.unit.is_array(cond):
-                parts = ", ".join(self.expr(p) for p in (cond, then, orelse))
-                return f"{self.module.module('np')}.where({parts})", _ATOM
+                listed = ", ".join(self.expr(p) for p in (cond, then, orelse))
+                return f"{self.module.module('np')}.where({listed})", _ATOM
             case BoolOp(op, values) if self.unit.is_array(e):
                 own = _OR if op == "or" else _AND
                 return f" {'|' if op == 'or' else '&'} ".join(f"({self.expr(v)})" for v in values), own
@@ -473,11 +480,13 @@ class _Printer:
                 plain = {Kind.FLOAT: "float", Kind.INT: "int", Kind.BOOL: "bool"}
                 return f"{plain.get(kind) or self.dtype(kind.dtype)}({self.expr(operand)})", _ATOM
             case Call(callee, args, keywords):
-                listed = [self.expr(a) for a in args]
-                listed += [f"{name}={self.keyword(value)}" for name, value in keywords]
+                if isinstance(callee, Primitive) and callee.function is np.transpose and not keywords:
+                    return f"{self.expr(args[0], _ATOM)}.T", _ATOM  # np.transpose takes Numba seconds
+                given = [self.expr(a) for a in args]
+                given += [f"{name}={self.keyword(value)}" for name, value in keywords]
                 if isinstance(callee, Primitive) and callee.compiled is not None and (keywords or not callee.native):
                     callee = Primitive(callee.compiled, ())
-                return f"{self.module.function(callee)}({', '.join(listed)})", _ATOM
+                return f"{self.module.function(callee)}({', '.join(given)})", _ATOM
         raise AssertionError(e)
 
 
@@ -490,11 +499,6 @@ def _made(s: Stmt) -> Iterable[str]:
         case Pop(targets=targets):
             return [t.name for t in targets if isinstance(t, Var)]
     return ()
-
-
-def _is_view(index: Expr) -> bool:
-    parts = index.parts if isinstance(index, Items) else (index,)
-    return all(isinstance(p, Slice | Marker | Const) for p in parts) or any(isinstance(p, Slice) for p in parts)
 
 
 def _leads_with_name(e: Expr) -> bool:

@@ -3,6 +3,7 @@
 import ast
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any, Never
 
@@ -162,7 +163,7 @@ class Expressions:
         """Values from left to right: what a later one writes to arrays does not change what an earlier one read."""
         found: list[Any] = []
         for node in nodes:
-            stmts, value = self.block(lambda node=node: evaluate(node))
+            stmts, value = self.block(partial(evaluate, node))
             if any(isinstance(s, Store) for s in walk_stmts(stmts)):
                 found = [self.kept(v, node) for v in found]
             for s in stmts:
@@ -312,8 +313,8 @@ class Expressions:
         stop = word == "or"
         each = each or self.boolean
         found: list[Expr] = []
-        for i, operand in enumerate(node.values):
-            stmts, e = self.block(lambda operand=operand: each(operand))
+        for operand in node.values:
+            stmts, e = self.block(partial(each, operand))
             if isinstance(e, Const) and isinstance(e.value, bool) and not stmts:
                 if e.value is stop:
                     found.append(e)
@@ -349,7 +350,7 @@ class Expressions:
         cond = self.truth(test)
         if isinstance(cond, Const):
             return self.value(then if cond.value else orelse)
-        (first, a), (second, b) = (self.block(lambda side=side: self.value(side)) for side in (then, orelse))
+        (first, a), (second, b) = (self.block(partial(self.value, side)) for side in (then, orelse))
         if not isinstance(a, Expr) or not isinstance(b, Expr):
             self.refuse("the sides of this expression must be numbers or arrays: write if and else", node)
         kind = self.common(a, b, node)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numba.core.dispatcher import Dispatcher
 
 from ad.ir import (
@@ -136,7 +137,7 @@ def kind_of(e: Expr, kinds: Mapping[str, Kind]) -> Kind:
         case Len():
             return Kind.INT
         case Items(parts):
-            return Kind("shape", len(parts))
+            return _items_kind([kind_of(p, kinds) for p in parts])
         case Slice() | Marker():
             return Kind("none")
         case Cast(kind, _):
@@ -146,6 +147,14 @@ def kind_of(e: Expr, kinds: Mapping[str, Kind]) -> Kind:
         case Call(Function() as callee, _):
             return callee.result_kind
     raise AssertionError(f"no kind for {e!r}")
+
+
+def _items_kind(parts: list[Kind]) -> Kind:
+    """A shape; or what several arrays are alike in."""
+    arrays = [k for k in parts if k.is_array]
+    if not arrays:
+        return Kind("shape", len(parts))
+    return Kind(str(np.result_type(*(k.dtype for k in arrays))), arrays[0].ndim)
 
 
 def _constant_kind(value: Any) -> Kind:

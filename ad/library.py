@@ -157,9 +157,8 @@ class _Reading:
         extra = tree.args.vararg or tree.args.kwarg
         if extra:
             source.refuse("*args and **kwargs are not supported: name every argument", extra)
-        taken = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} | {
-            a.arg for a in ast.walk(tree.args) if isinstance(a, ast.arg)
-        }
+        taken = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+        taken |= {a.arg for a in ast.walk(tree.args) if isinstance(a, ast.arg)}
         options = Options.of(function.dispatcher)
         if library.boundscheck is not None:
             options = replace(options, boundscheck=library.boundscheck)

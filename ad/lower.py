@@ -4,13 +4,15 @@ After this pass
 * active conditional expressions are ``if`` statements, active calls of user functions statements of their own;
 * expensive subexpressions whose value an adjoint needs have a name, so that none is computed twice;
 * functions of whole arrays take variables, and stand alone where their result is an array;
-* an ``if`` with adjoint work decides on a variable, a ``while`` and a loop with a break count their trips, and bounds of
-  a ``for`` are either cheap expressions that its body leaves alone, or variables.
+* an ``if`` with adjoint work decides on a variable, a ``while`` and a loop with a break count their trips, and bounds
+  of a ``for`` are either cheap expressions that its body leaves alone, or variables.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from ad.activity import Activity, differentiable, influences
 from ad.alias import Aliases, viewed
@@ -252,7 +254,14 @@ class _Lower:
         """Name the expensive arguments of a call: its reverse reads them again."""
         args: list[Expr] = []
         for arg in children(call):
-            whole = _is_whole(call) and not isinstance(arg, Var | Items) and kind_of(arg, self.kinds).is_array
+            if isinstance(arg, Items):
+                args.append(self.arguments(arg, varied, at, out) if _is_joined(call) else arg)
+                continue
+            whole = (
+                (_is_whole(call) or isinstance(call, Items))
+                and not isinstance(arg, Var | Items)
+                and kind_of(arg, self.kinds).is_array
+            )
             if whole or any(_expensive(p) or isinstance(p, Select) for p in walk(arg)):
                 name = self.fresh("argument", kind_of(arg, self.kinds))
                 self.assign(name, arg, varied, at, out)
@@ -275,9 +284,9 @@ class _Lower:
             needed = {part for v in values for part in walk(v)}
             inner = [p for p in _eager(e) if p is not e and p in needed and _expensive(p)]
             # A value that overwrites what its own adjoint needs is computed into another variable first.
-            if _expensive(e) and e in needed:
-                if itself or target in names(*_with_result(found, e, target, only_old=True)):
-                    inner.append(e)
+            overwrites = itself or target in names(*_with_result(found, e, target, only_old=True))
+            if _expensive(e) and e in needed and overwrites:
+                inner.append(e)
             if not inner:
                 return e
             part = next(p for p in inner if not any(q in inner for q in walk(p) if q is not p))
@@ -297,12 +306,13 @@ def _is_whole(e: Expr) -> bool:
     return isinstance(e, Call) and isinstance(e.callee, Primitive) and not e.callee.elementwise
 
 
+def _is_joined(e: Expr) -> bool:
+    return isinstance(e, Call) and isinstance(e.callee, Primitive) and e.callee.function in (np.concatenate, np.stack)
+
+
 def leaves(body: Block) -> bool:
     """Whether there is a break of the loop with this body."""
-    for s in body:
-        if isinstance(s, Break) or (isinstance(s, If) and (leaves(s.then) or leaves(s.orelse))):
-            return True
-    return False
+    return any(isinstance(s, Break) or (isinstance(s, If) and (leaves(s.then) or leaves(s.orelse))) for s in body)
 
 
 def _with_result(found: Contributions, e: Expr, target: str, only_old: bool = False) -> list[Expr]:

@@ -170,7 +170,8 @@ class Scope(Calls):
         if old is not None and old is not kind and (kind.is_array or old.is_array):
             if self.depth:
                 self.refuse(
-                    f"{name} is {a_kind(old)} at one place and {a_kind(kind)} at another: give one of them another name",
+                    f"{name} is {a_kind(old)} at one place and {a_kind(kind)} at another: give one of them another "
+                    "name",
                     node,
                 )
             target = self.names[name] = self.build.namer.fresh(name)
@@ -347,9 +348,7 @@ class Scope(Calls):
         found = self.value(value)
         if isinstance(found, Expr) and self.kind(found).is_array:
             base = found if isinstance(found, Var) else self.temporary("row", found, node)
-            found = TupleValue(
-                tuple(self.place(base.name, [Const(i)], target) for i in range(len(target.elts)))  # type: ignore[arg-type]
-            )
+            found = TupleValue(tuple(self.place(base.name, [Const(i)], target) for i in range(len(target.elts))))
         self.assign_target(target, found, node)
 
     def swap(self, target: ast.Tuple | ast.List, value: ast.expr, node: ast.stmt) -> bool:
@@ -546,9 +545,10 @@ class Scope(Calls):
         loop = Loop(namer.fresh("skip"), namer.fresh("stop"))
         returns = any(isinstance(n, ast.Return) for s in node.body for n in _own_nodes(s))
         self.set_flag(loop.stop, False, node)
-        flow = self.for_loop(node, loop) if isinstance(node, ast.For) else self.while_loop(node, loop)
-        if flow is not None:  # unrolled
-            return flow, False
+        if isinstance(node, ast.While):
+            self.while_loop(node, loop)
+        elif self.for_loop(node, loop):  # unrolled
+            return Flow.ON, False
         if node.orelse:
             more, _ = self.nested(node.orelse)
             self.emit(If(Var(loop.stop), (), more, **self.where(node)))
@@ -594,10 +594,12 @@ class Scope(Calls):
         check = If(cond, body, (Break(**self.where(node)),), **self.where(node))
         self.emit(While(Const(True), (*before, check), **self.where(node)))
 
-    def for_loop(self, node: ast.For, loop: Loop) -> Flow | None:
+    def for_loop(self, node: ast.For, loop: Loop) -> bool:
+        """The result says whether the trips were written out, with what follows the loop."""
         what = self.iterable(node.iter)
         if isinstance(what, TupleValue):
-            return self.unrolled(node, what)
+            self.unrolled(node, what)
+            return True
         plain = isinstance(node.target, ast.Name)
         if isinstance(what, RangeValue) and plain:
             assert isinstance(node.target, ast.Name)
@@ -613,7 +615,7 @@ class Scope(Calls):
                     self.values[name] = Var(var)
                     body = self.loop_body(loop, node)
                     self.emit(For(var, what.start, what.stop, what.step, body, **self.where(node)))
-                    return None
+                    return False
         wish = f"{node.target.id}_trip" if plain else "trip"  # type: ignore[attr-defined]
         counter = self.build.namer.fresh(wish)
         self.build.kinds[counter] = Kind.INT
@@ -626,9 +628,9 @@ class Scope(Calls):
             first = lambda: self.assign_target(node.target, get(Var(counter)), node)  # noqa: E731
         body = self.loop_body(loop, node, first)
         self.emit(For(counter, *bounds, body, **self.where(node)))
-        return None
+        return False
 
-    def unrolled(self, node: ast.For, items: TupleValue) -> Flow:
+    def unrolled(self, node: ast.For, items: TupleValue) -> None:
         """A loop over a tuple: its trips one after another."""
         if any(isinstance(n, ast.Break | ast.Continue | ast.Return) for s in node.body for n in _own_nodes(s)):
             self.refuse("break, continue and return in a loop over a tuple are not supported: loop over an array", node)
@@ -637,7 +639,6 @@ class Scope(Calls):
             self.statements(node.body)
         if node.orelse:
             self.statements(node.orelse)
-        return Flow.ON
 
     def iterable(self, node: ast.expr) -> Any:
         """A RangeValue, a TupleValue, or the number of items and a function from a counter to an item."""
@@ -670,11 +671,9 @@ class Scope(Calls):
         if isinstance(found, TupleValue):
             self.refuse("tuples in enumerate() and zip() are not supported: use an array, or write the trips out", node)
         if isinstance(found, RangeValue):
-            count = Call(
-                Primitive(len, (), "int"), (Call(Primitive(range, (), "int"), (found.start, found.stop, found.step)),)
-            )
-            if found.step == Const(1):
-                count = found.stop if found.start == Const(0) else count
+            bounds = Call(Primitive(range, (), "int"), (found.start, found.stop, found.step))
+            plain = found.start == Const(0) and found.step == Const(1)
+            count = found.stop if plain else Call(Primitive(len, (), "int"), (bounds,))
             name = self.temporary("count", count, node) if not isinstance(count, Const | Var) else count
             step = found.step
             return name, lambda k: Binary("+", found.start, Binary("*", k, step))

@@ -69,8 +69,10 @@ class Program:
             return self._making[key]
         if key not in self._pairs:
             tape = f.namer.fresh("_tape")
-            shells = (Unit(f"{f.name}_{sweep}", (), (), f.options, "", tape) for sweep in ("forward", "reverse"))
-            self._making[key] = Pair(*shells, active, tuple(True for _ in f.params))
+            forward, reverse = (
+                Unit(f"{f.name}_{part}", (), (), f.options, "", tape) for part in ("forward", "reverse")
+            )
+            self._making[key] = Pair(forward, reverse, active, tuple(True for _ in f.params))
             made = self._make_pair(f, active)
             shell = self._making.pop(key)
             if key in self._recursive:

@@ -10,20 +10,14 @@ def backward(s: For) -> tuple[Expr, Expr, Expr]:
     """The range of a loop, backward over exactly the same indices."""
     start, stop, step = s.start, s.stop, s.step
     if s.trips is not None:  # left early
-        last = (
-            Binary("*", Binary("-", Var(s.trips), Const(1)), step)
-            if step != Const(1)
-            else Binary("-", Var(s.trips), Const(1))
-        )
+        last: Expr = Binary("-", Var(s.trips), Const(1))
+        if step != Const(1):
+            last = Binary("*", last, step)
         first = Binary("+", start, last) if start != Const(0) else last
-        by = Const(-int(step.value)) if isinstance(step, Const) else Unary("-", step)
-        return (
-            first,
-            Binary("-", start, step)
-            if not isinstance(start, Const) or not isinstance(step, Const)
-            else Const(int(start.value) - int(step.value)),
-            by,
-        )
+        end: Expr = Binary("-", start, step)
+        if isinstance(start, Const) and isinstance(step, Const):
+            end = Const(int(start.value) - int(step.value))
+        return first, end, Const(-int(step.value)) if isinstance(step, Const) else Unary("-", step)
     if isinstance(start, Const) and isinstance(stop, Const) and isinstance(step, Const):
         back = range(int(start.value), int(stop.value), int(step.value))[::-1]
         return Const(back.start), Const(back.stop), Const(back.step)

@@ -361,7 +361,7 @@ class _Sweep:
             self.uses_tape = True
             part = Index(s.array, index)
             site = Site((Record(s.array, saved[s.array], s),), s)
-            forward.insert(0, Push((part,), kind, site=site))
+            forward.insert(0, Push((self.importer.expr(part),), kind, site=site))
             reverse.append(Pop((part,), kind, site=site))
         if self.has_shadow(s.array) and self.activity.has_adjoint(s):
             reverse += self.store_adjoint(s, index, kind, state)
@@ -615,7 +615,7 @@ class _Sweep:
         return before, forward, reverse
 
     def with_breaks(self, s: For | While, body: list[Stmt]) -> tuple[list[Stmt], list[Stmt]]:
-        """The body of a forward loop, left only after what a trip records at its end; and what comes before the loop."""
+        """A forward loop's body, left only after what a trip records at its end; and what comes before the loop."""
         if ends_with_breaks(body):
             return [], body
         stop = self.f.namer.fresh("stop")

@@ -15,6 +15,7 @@ from ad.ir import (
     If,
     Kind,
     Stmt,
+    Store,
     Var,
     While,
     assigned,
@@ -55,6 +56,7 @@ def separated(
         kinds[name] = kinds[old]
         called[name] = called.get(old, old)
     shared = shared_arrays(body, kinds)
+    body = _without_overlap(body, kinds, shared)
     copied = tuple(p for p in params if p in shared)
     copies: list[Stmt] = []
     new: dict[str, str] = {}
@@ -65,6 +67,22 @@ def separated(
         value: Expr = Call(primitive(np.copy), (Var(p),))
         copies.append(Assign(new[p], value, line=line))
     return (*copies, *rename_arrays(body, new)), copied
+
+
+def _without_overlap(block: Block, kinds: dict[str, Kind], shared: dict[str, frozenset[str]]) -> Block:
+    """``u[1:] += u[:-1]`` adds a copy: NumPy sees that the two overlap, Numba does not."""
+    out: list[Stmt] = []
+    for s in block:
+        match s:
+            case Store(array, _, value, op) if op and viewed(value, kinds) in shared[array]:
+                s = replace(s, value=Call(primitive(np.copy), (value,)))
+            case If(_, then, orelse):
+                then, orelse = (_without_overlap(part, kinds, shared) for part in (then, orelse))
+                s = replace(s, then=then, orelse=orelse)
+            case For(body=body) | While(body=body):
+                s = replace(s, body=_without_overlap(body, kinds, shared))
+        out.append(s)
+    return tuple(out)
 
 
 class _Branches:

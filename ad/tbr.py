@@ -9,9 +9,9 @@ A value is *required* where an adjoint of an earlier statement (in execution) re
 What is never overwritten is read directly.  A compound statement without adjoint work is one assignment to all that it
 may assign.  The sets grow monotonically, so the fixpoint over loops saves too much rather than too little.
 
-Of an array may be required the contents, or only the shape (`ad.ir.shape_of`).  A part of a shared array that is written
-to is saved where the contents are required under any name that may share its memory.  What is a view of another array
-needs no saving itself: it is made again.
+Of an array may be required the contents, or only the shape (`ad.ir.shape_of`).  A part of a shared array that is
+written to is saved where the contents are required under any name that may share its memory.  What is a view of another
+array needs no saving itself: it is made again.
 
 A variable that is not surely assigned at the start of a block is not live there (flow.py refuses to read it), hence
 saved at the end of the block that assigned it: nothing without a value is ever saved.
@@ -105,9 +105,9 @@ class _Tbr:
                 required = _needed(required, {s.target}, s)
             if moved is not None:
                 # The contents live on under the new name.
-                for before, after in ((moved, s.target), (shape_of(moved), shape_of(s.target))):
-                    if before in required:
-                        required = _union(_without(required, {before}), {after: required[before]})
+                for old_name, new_name in ((moved, s.target), (shape_of(moved), shape_of(s.target))):
+                    if old_name in required:
+                        required = _union(_without(required, {old_name}), {new_name: required[old_name]})
             elif s.target in self.aliases.shared and isinstance(s.value, Var) and s.value.name in required:
                 required = _union(required, {s.target: required[s.value.name]})
             return required

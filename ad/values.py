@@ -6,7 +6,7 @@ only.
 
 import ast
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 from ad.function import Inlined, Options
 from ad.ir import Expr, Kind, Stmt
@@ -78,7 +78,7 @@ class RangeValue:
 
 
 NONE = NoneValue()
-Value = Union[Expr, TupleValue, FunctionValue, NoneValue, Text, RangeValue]
+Value = Expr | TupleValue | FunctionValue | NoneValue | Text | RangeValue
 
 
 @dataclass

@@ -20,6 +20,7 @@ __all__ = [
     "fold",
     "fold_result",
     "normalised",
+    "reduced_axes",
     "reduced_count",
     "reduced_shape",
     "resized",
@@ -52,13 +53,19 @@ def normalised(axis: int, ndim: int) -> int:
     return axis % ndim
 
 
-def _plan(x: Any, axis: Any) -> _Plan:
-    ndim, axis = x.ndim, literal(axis, "axis")
+def reduced_axes(x: Any, axis: Any) -> tuple[int, ...]:
+    """The axes that the literal `axis` means, in ascending order."""
+    axis = literal(axis, "axis")
     if axis is None:
-        axis = tuple(range(ndim))
-    reduced = tuple(sorted(normalised(a, ndim) for a in (axis if isinstance(axis, tuple) else (axis,))))
-    if len(set(reduced)) < len(reduced):
+        return tuple(range(x.ndim))
+    axes = tuple(sorted(normalised(a, x.ndim) for a in (axis if isinstance(axis, tuple) else (axis,))))
+    if len(set(axes)) < len(axes):
         raise ValueError("duplicate value in 'axis'")
+    return axes
+
+
+def _plan(x: Any, axis: Any) -> _Plan:
+    ndim, reduced = x.ndim, reduced_axes(x, axis)
     kept = tuple(a for a in range(ndim) if a not in reduced)
     lo = reduced[0] if reduced else ndim
     order = tuple(range(ndim))
@@ -75,20 +82,27 @@ def _product(shape: Any, lo: int, hi: int) -> int:
     return n
 
 
-def transposition(order: tuple[int, ...]) -> Function:
-    """The function that transposes an array of ``len(order)`` dimensions: a view.
-
-    np.transpose with axes would do, but takes Numba seconds to compile.
-    """
+def picking(places: tuple[int, ...]) -> Function:
+    """The function that takes the elements at `places` out of a tuple of ints."""
+    blank = (0,) * len(places)
 
     @register_jitable
-    def transposed(x: Any) -> Any:
-        shape, strides = x.shape, x.strides
-        for i in range(len(order)):
-            shape, strides = replaced(shape, i, x.shape[order[i]]), replaced(strides, i, x.strides[order[i]])
-        return as_strided(x, shape, strides)
+    def picked(t: Any) -> Any:
+        out = blank
+        for i in range(len(places)):
+            out = replaced(out, i, t[places[i]])
+        return out
 
-    return transposed
+    return picked if places else register_jitable(lambda t: ())
+
+
+def transposition(order: tuple[int, ...]) -> Function:
+    """The function that views an array with its axes in another order, or without those that `order` lacks.
+
+    np.transpose with axes would do for the first, but takes Numba seconds to compile.
+    """
+    picked = picking(order)
+    return register_jitable(lambda x: as_strided(x, picked(x.shape), picked(x.strides)))
 
 
 @specialised
@@ -127,8 +141,7 @@ def unfold(y: Any, x: Any, axis: Any) -> Function:
 def reduced_shape(x: Any, axis: Any, keepdims: Any) -> Function:
     """The shape of a reduction of `x` over `axis`."""
     plan = _plan(x, axis)
-    kept, reduced = plan.kept, plan.reduced
-    blank = (0,) * len(kept)
+    reduced, kept = plan.reduced, picking(plan.kept)
 
     def with_ones(x: Any, axis: Any, keepdims: bool) -> Any:
         shape = x.shape
@@ -136,15 +149,9 @@ def reduced_shape(x: Any, axis: Any, keepdims: Any) -> Function:
             shape = replaced(shape, a, 1)
         return shape
 
-    def without(x: Any, axis: Any, keepdims: bool) -> Any:
-        shape = blank
-        for i in range(len(kept)):
-            shape = replaced(shape, i, x.shape[kept[i]])
-        return shape
-
-    if literal(keepdims, "keepdims"):
-        return with_ones if reduced else (lambda x, axis, keepdims: x.shape)
-    return without if kept else (lambda x, axis, keepdims: ())
+    if not literal(keepdims, "keepdims"):
+        return lambda x, axis, keepdims: kept(x.shape)
+    return with_ones if reduced else (lambda x, axis, keepdims: x.shape)
 
 
 @specialised

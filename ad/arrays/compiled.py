@@ -8,6 +8,7 @@ arguments, of which it may ask the dimensions, the dtype and literal values: com
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = [
     "dtype_kind",
     "is_array",
     "is_complex",
+    "is_none",
     "literal",
     "replaced",
     "specialised",
@@ -45,9 +47,12 @@ def compiled(function: Function) -> Function:
 def specialised(choose: Function) -> Function:
     """Turn a function that returns an implementation for its arguments into one that runs it, compiled or not."""
 
+    bind = signature(choose).bind
+
     @wraps(choose)
-    def function(*args: Any) -> Any:
-        return choose(*args)(*args)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        given = bind(*args, **kwargs).args if kwargs else args
+        return choose(*given)(*given)
 
     # Not strict: signatures would have to agree in annotations, too, which a lambda has not.
     overload(function, jit_options=OPTIONS, strict=False, prefer_literal=True)(choose)
@@ -67,6 +72,13 @@ def literal(argument: Any, name: str) -> Any:
     if isinstance(argument, types.Type):
         raise TypingError(f"{name} must be written out where it is used (2, None, True), not computed")
     return argument
+
+
+def is_none(argument: Any) -> bool:
+    """Whether an argument, or the type of one, is None."""
+    if isinstance(argument, types.Omitted):
+        argument = argument.value
+    return argument is None or isinstance(argument, types.NoneType)
 
 
 def is_array(argument: Any) -> bool:

@@ -51,6 +51,8 @@ __all__ = [
     "prod_vjp",
     "std_vjp",
     "sum_vjp",
+    "to_largest",
+    "to_smallest",
     "var_vjp",
 ]
 
@@ -261,19 +263,19 @@ def _choosing(second: Function) -> Function:
     return kernel
 
 
-_to_largest, _to_smallest = _choosing(_larger), _choosing(_smaller)
+to_largest, to_smallest = _choosing(_larger), _choosing(_smaller)
 
 
 @compiled
 def max_vjp(g: Any, x: Any, axis: Any = None) -> Any:
     """The rule of np.max."""
-    return unfold(_to_largest(fold(x, axis), fold_result(g, x, axis)), x, axis)
+    return unfold(to_largest(fold(x, axis), fold_result(g, x, axis)), x, axis)
 
 
 @compiled
 def min_vjp(g: Any, x: Any, axis: Any = None) -> Any:
     """The rule of np.min."""
-    return unfold(_to_smallest(fold(x, axis), fold_result(g, x, axis)), x, axis)
+    return unfold(to_smallest(fold(x, axis), fold_result(g, x, axis)), x, axis)
 
 
 @njit(**OPTIONS)

@@ -7,6 +7,7 @@ from numba.core.errors import NumbaError
 from reference import SINGLE, active, agree, dual_gradient, fresh
 from reference.clones import Clones, Compiled
 
+COMPILED = Compiled()  # one for all: what several programs call is compiled once
 CASES = [pytest.param(case, id=case.id) for case in load()]
 
 
@@ -26,10 +27,10 @@ def test_references_agree(case):
 def test_numba_agrees(case):
     expected = pytest.approx(called(Clones(), case), rel=SINGLE if case.single else 1e-13, abs=1e-15)
     if not case.without_numba:
-        assert called(Compiled(), case) == expected
+        assert called(COMPILED, case) == expected
         return
     try:
-        value = called(Compiled(), case)
+        value = called(COMPILED, case)
     except (NumbaError, AssertionError):  # the latter Numba's own
         return
     assert value != expected, "the program runs under Numba: without_numba can go"

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from numba import njit
 from problems import CASES, PENDING
 from problems.reference import assert_gradient, complex_step, copies, difference_along, plain
-from numba import njit
 
 import ad
 

@@ -31,9 +31,12 @@ class Case:
     thorough: bool = False
 
     @property
+    def program(self):
+        return f"{self.function.__module__.removeprefix('matrix_')}.{self.function.__name__}"
+
+    @property
     def id(self):
-        theme = self.function.__module__.removeprefix("matrix_")
-        return f"{theme}.{self.function.__name__}" + (f"-{self.name}" if self.name else "")
+        return f"{self.program}-{self.name}".replace(" ", "-") if self.name else self.program
 
 
 def case(*args, **more):
@@ -56,10 +59,22 @@ def values(*shape, start=0):
 def load():
     """All cases of the matrix."""
     for path in sorted(MATRIX.glob("*.py")):
-        name = f"matrix_{path.stem}"
-        spec = importlib.util.spec_from_file_location(name, path)
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        _module(path)
     ids = [c.id for c in _CASES]
     assert len(ids) == len(set(ids)), f"programs of one name: {sorted(i for i in ids if ids.count(i) > 1)}"
     return tuple(_CASES)
+
+
+@functools.cache
+def pending():
+    """The programs that `ad` does not take yet, as theme.function or theme.function-case."""
+    by_theme = _module(MATRIX / "pending.py").PENDING
+    return frozenset(f"{theme}.{name}" for theme, names in by_theme.items() for name in names.split())
+
+
+def _module(path):
+    name = f"matrix_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

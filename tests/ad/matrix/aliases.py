@@ -126,7 +126,7 @@ def rows_in_a_loop(a):
     return np.sum(a * a)
 
 
-@case(values(4, 3), 0.7, spill=(values(400, 9), 0.7))
+@case(values(4, 3), 0.7, spill=(values(400, 9), 1.5))
 def row_of_each_step(a, x):
     for i in range(1, len(a)):
         old, new = a[i - 1], a[i]
@@ -135,7 +135,7 @@ def row_of_each_step(a, x):
     return np.sum(a[-1])
 
 
-@case(values(5), values(5, start=5), 4, spill=(values(60), values(60), 151))
+@case(values(5), values(5, start=5), 4, spill=(np.abs(values(60)), values(60), 151))
 def swapped_buffers(u, v, n):
     for t in range(n):
         for i in range(1, len(u) - 1):
@@ -166,7 +166,7 @@ def rotated_buffers(u, v, w, n):
     return u[0] + 2.0 * np.sum(v * w)
 
 
-@case(values(6), 4, spill=(values(200), 60))
+@case(values(6), 4, spill=(0.05 * values(200), 60))
 def fresh_array_each_step(u, n):
     for t in range(n):
         new = u.copy()

@@ -100,7 +100,7 @@ def allocated_in_a_loop(a, n):
     for i in range(n):
         work = np.zeros(len(a))
         for j in range(len(a)):
-            work[j] = math.sin(a[j] * (i + 1)) + s * 0.01
+            work[j] = math.sin(a[j] * (i + 1)) + math.cos(s)
         s += np.sum(work * work)
     return s
 

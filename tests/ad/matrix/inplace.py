@@ -250,7 +250,7 @@ def bubble_sort(a):
     return s
 
 
-@case(values(4), 3, spill=(values(30), 200))
+@case(values(4), 3, spill=(np.abs(values(30)), 200))
 def stencil_in_place(u, steps):
     for t in range(steps):
         for i in range(1, len(u) - 1):

@@ -271,7 +271,7 @@ def nested_on_a_matrix(a):
     for i in range(n):
         for j in range(m):
             if i != j:
-                s = s + math.sin(a[i, j] * a[j, i] * s)
+                s = 0.9 * s + math.sin(a[i, j] * a[j, i] * s) + 0.1 * a[i, j]
     return s
 
 
