@@ -5,11 +5,12 @@ The transformation notes them where it decides; the report and the checks of deb
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ad.activity import Activity
 from ad.derive import Contributions
 from ad.function import Function
-from ad.ir import Block, Expr, Kind, Stmt
+from ad.ir import Block, Expr, Stmt
 
 __all__ = ["Facts", "Record", "Site"]
 
@@ -42,7 +43,8 @@ class Facts:
 
     `forward` is the forward sweep, `kept` what variables hold for the reverse sweep (of a function whose two sweeps are
     one), `adjoints` maps the names of adjoints to those of their variables.  `derived` are statements with what their
-    adjoints add up, `remade` names of views with the expressions that make them again.
+    adjoints add up, `remade` names of views with the expressions that make them again, `calls` the calls of functions
+    that have sweeps of their own, each a reverse.Pair.
     """
 
     function: Function
@@ -52,10 +54,4 @@ class Facts:
     adjoints: Mapping[str, str] = field(default_factory=dict)
     derived: tuple[tuple[Stmt, Contributions], ...] = ()
     remade: tuple[tuple[str, Expr], ...] = ()
-
-    def called(self, name: str) -> str:
-        """What the user calls a variable."""
-        return self.function.called.get(name, name)
-
-    def kind(self, name: str) -> Kind:
-        return self.function.kinds[name]
+    calls: tuple[tuple[Stmt, Any], ...] = ()

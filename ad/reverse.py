@@ -125,6 +125,7 @@ class _Sweep:
         self.shadowed = {n for n in self.shared if n in active}
         self.kept: list[Site] = []
         self.derived: list[tuple[Stmt, Contributions]] = []
+        self.calls: list[tuple[Stmt, Pair]] = []
 
     def run(self, seed: Expr | None) -> Sweeps:
         f = self.f
@@ -142,6 +143,7 @@ class _Sweep:
             {adjoint: name for name, adjoint in self.adjoint_names.items()},
             tuple(self.derived),
             tuple(self.bindings.remade),
+            tuple(self.calls),
         )
         tape = self.tape if self.uses_tape else None
         return Sweeps(forward, reverse, dict(state), tape, self.adjoint_names, self.kinds, facts)
@@ -488,6 +490,7 @@ class _Sweep:
         if seed is None and pair.reverse.tape is None:
             return forward, []
         seed = seed if seed is not None else ZERO
+        self.calls.append((s, pair))
 
         arrays = [a.name for a in call.args if isinstance(a, Var) and self.kinds[a.name].is_array]
         args = [self.plain(a) for a, read in zip(call.args, pair.reads, strict=True) if read]
