@@ -40,6 +40,7 @@ EXTENSIONS = [
     "backing",
     "core",
     "reader",
+    "words",
     "capi",
     "checksum",
 ]

@@ -44,6 +44,7 @@ from ad.ir import (
     Unary,
     Var,
     While,
+    children,
     expressions,
     walk,
     walk_stmts,
@@ -101,6 +102,7 @@ class _Module:
     main: Unit
     units: list[Unit] = field(default_factory=list)
     under_way: list[Unit] = field(default_factory=list)
+    allocating: set[Unit] = field(default_factory=set)
     names: dict[Any, str] = field(default_factory=dict)  # of units, functions, constants
     imports: dict[str, set[str]] = field(default_factory=dict)
     modules: dict[str, str] = field(default_factory=dict)
@@ -109,6 +111,7 @@ class _Module:
 
     def emit(self) -> Emitted:
         self.collect(self.main)
+        self.find_allocating()
         taken: set[str] = set()
         for unit in self.units:
             found = effects(unit.body)
@@ -127,12 +130,17 @@ class _Module:
         if unit in self.units or unit in self.under_way:
             return
         self.under_way.append(unit)
-        for s in walk_stmts(unit.body):
-            for e in (*expressions(s), *_targets(s)):
-                for part in walk(e):
-                    if isinstance(part, Call) and isinstance(part.callee, Unit):
-                        self.collect(part.callee)
+        for callee in _called(unit):
+            self.collect(callee)
         self.units.append(unit)
+
+    def find_allocating(self) -> None:
+        """The units that may allocate arrays, or call one that does."""
+        calls = {unit: set(_called(unit)) for unit in self.units}
+        more = {unit for unit in self.units if _allocates(unit)}
+        while more:
+            self.allocating |= more
+            more = {unit for unit in self.units if calls[unit] & more} - self.allocating
 
     def head(self) -> str:
         lines: list[str] = []
@@ -249,9 +257,8 @@ class _Printer:
         return "\n".join(self.lines) + "\n"
 
     def guard(self) -> str:
-        """The option of a function that allocates arrays."""
-        made = {name for s in walk_stmts(self.unit.body) for name in _made(s)}
-        if not any(name in self.unit.kinds and self.unit.kinds[name].is_array for name in made):
+        """The option of a function that may allocate arrays."""
+        if self.unit not in self.module.allocating:
             return ""
         return f"pipeline_class={self.module.imported('ad.guard', 'Guarded')}, "
 
@@ -324,48 +331,48 @@ class _Printer:
                 self.put(depth, f"return {listed}".rstrip())
 
     def push(self, values: tuple[Expr, ...], kind: Kind, shape_only: bool, depth: int) -> None:
+        tape = str(self.unit.tape)
+        if kind is Kind.BOOL:
+            function, bits = self.module.imported("ad.bits", "push_bit"), self.unit.bits
+            for value in values:
+                self.put(depth, f"{bits} = {function}({tape}, {bits}, {self.expr(value)})")
+            return
         if kind.is_array:
             name = "push_shape" if shape_only else f"push_array{self.suffix(kind)}"
             function = self.module.imported("ad.words", name)
         else:
-            single = self.suffix(kind)
-            function = self.module.imported("ad.words" if single else "tape.numba", f"push{single}")
-            if kind.is_complex:
-                values = tuple(Call(Primitive(part, ()), (v,)) for v in values for part in (np.real, np.imag))
-        self.put(depth, f"{function}({', '.join((str(self.unit.tape), *map(self.expr, values)))})")
+            function = self.module.imported("tape.numba", f"push{self.suffix(kind)}")
+        self.put(depth, f"{function}({', '.join((tape, *map(self.expr, values)))})")
 
     def pop(self, targets: tuple[Var | Index, ...], kind: Kind, shape_only: bool, depth: int) -> None:
-        tape = self.unit.tape
-        if kind.is_array:
-            (target,) = targets
-            views = isinstance(target, Index) and is_element(target.index, self.unit.kinds)
-            if views:
-                function = self.module.imported("ad.words", f"pop_into{self.suffix(kind)}")
-                self.put(depth, f"{function}({tape}, {self.expr(target)})")
-                return
-            function = self.module.imported("ad.words", "pop_empty" if shape_only else f"pop_array{self.suffix(kind)}")
-            value = f"{function}({tape}, {self.dtype(kind.dtype)}, {kind.ndim})"
-            if isinstance(target, Index):
-                into = self.module.function(SCATTER)
-                self.put(depth, f"{into}({target.array}, {self.expr(target.index)}, {value})")
-            else:
-                self.put(depth, f"{self.expr(target)} = {value}")
-            return
-        if self.suffix(kind) and not kind.is_complex:
-            function = self.module.imported("ad.words", "pop_f4")
+        if kind is Kind.BOOL:
+            function, bits = self.module.imported("ad.bits", "pop_bit"), self.unit.bits
+            for target in reversed(targets):
+                self.put(depth, f"{self.expr(target)}, {bits} = {function}({self.unit.tape}, {bits})")
+        elif kind.is_array:
+            self.pop_array(targets[0], kind, shape_only, depth)
         else:
-            function = self.module.imported("ad.runtime", "pop_int" if kind in (Kind.INT, Kind.BOOL) else "pop")
-        count = f", {len(targets)}" if len(targets) > 1 else ""
-        value = f"{function}({tape}{count})"
-        if kind.is_complex:
-            value = f"{self.complex_pop(kind)}({tape})"
-        if kind not in (Kind.FLOAT, Kind.INT, Kind.BOOL):
-            value = f"{self.dtype(kind.dtype)}({value})"
-        self.put(depth, f"{', '.join(map(self.expr, targets))} = {value}")
+            name = "pop_complex" if kind.is_complex else "pop" if kind.is_float else "pop_int"
+            function = self.module.imported("ad.runtime", name + self.suffix(kind))
+            count = f", {len(targets)}" if len(targets) > 1 else ""
+            value = f"{function}({self.unit.tape}{count})"
+            if kind not in (Kind.FLOAT, Kind.INT, Kind("complex128")):
+                value = f"{self.dtype(kind.dtype)}({value})"
+            self.put(depth, f"{', '.join(map(self.expr, targets))} = {value}")
 
-    def complex_pop(self, kind: Kind) -> str:
-        single = self.suffix(kind)
-        return self.module.imported("ad.words" if single else "ad.runtime", f"pop_complex{single}")
+    def pop_array(self, target: Var | Index, kind: Kind, shape_only: bool, depth: int) -> None:
+        tape = self.unit.tape
+        if isinstance(target, Index) and is_element(target.index, self.unit.kinds):
+            function = self.module.imported("ad.words", f"pop_into{self.suffix(kind)}")
+            self.put(depth, f"{function}({tape}, {self.expr(target)})")
+            return
+        function = self.module.imported("ad.words", "pop_empty" if shape_only else f"pop_array{self.suffix(kind)}")
+        value = f"{function}({tape}, {self.dtype(kind.dtype)}, {kind.ndim})"
+        if isinstance(target, Index):
+            into = self.module.function(SCATTER)
+            self.put(depth, f"{into}({target.array}, {self.expr(target.index)}, {value})")
+        else:
+            self.put(depth, f"{self.expr(target)} = {value}")
 
     def suffix(self, kind: Kind) -> str:
         """That of the functions which record in single precision."""
@@ -496,6 +503,36 @@ class _Printer:
                     callee = Primitive(callee.compiled, ())
                 return f"{self.module.function(callee)}({', '.join(given)})", _ATOM
         raise AssertionError(e)
+
+
+def _called(unit: Unit) -> Iterable[Unit]:
+    """The generated functions that one calls, in order."""
+    for s in walk_stmts(unit.body):
+        for e in (*expressions(s), *_targets(s)):
+            for part in walk(e):
+                if isinstance(part, Call) and isinstance(part.callee, Unit):
+                    yield part.callee
+
+
+def _allocates(unit: Unit) -> bool:
+    """Whether a function may allocate arrays itself: it makes one, or computes with a whole one."""
+
+    def is_array(name: str) -> bool:
+        return name in unit.kinds and unit.kinds[name].is_array
+
+    def computes(e: Expr) -> bool:
+        match e:
+            case Call(Unit(), args):
+                return any(computes(a) for a in args if not isinstance(a, Var))
+            case Var(name):
+                return is_array(name)
+            case Index(array, index) if any(isinstance(p, Slice) or computes(p) for p in walk(index)):
+                return is_array(array)
+        return any(computes(part) for part in children(e))
+
+    stmts = list(walk_stmts(unit.body))
+    made = (name for s in stmts for name in _made(s))
+    return any(is_array(name) for name in made) or any(computes(e) for s in stmts for e in expressions(s))
 
 
 def _made(s: Stmt) -> Iterable[str]:

@@ -81,13 +81,14 @@ class _GuardedLower(Lower):
 
     def lower_getitem(self, resty, expr, value, index, signature):
         result = super().lower_getitem(resty, expr, value, index, signature)
-        indices = signature.args[1]
-        parts = indices if isinstance(indices, types.BaseTuple) else (indices,)
-        if any(isinstance(part, types.Array) for part in parts) and isinstance(result, llvm.LoadInstr):
-            # Index arrays: the result is filled one by one, and an index may be out of bounds.
-            [place] = result.operands
-            self.builder.store(cgutils.get_null_value(result.type), place)
-            self._unfinished = signature.return_type, place
+        if isinstance(result, llvm.LoadInstr) and isinstance(result.operands[0], llvm.AllocaInstr):
+            indices = signature.args[1]
+            parts = indices if isinstance(indices, types.BaseTuple) else (indices,)
+            if any(isinstance(part, types.Array) and part.ndim > 0 for part in parts):
+                # Filled item by item, and an index may be out of bounds.
+                [place] = result.operands
+                self.builder.store(cgutils.get_null_value(result.type), place)
+                self._unfinished = signature.return_type, place
         return result
 
     def _redirect(self, block: llvm.Block) -> None:

@@ -51,7 +51,10 @@ class TapeOptions(NamedTuple):
 
 
 class CodeOptions(NamedTuple):
-    """Options that change the generated code.  None is the default; of the last two before `debug`, the user's own flag."""
+    """Options that change the generated code.
+
+    None is the default: for `boundscheck` and `fastmath` the flags that the user's function was compiled with.
+    """
 
     record: str | None = None
     inplace: str | None = None

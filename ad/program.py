@@ -6,6 +6,7 @@ from ad.function import Function
 from ad.helpers import ZEROS_LIKE
 from ad.ir import (
     Assign,
+    Block,
     Call,
     Cast,
     Comment,
@@ -39,8 +40,8 @@ __all__ = ["Program"]
 class Program:
     """Makes the units of a gradient, each once."""
 
-    def __init__(self, code: CodeOptions = CodeOptions()) -> None:
-        self._code = code
+    def __init__(self, code: CodeOptions | None = None) -> None:
+        self._code = code or CodeOptions()
         self._primals: dict[Function, Unit] = {}
         self._pairs: dict[tuple[Function, tuple[bool, ...]], Pair] = {}
         self._making: dict[tuple[Function, tuple[bool, ...]], Pair] = {}
@@ -92,17 +93,7 @@ class Program:
         if made.tape:
             body = (*made.forward, Return((Var(f.result),)))
             doc = f"{f.name}(), recording what its reverse sweep needs."
-            forward = Unit(
-                f"{f.name}_forward",
-                (*handle, *f.params),
-                body,
-                f.options,
-                doc,
-                made.tape,
-                made.kinds,
-                self._code.record == "f4",
-                made.facts,
-            )
+            forward = self._unit(f"{f.name}_forward", (*handle, *f.params), body, f, doc, made)
         found = effects(made.reverse)
         fixed = set(f.params) - assigned(low.body)
         reads = tuple(p in found.reads and p in fixed for p in f.params)
@@ -119,8 +110,7 @@ class Program:
         results = tuple(made.adjoints.get(p, ZERO) for p in floats)
         body = (*made.reverse, Return(results))
         doc = f"Reverse sweep of {f.name}(): from the adjoint of its result to those of its arguments."
-        single = self._code.record == "f4"
-        reverse = Unit(f"{f.name}_reverse", params, body, f.options, doc, made.tape, made.kinds, single, made.facts)
+        reverse = self._unit(f"{f.name}_reverse", params, body, f, doc, made)
         return Pair(forward, reverse, active, reads)
 
     def gradient(self, f: Function, wrt: tuple[str, ...]) -> Unit:
@@ -164,17 +154,11 @@ class Program:
             forward = self._updated(f, forward, namer)
         body = [Comment("forward sweep"), *forward, *check, Comment(SWEEP_BACK), *made.reverse, *last, result]
         doc = f"Value and gradient of {f.name}() with respect to {', '.join(wrt)}."
-        return Unit(
-            f"{f.name}_grad",
-            (*handle, *f.params),
-            tuple(body),
-            f.options,
-            doc,
-            made.tape,
-            made.kinds,
-            self._code.record == "f4",
-            made.facts,
-        )
+        return self._unit(f"{f.name}_grad", (*handle, *f.params), tuple(body), f, doc, made)
+
+    def _unit(self, name: str, params: tuple[str, ...], body: Block, f: Function, doc: str, made: Sweeps) -> Unit:
+        single = self._code.record == "f4"
+        return Unit(name, params, body, f.options, doc, made.tape, made.kinds, single, made.bits, made.facts)
 
     def _updated(self, f: Function, forward: list[Stmt], namer: Namer) -> list[Stmt]:
         """The forward sweep, with what it has written to copies of arguments written to these at its end."""

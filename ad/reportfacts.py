@@ -291,16 +291,19 @@ class _Walk:
         branch: bool,
         on_tape: bool,
     ) -> Item:
+        variable = self.view.text(value)
         text = f"shape of a {kind}" if shape_only else str(kind)
         for s in record.needs:
             if isinstance(s, If) and s.cond == Var(record.name):
                 text = "decision"
             elif isinstance(s, For | While) and s.trips == record.name:
                 text = "trip count"
+        if not record.needs:  # those that fill no word when a function returns
+            variable, text = "last decisions", "word"
         lost = self.view.line(record.lost) if record.lost is not None else None
         assert site.at is not None
         line, needs = self.view.line(site.at), self.view.lines(record.needs)
-        return Item(self.view.text(value), text, line, loops, size, needs, lost, record.ends, branch, on_tape)
+        return Item(variable, text, line, loops, size, needs, lost, record.ends, branch, on_tape)
 
     def size(self, values: tuple[Expr, ...], kind: Kind, shape_only: bool) -> Size:
         if kind is Kind.BOOL:

@@ -82,6 +82,7 @@ class Sweeps:
     reverse: list[Stmt]
     adjoints: dict[str, Expr]
     tape: str | None
+    bits: str | None
     adjoint_names: dict[str, str]
     kinds: dict[str, Kind]
     facts: Facts
@@ -113,6 +114,8 @@ class _Sweep:
         self.importer = Importer(self.kinds, f.options.checked, self.primals)
         self.unchecked = Importer(self.kinds, False, self.primals)
         self.tape = f.namer.fresh("_tape")
+        self.bits = f.namer.fresh("_bits")
+        self.uses_bits = False
         self.nobody = f.namer.fresh("_")  # the variable of loops that only count
         self.temporaries: dict[Kind, list[str]] = {}
         self.seeds: dict[Kind, str] = {}
@@ -135,6 +138,12 @@ class _Sweep:
             # The caller's adjoints of arrays are added to in place.
             self.given = {p for p in f.params if self.kinds[p].is_array}
         forward, reverse = self.block(f.body, (None, "body"), False, state)
+        if self.uses_bits:
+            forward.insert(0, Assign(self.bits, Const(1)))
+            if self.split:  # those that fill no word yet
+                site = self.site(f.body, len(f.body), [Record(self.bits, frozenset(), None, ends=True)])
+                forward.append(Push((Var(self.bits),), Kind.INT, site=site))
+                reverse.insert(0, Pop((Var(self.bits),), Kind.INT, site=site))
         facts = Facts(
             f,
             tuple(forward),
@@ -146,7 +155,8 @@ class _Sweep:
             tuple(self.calls),
         )
         tape = self.tape if self.uses_tape else None
-        return Sweeps(forward, reverse, dict(state), tape, self.adjoint_names, self.kinds, facts)
+        bits = self.bits if self.uses_bits else None
+        return Sweeps(forward, reverse, dict(state), tape, bits, self.adjoint_names, self.kinds, facts)
 
     def has_shadow(self, name: str) -> bool:
         return name in self.shadowed
@@ -258,13 +268,16 @@ class _Sweep:
         return Site(tuple(r for r in records if r is not None), at)
 
     def by_kind(self, group: Group) -> list[tuple[tuple[str, ...], Kind]]:
-        """Floats and the others are pushed apart: they are popped by different functions.  Arrays go one by one."""
+        """Floats, ints and decisions are pushed apart: different functions pop them.  Arrays go one by one."""
         names = self.sorted(set(group.names))
         kinds = {n: self.kinds[n.removesuffix(_SHAPE)] for n in names}
         floats = tuple(n for n in names if kinds[n] is Kind.FLOAT)
-        others = tuple(n for n in names if kinds[n] in (Kind.INT, Kind.BOOL))
+        ints = tuple(n for n in names if kinds[n] is Kind.INT)
+        decisions = tuple(n for n in names if kinds[n] is Kind.BOOL)
+        self.uses_bits = self.uses_bits or bool(decisions)
         rest = [((n,), kinds[n]) for n in names if kinds[n] not in (Kind.FLOAT, Kind.INT, Kind.BOOL)]
-        return [(part, kind) for part, kind in ((floats, Kind.FLOAT), (others, Kind.INT)) if part] + rest
+        parts = ((floats, Kind.FLOAT), (ints, Kind.INT), (decisions, Kind.BOOL))
+        return [(part, kind) for part, kind in parts if part] + rest
 
     def in_locals(self, items: list[Item], block: Block) -> list[Saved]:
         """Outside of loops a local variable keeps the value.  An array that is a value is kept by reference."""

@@ -9,7 +9,7 @@ from numba.core import types
 
 from tape.handle import popper
 
-__all__ = ["PopFailed", "div", "floordiv", "mod", "pop", "pop_complex", "pop_int"]
+__all__ = ["PopFailed", "div", "floordiv", "mod", "pop", "pop_complex", "pop_complex_f4", "pop_f4", "pop_int"]
 
 
 class PopFailed(Exception):
@@ -21,13 +21,11 @@ class PopFailed(Exception):
 
 pop = popper(types.float64, "pop", "`tape.numba.pop`, or PopFailed.", PopFailed)
 pop_int = popper(types.int64, "pop_int", "`tape.numba.pop_int`, or PopFailed.", PopFailed)
-
-
-@njit(nogil=True, error_model="numpy")
-def pop_complex(handle):
-    """The newest complex number: two words, the real part below."""
-    re, im = pop(handle, 2)
-    return complex(re, im)
+pop_complex = popper(types.complex128, "pop_complex", "The same for complex numbers that `push` recorded.", PopFailed)
+pop_f4 = popper(types.float64, "pop_f4", "The same for floats that `push_f4` recorded.", PopFailed, size=4)
+pop_complex_f4 = popper(
+    types.complex128, "pop_complex_f4", "The same for complex numbers that `push_f4` recorded.", PopFailed, size=4
+)
 
 
 @njit(nogil=True, error_model="numpy")

@@ -61,6 +61,8 @@ class Unit:
     kinds: dict[str, Kind] = field(default_factory=dict)
     single: bool = False
     """Whether floats are recorded in single precision."""
+    bits: str | None = None
+    """The variable that gathers decisions of branches, where there are any to record."""
     facts: Any = None
     """What is known about it besides (a records.Facts)."""
 

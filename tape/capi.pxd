@@ -25,6 +25,16 @@ cdef long long lt_mark(void *tape) noexcept nogil
 cdef int lt_rewind(void *tape, long long mark) noexcept nogil
 cdef int lt_failed(const void *tape) noexcept nogil
 
+# Arrays on a tape of 8-byte words; `parts`, `size` and `packed` as in tape.words.form_s.
+cdef void lt_push_array(
+    void *tape, const void *data, int dimensions, const long long *shape, const long long *strides,
+    int parts, int size, int packed
+) noexcept nogil
+cdef int lt_pop_array(
+    void *tape, void *data, int dimensions, const long long *shape, const long long *strides,
+    int parts, int size, int packed
+) noexcept nogil
+
 # Of a reader (tape.reader), whose address is the handle.
 cdef int lt_reader_unwind(void *reader) noexcept nogil
 cdef int lt_reader_take(void *reader, void *out, size_t bytes) noexcept nogil

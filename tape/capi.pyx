@@ -10,6 +10,7 @@ from tape.reader cimport (
     reader_unwind,
 )
 from tape.stack cimport *
+from tape.words cimport form_s, words_pop, words_push
 
 
 cdef void *lt_new(size_t itemsize) noexcept nogil:
@@ -99,6 +100,28 @@ cdef int lt_failed(const void *tape) noexcept nogil:
     return (<const tape_s *>tape).failed
 
 
+cdef inline form_s form_of(int parts, int size, int packed) noexcept nogil:
+    cdef form_s form
+    form.parts = parts
+    form.size = size
+    form.packed = packed
+    return form
+
+
+cdef void lt_push_array(
+    void *tape, const void *data, int dimensions, const long long *shape, const long long *strides,
+    int parts, int size, int packed
+) noexcept nogil:
+    words_push(<tape_s *>tape, <const char *>data, dimensions, shape, strides, form_of(parts, size, packed))
+
+
+cdef int lt_pop_array(
+    void *tape, void *data, int dimensions, const long long *shape, const long long *strides,
+    int parts, int size, int packed
+) noexcept nogil:
+    return words_pop(<tape_s *>tape, <char *>data, dimensions, shape, strides, form_of(parts, size, packed))
+
+
 cdef int lt_reader_unwind(void *reader) noexcept nogil:
     return reader_unwind(<reader_s *>reader)
 
@@ -138,6 +161,7 @@ SYMBOLS = {
     "extend": <size_t>&lt_extend,
     "read": <size_t>&lt_read, "top": <size_t>&lt_top, "length": <size_t>&lt_length,
     "truncate": <size_t>&lt_truncate, "failed": <size_t>&lt_failed,
+    "push_array": <size_t>&lt_push_array, "pop_array": <size_t>&lt_pop_array,
     "mark": <size_t>&lt_mark, "rewind": <size_t>&lt_rewind,
     "reader_unwind": <size_t>&lt_reader_unwind, "reader_take": <size_t>&lt_reader_take,
     "reader_length": <size_t>&lt_reader_length, "reader_restart": <size_t>&lt_reader_restart,

@@ -14,7 +14,7 @@ from numba.core import cgutils
 
 from tape import capi
 
-__all__ = ["ABI", "call", "pop_block", "push_block", "try_pop", "try_push"]
+__all__ = ["ABI", "call", "pop_block", "pop_bytes", "push_block", "push_bytes", "try_pop", "try_push"]
 
 ABI: int = capi.ABI
 
@@ -22,6 +22,7 @@ _BYTE_P = ir.IntType(8).as_pointer()
 _SIZE = ir.IntType(64)
 _STATUS = ir.IntType(32)
 _VOID = ir.VoidType()
+_FORM = [_BYTE_P, _BYTE_P, _STATUS, _SIZE.as_pointer(), _SIZE.as_pointer(), _STATUS, _STATUS, _STATUS]
 
 _SIGNATURES: dict[str, ir.FunctionType] = {
     "enter": ir.FunctionType(_STATUS, [_BYTE_P]),
@@ -37,6 +38,8 @@ _SIGNATURES: dict[str, ir.FunctionType] = {
     "top": ir.FunctionType(_BYTE_P, [_BYTE_P, _SIZE]),
     "length": ir.FunctionType(_SIZE, [_BYTE_P]),
     "failed": ir.FunctionType(_STATUS, [_BYTE_P]),
+    "push_array": ir.FunctionType(_VOID, _FORM),
+    "pop_array": ir.FunctionType(_STATUS, _FORM),
     "mark": ir.FunctionType(_SIZE, [_BYTE_P]),
     "rewind": ir.FunctionType(_STATUS, [_BYTE_P, _SIZE]),
     "reader_unwind": ir.FunctionType(_STATUS, [_BYTE_P]),
@@ -190,6 +193,35 @@ def push_block(builder: ir.IRBuilder, tape: ir.Value, items: Sequence[ir.Value],
     _advance(builder, tape, at, nbytes)
     builder.branch(done)
     builder.position_at_end(done)
+
+
+def push_bytes(
+    builder: ir.IRBuilder, tape: ir.Value, source: ir.Value, nbytes: ir.Value, slow: Callable[[], Any]
+) -> None:
+    """Push `nbytes` of whole words from `source`; `slow` generates how, where the segment has no room for them."""
+    cur = _load(builder, tape, _CUR)
+    room = builder.sub(builder.ptrtoint(_load(builder, tape, _END), _SIZE), builder.ptrtoint(cur, _SIZE))
+    with builder.if_else(builder.icmp_unsigned("<", room, nbytes), likely=False) as (without_room, with_room):
+        with without_room:
+            slow()
+        with with_room:
+            cgutils.raw_memcpy(builder, cur, source, nbytes, 1)
+            _tag(builder.store(builder.gep(cur, [nbytes]), _field(builder, tape, _CUR)), builder, "tape cursor")
+
+
+def pop_bytes(
+    builder: ir.IRBuilder, tape: ir.Value, target: ir.Value, nbytes: ir.Value, slow: Callable[[], Any]
+) -> None:
+    """Pop `nbytes` of whole words into `target`; `slow` generates how, where they lie in several segments."""
+    cur = _load(builder, tape, _CUR)
+    held = builder.sub(builder.ptrtoint(cur, _SIZE), builder.ptrtoint(_load(builder, tape, _BEGIN), _SIZE))
+    with builder.if_else(builder.icmp_unsigned("<", held, nbytes), likely=False) as (in_pieces, at_once):
+        with in_pieces:
+            slow()
+        with at_once:
+            moved = builder.gep(cur, [builder.neg(nbytes)])
+            cgutils.raw_memcpy(builder, target, moved, nbytes, 1)
+            _tag(builder.store(moved, _field(builder, tape, _CUR)), builder, "tape cursor")
 
 
 def pop_block(

@@ -39,6 +39,7 @@ from numba.np import numpy_support
 from numba.np.arrayobj import populate_array
 
 from tape import cursor
+from tape.arrays import push_array, push_array_f4, push_shape
 from tape.capi import STATUS
 from tape.core import Tape
 from tape.errors import (
@@ -52,9 +53,9 @@ from tape.errors import (
     TapeMemoryError,
     TapeValueError,
 )
-from tape.handle import failed, pop, pop_int, push
+from tape.handle import failed, pop, pop_int, push, push_f4
 
-__all__ = ["TapeType", "failed", "pop", "pop_int", "push"]
+__all__ = ["TapeType", "failed", "pop", "pop_int", "push", "push_array", "push_array_f4", "push_f4", "push_shape"]
 
 _NOMEM = STATUS["NOMEM"]
 _BUSY = STATUS["BUSY"]

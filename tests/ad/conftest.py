@@ -1,21 +1,12 @@
-"""What the tests of `ad` share: the reference on dual numbers, an interpreter, random programs, a private cache."""
+"""What the tests of `ad` share: the reference on dual numbers, an interpreter, a private cache."""
 
-import importlib.util
 import os
-from pathlib import Path
 
+import interpreter
 import pytest
 import reference
 
 from tape import Tape
-
-
-def _sibling(name):
-    """A module of helpers beside this file; tests are not a package."""
-    spec = importlib.util.spec_from_file_location(f"ad_test_{name}", Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,12 +29,7 @@ def dual_gradient():
 
 @pytest.fixture(scope="session")
 def interpreted_gradient():
-    return _sibling("interpreter").interpreted_gradient
-
-
-@pytest.fixture(scope="session")
-def random_program():
-    return _sibling("randomprogram").random_program
+    return interpreter.interpreted_gradient
 
 
 @pytest.fixture(scope="session")

@@ -26,8 +26,21 @@ class ListTape:
         # Python's min(x, 2) may be an int where Numba's is a float.
         return self._take(n, (float, int, np.floating))
 
-    def pop_complex(self, handle):
-        return complex(*self.pop(handle, 2))
+    def pop_complex(self, handle, n=None):
+        return self._take(n, (complex, np.complexfloating))
+
+    def push_bit(self, handle, bits, decision):
+        assert isinstance(decision, bool | np.bool_)
+        bits = bits << 1 | int(decision)
+        if bits >> 63:
+            self.push(handle, bits)
+            return 1
+        return bits
+
+    def pop_bit(self, handle, bits):
+        if bits == 1:
+            bits = self.pop_int(handle)
+        return bool(bits & 1), bits >> 1
 
     def pop_int(self, handle, n=None):
         return self._take(n, (int, bool, np.bool_, np.integer))

@@ -100,5 +100,6 @@ def test_spilling_changes_nothing(case, tmp_path):
 
 
 def test_pending_names_programs():
-    unknown = pending() - {name for case in CASES for name in (case.program, case.id)}
+    known = {name for case in CASES for name in (case.program, case.id)} | {"random.scalars", "random.arrays"}
+    unknown = pending() - known
     assert not unknown, f"pending.py names programs that do not exist: {sorted(unknown)}"

@@ -47,6 +47,53 @@ def test_complex_intermediate(name):
     agree(f, (0.7, 1.3), (0, 1))
 
 
+ARRAYS = {
+    "moves": [
+        *(lambda a: np.swapaxes(a, 0, 1), lambda a: np.moveaxis(a, 0, 1), lambda a: np.squeeze(a[:, :1])),
+        *(lambda a: np.expand_dims(a, 1), np.fliplr, np.flipud, np.rot90, lambda a: np.tile(a, 2), np.asarray),
+        *(lambda a: np.take(a, [2, 0], 1), lambda a: np.broadcast_to(a[0], (2, 3)), np.diagonal, np.triu, np.tril),
+        *(lambda a: np.dstack((a, a)), np.ascontiguousarray, np.asfortranarray, lambda a: np.atleast_2d(a[0])),
+        *(lambda a: np.atleast_1d(a),),
+        *(lambda a: np.append(a, [1.0, 2.0]), lambda a: np.append(a, a[0]), np.sort, lambda a: np.array([a[0], a[1]])),
+        *(lambda a: np.split(a, 3, axis=1)[1], lambda a: a.swapaxes(0, 1), lambda a: a.repeat(2), lambda a: a.take(1)),
+        *(lambda a: a.squeeze(), lambda a: a.diagonal(), lambda a: np.array(a[0, 0]), lambda a: a.transpose((1, 0))),
+        *(lambda a: a[a.argmax() // 3], lambda a: a[0][a[0].argsort()], lambda a: a[a.nonzero()], lambda a: a.item(4)),
+    ],
+    "products": [
+        *(
+            lambda a: np.inner(a, a),
+            lambda a: np.vdot(a[0], a[1]),
+            lambda a: np.kron(a, a),
+            lambda a: np.cross(a, a[1]),
+        ),
+        *(lambda a: np.convolve(a[0], a[1]), lambda a: np.correlate(a[0], a[1]), lambda a: np.tensordot(a, a)),
+    ],
+    "reductions": [
+        *(lambda a: np.linalg.norm(a), lambda a: a.var(ddof=1), lambda a: np.std(a, axis=-1), lambda a: a.cumprod()),
+        *(lambda a: a.clip(-1.0, 2.0), lambda a: np.round(a, 1) * a, lambda a: a.prod(axis=0), lambda a: a.trace()),
+        *(lambda a: np.amax(a, axis=1), lambda a: np.array(np.min(a)), lambda a: np.arange(a[0, 0], 5.0, 0.7)),
+        *(lambda a: np.arange(3.0) * a, lambda a: np.full_like(a, 2.0) * a, lambda a: np.full(3, a[0, 0])),
+        *(lambda a: a[np.searchsorted(a[0, 1:], 0.0)], lambda a: a * np.shape(a)[0] + np.size(a) + np.ndim(a)),
+        *(lambda a: a * np.allclose(a, a), lambda a: a * (np.any(a) + a.all()), lambda a: a * round(a[0, 0])),
+        *(
+            lambda a: math.frexp(a[0, 0])[0] * a,
+            lambda a: math.log(a[0, 0] + 1.0, 3.0) * a,
+            lambda a: round(a[0, 1], 1) * a,
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize(("kind", "i"), [(kind, i) for kind, listed in ARRAYS.items() for i in range(len(listed))])
+def test_functions_of_arrays(kind, i):
+    function = ARRAYS[kind][i]
+
+    def f(a):
+        return np.sum(np.sin(function(1.0 * a)) * a[1, 1])
+
+    agree(f, (A * 0.7,), (0,))
+
+
 def test_closed_forms():
     x = np.array([0.5, -1.0, 2.0])
     square = A.T @ A

@@ -241,7 +241,7 @@ def test_claimed():
         lambda h, n: pop(h, n),
         lambda h, n: pop(h, 0),
         lambda h, n: push(h),
-        lambda h, n: push(h, 1j),
+        lambda h, n: push(h, (1, 2)),
         lambda h, n: push(h, "x"),
     ],
 )
@@ -305,6 +305,20 @@ def test_the_plain_c_surface():
     assert function("enter", status, handle)(tape) == capi.STATUS["BUSY"]
     function("leave", None, handle)(tape)
     assert function("enter", status, handle)(tape) == 0
+    function("leave", None, handle)(tape)
     function("free", None, handle)(tape)
     function("free", None, handle)(None)
+    tape = function("new", handle, size)(8)
+    lengths, strides = (ctypes.c_longlong * 2)(2, 3), (ctypes.c_longlong * 2)(8, 16)
+    form = [handle, handle, status, handle, handle, status, status, status]
+    arrays = (tape, many, 2, lengths, strides, 1, 8, 8)
+    function("push_array", None, *form)(*arrays)
+    assert take(tape, (ctypes.c_double * 6).from_buffer(many, 4000), 48) == 0
+    assert many[500:506] == [0, 2, 4, 1, 3, 5]
+    function("push_array", None, *form)(*arrays)
+    many[0] = many[5] = -1
+    assert function("pop_array", status, *form)(*arrays) == 0
+    assert many[:6] == list(range(6))
+    assert function("pop_array", status, *form)(*arrays) == capi.STATUS["EMPTY"]
+    function("free", None, handle)(tape)
     assert len({*capi.SYMBOLS.values()}) == len(capi.SYMBOLS)

@@ -22,6 +22,7 @@ class Clones:
 
     def __init__(self):
         self._made = {}
+        self.names = set()  # all that the functions refer to
 
     def converted(self, x):
         """What stands for a value: a function, module, array, tuple or anything else."""
@@ -58,7 +59,9 @@ class Clones:
         keywords = function.__kwdefaults__ or {}
         clone.__kwdefaults__ = {name: self.converted(value) for name, value in keywords.items()}
         self._keep(x, self.wrapped(clone))  # before what it refers to: that may be the function itself
-        for name in _names(function.__code__):
+        names = set(_names(function.__code__))
+        self.names |= names
+        for name in names:
             if name in function.__globals__:
                 scope[name] = self.converted(function.__globals__[name])
         for mine, cell in zip(cells, function.__closure__ or (), strict=True):

@@ -126,7 +126,6 @@ class Dual(_Operators):
     """A number and its slopes.  The value keeps its type, Python's or NumPy's: they promote differently."""
 
     __slots__ = ("slope", "value")
-    __array_priority__ = 1000.0
 
     def __init__(self, value, slope):
         self.value = value

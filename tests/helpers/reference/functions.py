@@ -78,9 +78,10 @@ for _f in (
     *(np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.squeeze, np.expand_dims, np.copy, np.flip),
     *(np.fliplr, np.flipud, np.rot90, np.roll, np.repeat, np.tile, np.take, np.broadcast_to, np.diagonal, np.diag),
     *(np.triu, np.tril, np.concatenate, np.stack, np.hstack, np.vstack, np.column_stack, np.dstack),
-    *(np.asarray, np.ascontiguousarray, np.asfortranarray, np.atleast_1d, np.atleast_2d, np.extract, np.compress),
+    *(np.asarray, np.ascontiguousarray, np.asfortranarray, np.atleast_1d, np.atleast_2d),
 ):
     FUNCTIONS[_f.__name__] = moved(_f)
+ravel, moveaxis, copy = FUNCTIONS["ravel"], FUNCTIONS["moveaxis"], FUNCTIONS["copy"]
 
 
 @_function
@@ -275,8 +276,6 @@ for _f in (
 
 # ------------------------------------------------------------------------------------ methods of arrays
 
-ravel, moveaxis, copy = FUNCTIONS["ravel"], FUNCTIONS["moveaxis"], FUNCTIONS["copy"]
-
 
 def _shaped(name):
     """A method that takes a shape or axes, as one argument or several."""
@@ -301,7 +300,7 @@ DualArray.reshape = _shaped("reshape")
 DualArray.transpose = _shaped("transpose")
 DualArray.flatten = lambda self: DualArray(self.records.flatten())
 DualArray.copy = lambda self: DualArray(self.records.copy())
-DualArray.item = lambda self, *args: self[args].item() if args else self.reshape(-1)[0].item()
+DualArray.item = lambda self, *index: (self[index] if len(index) > 1 else self.ravel()[index or 0]).item()
 DualArray.fill = _fill
 
 

@@ -1,0 +1,88 @@
+"""How generated code keeps arrays and decisions on the tape; numbers are in ad.runtime.
+
+Whatever cannot be given back ends the compiled function by `ad.runtime.PopFailed`.
+"""
+
+import numpy as np
+from numba.core import types
+from numba.core.errors import NumbaTypeError
+from numba.extending import overload
+from numba.np.numpy_support import as_dtype
+
+from ad.runtime import PopFailed, pop_int
+from tape.arrays import array_popper, push_array, push_array_f4, push_shape
+
+__all__ = [
+    "pop_array",
+    "pop_array_f4",
+    "pop_empty",
+    "pop_into",
+    "pop_into_f4",
+    "push_array",
+    "push_array_f4",
+    "push_shape",
+]
+
+pop_into = array_popper(
+    "pop_into",
+    """``pop_into(handle, a)``: put back what `push_array` recorded, into an array or view with as many items.""",
+    PopFailed,
+)
+pop_into_f4 = array_popper(
+    "pop_into_f4", "``pop_into_f4(handle, a)``: the same for `push_array_f4`.", PopFailed, single=True
+)
+_pop_items = array_popper("pop_array", "", PopFailed, lengths=False)
+_pop_items_f4 = array_popper("pop_array_f4", "", PopFailed, single=True, lengths=False)
+
+
+def pop_empty(handle, dtype, ndim):
+    """An uninitialised array of the shape that `push_shape` recorded.
+
+    `dtype` is a dtype, or an array that has it; `ndim` a literal.
+    """
+    raise NotImplementedError("for compiled code")
+
+
+def pop_array(handle, dtype, ndim):
+    """A new C-contiguous array with what `push_array` recorded; see `pop_empty`."""
+    raise NotImplementedError("for compiled code")
+
+
+def pop_array_f4(handle, dtype, ndim):
+    """The same for `push_array_f4`."""
+    raise NotImplementedError("for compiled code")
+
+
+@overload(pop_empty, prefer_literal=True)
+def _pop_empty(handle, dtype, ndim):
+    kind, n = _static("pop_empty", dtype, ndim)
+    if n == 0:
+        return lambda handle, dtype, ndim: np.empty((), kind)
+    return lambda handle, dtype, ndim: np.empty(pop_int(handle, n), kind)
+
+
+def _new_array(name, pop_items):
+    def implement(handle, dtype, ndim):
+        _, n = _static(name, dtype, ndim)
+
+        def pop_new(handle, dtype, ndim):
+            array = pop_empty(handle, dtype, n)
+            pop_items(handle, array)
+            return array
+
+        return pop_new
+
+    return implement
+
+
+overload(pop_array, prefer_literal=True)(_new_array("pop_array", _pop_items))
+overload(pop_array_f4, prefer_literal=True)(_new_array("pop_array_f4", _pop_items_f4))
+
+
+def _static(name, dtype, ndim):
+    """What must be known to compile: the dtype and the number of dimensions."""
+    if not isinstance(ndim, types.IntegerLiteral) or ndim.literal_value < 0:
+        raise NumbaTypeError(f"{name}: the number of dimensions must be a literal, not {ndim}")
+    if not isinstance(dtype, types.Array | types.DTypeSpec):
+        raise NumbaTypeError(f"{name}: a dtype or an array that has it, not {dtype}")
+    return as_dtype(dtype.dtype), ndim.literal_value
