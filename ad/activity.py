@@ -127,6 +127,16 @@ class Activity:
         """The names that have an adjoint where a trip through a loop begins or the loop is left."""
         return self._varied.before[s.body[0]] & self._useful.before[s]
 
+    def anywhere(self) -> tuple[set[str], set[str], set[str]]:
+        """The names that vary somewhere, those that are useful somewhere, and those that are both at once."""
+        varied, useful, both = set[str](), set[str](), set[str]()
+        for vary, use in ((self._varied.before, self._useful.before), (self._varied.after, self._useful.after)):
+            for s in vary:
+                varied |= vary[s]
+                useful |= use[s]
+                both |= vary[s] & use[s]
+        return varied, useful, both
+
     def varied_before(self, s: Stmt) -> set[str]:
         return self._varied.before[s]
 

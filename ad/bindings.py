@@ -38,6 +38,7 @@ class Bindings:
     has_shadow: Callable[[str], bool]
     live_after: Callable[[Stmt], set[str]]
     bound: set[str] = field(default_factory=set)
+    remade: list[tuple[str, Expr]] = field(default_factory=list)
 
     def enter(self, block: Block, part: Part, keeps: bool) -> "Home":
         """Begin with the end of a block."""
@@ -147,6 +148,8 @@ class Home:
                 return None
             value, base = made
             out: list[Stmt] = [] if self.keeps else [Assign(name, value)]
+            if not self.keeps:
+                b.remade.append((name, value))
             if b.has_shadow(name):
                 out.append(Assign(b.adjoint(name), _rebased(value, base, b.adjoint(base))))
             return out

@@ -16,7 +16,7 @@ from numba.core.dispatcher import Dispatcher
 
 from ad.arrayexpressions import ArrayExpressions
 from ad.expressions import a_kind
-from ad.function import Function
+from ad.function import Function, Inlined
 from ad.ir import Binary, Call, Const, Expr, Kind, Len, Var
 from ad.rules import ADVICE, Primitive, find, on_arrays, primitive
 from ad.source import MISSING, place_of
@@ -297,6 +297,7 @@ class Calls(ArrayExpressions):
         for parameter, value in bound.items():
             scope.enter(parameter, value, node)
         build.calls.append(target)
+        build.inlined.append(Inlined(name, self.source, node.lineno))
         try:
             result = scope.run()
         finally:

@@ -53,7 +53,7 @@ from ad.names import Namer
 from ad.primitive import Primitive
 from ad.unit import SWEEP_BACK, Unit, effects
 
-__all__ = ["Emitted", "emit"]
+__all__ = ["Emitted", "emit", "text_of"]
 
 _INDENT = "    "
 
@@ -87,6 +87,14 @@ class Emitted:
 def emit(main: Unit) -> Emitted:
     """The module with `main` and all generated functions that it calls."""
     return _Module(main).emit()
+
+
+def text_of(e: Expr, kinds: dict[str, Kind]) -> str:
+    """An expression by itself, as generated code has it."""
+    unit = Unit("", (), (), Options(), "", kinds=kinds)
+    module = _Module(unit)
+    module.namer = Namer()
+    return _Printer(module, unit).expr(e)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ from ad.primitive import Primitive
 from ad.rules import result_kind
 from ad.source import Source
 
-__all__ = ["Function", "Options", "arithmetic", "is_element", "kind_of", "kind_of_part"]
+__all__ = ["Function", "Inlined", "Options", "arithmetic", "is_element", "kind_of", "kind_of_part"]
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,23 @@ class Options:
         )
 
 
+@dataclass(frozen=True)
+class Inlined:
+    """A function whose body was put in the place of a call, and where that stands."""
+
+    name: str
+    source: Source
+    line: int
+
+
 @dataclass(eq=False)
 class Function:
     """A function whose variables all have a kind.  Its body ends with `result` assigned.
 
     `copied` are the parameters that it writes to in place: it works on copies of them.  `constants` are arrays of its
     module or closure, as they were when it was read: the values of the last parameters.  A function that calls itself
-    is met before its body is known: it is `complete` when that has been filled in.
+    is met before its body is known: it is `complete` when that has been filled in.  `called` says what the user calls
+    a variable, `inlined` whose bodies were put in the place of calls.
     """
 
     source: Source
@@ -84,6 +94,8 @@ class Function:
     copied: tuple[str, ...] = ()
     constants: tuple[Any, ...] = ()
     complete: bool = True
+    called: Mapping[str, str] = field(default_factory=dict)
+    inlined: tuple[Inlined, ...] = ()
 
     def fill(self, made: "Function") -> None:
         """Become what another object is."""

@@ -381,28 +381,32 @@ class MultiAssign(Stmt):
 class Push(Stmt):
     """Record values of one kind as one block of the tape: scalars, or a single array.
 
-    `shape_only` says that an array's contents do not matter.
+    `shape_only` says that an array's contents do not matter.  `site` tells what it records, and why (a records.Site).
     """
 
     values: tuple[Expr, ...]
     kind: Kind
     shape_only: bool = False
+    site: Any = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pop(Stmt):
     """Take a block off the tape again, in the order in which it was pushed.
 
-    A variable gets what was recorded; a part of an array (an Index) is filled with it.
+    A variable gets what was recorded; a part of an array (an Index) is filled with it.  `site` is that of the push.
     """
 
     targets: tuple[Var | Index, ...]
     kind: Kind
     shape_only: bool = False
+    site: Any = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comment(Stmt):
+    """A line of text; `line` and `source` say which statement of the user's what follows belongs to."""
+
     text: str
 
 

@@ -183,7 +183,7 @@ class _Reading:
                 return Var(inner)
             case TupleOf(items, cls):
                 fields = getattr(cls, "_fields", range(len(items)))
-                parts = [self.leaves(f"{name}_{f}", item) for f, item in zip(fields, items, strict=True)]
+                parts = [self.leaves(f"{name}.{f}", item) for f, item in zip(fields, items, strict=True)]
                 return TupleValue(tuple(parts), cls)
             case Constant(None):
                 return NONE
@@ -216,7 +216,7 @@ class _Reading:
         self.params += [name for name, _ in constants.values()]
         self.param_kinds += [build.kinds[name] for name, _ in constants.values()]
         params = tuple(self.params)
-        body, copied = separated(body, build.kinds, params, result.name, build.namer, line)
+        body, copied = separated(body, build.kinds, params, result.name, build.namer, line, build.called)
         for name, _ in constants.values():
             if name in copied:
                 build.source.refuse(f"{name} is an array of the module: only arguments can be written to", None)
@@ -233,6 +233,8 @@ class _Reading:
             scope.result_place,
             copied,
             tuple(array for _, array in constants.values()),
+            called=build.called,
+            inlined=tuple(build.inlined),
         )
         check_assigned(made)
         return made

@@ -122,10 +122,13 @@ class Scope(Calls):
     # ------------------------------------------------------------------------------------------- variables
 
     def variable(self, name: str) -> str:
-        """How the IR calls a variable."""
+        """How the IR calls a variable, or a part of a tuple (``p.0`` or ``p.field``)."""
         if name not in self.names:
             plain = self.main and name in self.local_names and name not in RESERVED
-            self.names[name] = name if plain else self.build.namer.fresh(name)
+            inner = self.names[name] = name if plain else self.build.namer.fresh(name.replace(".", "_"))
+            first, *parts = name.split(".")
+            of = "" if self.main else f" of {getattr(self.tree, 'name', 'a lambda')}()"
+            self.build.called[inner] = first + "".join(f"[{p}]" if p.isdigit() else f".{p}" for p in parts) + of
         return self.names[name]
 
     def enter(self, parameter: str, value: Value, node: ast.AST) -> None:
@@ -144,7 +147,7 @@ class Scope(Calls):
             case TupleValue(items, cls):
                 parts: list[Value] = []
                 for i, item in enumerate(items):
-                    part = f"{name}_{cls._fields[i] if cls else i}"  # type: ignore[attr-defined]
+                    part = f"{name}.{cls._fields[i] if cls else i}"  # type: ignore[attr-defined]
                     if isinstance(item, Expr | TupleValue):
                         self.assign_name(part, item, node)
                         parts.append(self.values[part])

@@ -27,6 +27,7 @@ from ad.lower import Lowered, lower
 from ad.names import Namer
 from ad.options import CodeOptions
 from ad.primitive import Primitive, primitive
+from ad.records import Facts
 from ad.reverse import Pair, Sweeps, sweep
 from ad.symbolic import ONE, ZERO
 from ad.tbr import find_saves
@@ -51,7 +52,8 @@ class Program:
         if f not in self._primals:
             unit = self._primals[f] = Unit(f.name, f.params, (), f.options, "")
             body = (*Importer(f.kinds, f.options.checked, self.primal).block(f.body), Return((Var(f.result),)))
-            unit.fill(Unit(f.name, f.params, body, f.options, f"{f.name}() itself.", None, f.kinds))
+            doc, facts = f"{f.name}() itself.", Facts(f)
+            unit.fill(Unit(f.name, f.params, body, f.options, doc, None, f.kinds, facts=facts))
         return self._primals[f]
 
     def reads(self, f: Function, active: tuple[bool, ...]) -> tuple[bool, ...]:
@@ -155,7 +157,8 @@ class Program:
         return self._unit(f"{f.name}_grad", (*handle, *f.params), tuple(body), f, doc, made)
 
     def _unit(self, name: str, params: tuple[str, ...], body: Block, f: Function, doc: str, made: Sweeps) -> Unit:
-        return Unit(name, params, body, f.options, doc, made.tape, made.kinds, self._code.record == "f4", made.bits)
+        single = self._code.record == "f4"
+        return Unit(name, params, body, f.options, doc, made.tape, made.kinds, single, made.bits, made.facts)
 
     def _updated(self, f: Function, forward: list[Stmt], namer: Namer) -> list[Stmt]:
         """The forward sweep, with what it has written to copies of arguments written to these at its end."""

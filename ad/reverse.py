@@ -5,14 +5,14 @@ assignment; only where sweeps of loops and branches meet is a zero written out. 
 the adjoint of its target.  Loops run backward over the same indices, branches follow the recorded decision.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
 from ad.activity import differentiable
 from ad.alias import Part, viewed
 from ad.bindings import Bindings
-from ad.derive import contributions, share
+from ad.derive import Contributions, contributions, share
 from ad.flow import Liveness
 from ad.function import Function, is_element, kind_of, kind_of_part
 from ad.helpers import ADD_TO, COPY, REDUCED_TO, SCATTER_ADD, SET_ZERO_AT, TAKE_AND_CLEAR, TAKE_AND_CLEAR_AT, ZEROS_LIKE
@@ -45,6 +45,7 @@ from ad.ir import (
 )
 from ad.lower import Lowered, active_args, derive_assign
 from ad.ranges import backward
+from ad.records import Facts, Record, Site
 from ad.schedule import Group, Item, Saved, Step, merge, weave
 from ad.symbolic import ZERO, add, neg
 from ad.tbr import Saves
@@ -86,6 +87,7 @@ class Sweeps:
     bits: str | None
     adjoint_names: dict[str, str]
     kinds: dict[str, Kind]
+    facts: Facts
 
 
 def sweep(lowered: Lowered, saves: Saves, seed: Expr | None, split: bool, pairs: Pairs, primals: Primals) -> Sweeps:
@@ -126,6 +128,9 @@ class _Sweep:
         self.bindings = Bindings(f, self.aliases, self.adjoint, self.has_shadow, live.after.__getitem__)
         active = {n for s in walk_stmts(f.body) for n in self.activity.before(s) | self.activity.after(s)}
         self.shadowed = {n for n in self.shared if n in active}
+        self.kept: list[Site] = []
+        self.derived: list[tuple[Stmt, Contributions]] = []
+        self.calls: list[tuple[Stmt, Pair]] = []
 
     def run(self, seed: Expr | None) -> Sweeps:
         f = self.f
@@ -138,11 +143,22 @@ class _Sweep:
         if self.uses_bits:
             forward.insert(0, Assign(self.bits, Const(1)))
             if self.split:  # those that fill no word yet
-                forward.append(Push((Var(self.bits),), Kind.INT))
-                reverse.insert(0, Pop((Var(self.bits),), Kind.INT))
+                site = self.site(f.body, len(f.body), [Record(self.bits, frozenset(), None, ends=True)])
+                forward.append(Push((Var(self.bits),), Kind.INT, site=site))
+                reverse.insert(0, Pop((Var(self.bits),), Kind.INT, site=site))
+        facts = Facts(
+            f,
+            tuple(forward),
+            self.activity,
+            tuple(self.kept),
+            {adjoint: name for name, adjoint in self.adjoint_names.items()},
+            tuple(self.derived),
+            tuple(self.bindings.remade),
+            tuple(self.calls),
+        )
         tape = self.tape if self.uses_tape else None
         bits = self.bits if self.uses_bits else None
-        return Sweeps(forward, reverse, dict(state), tape, bits, self.adjoint_names, self.kinds)
+        return Sweeps(forward, reverse, dict(state), tape, bits, self.adjoint_names, self.kinds, facts)
 
     def has_shadow(self, name: str) -> bool:
         return name in self.shadowed
@@ -206,7 +222,7 @@ class _Sweep:
         pieces.reverse()
         steps = [Step(effects(a), effects(b), _uses_tape(a)) for a, b in pieces]
         items = self.items(block, part, steps)
-        saved = self.on_tape(merge(items, steps)) if in_loop or self.split else self.in_locals(items)
+        saved = self.on_tape(merge(items, steps), block) if in_loop or self.split else self.in_locals(items, block)
         return weave(pieces, saved, at_end)
 
     def items(self, block: Block, part: Part, steps: list[Step]) -> list[Item]:
@@ -217,32 +233,41 @@ class _Sweep:
             plan = self.lowered.plans.get(s) if isinstance(s, Assign) else None
             late = isinstance(s, For) and self.activity.has_work(s)  # the reverse loop sets the variable itself
             late = late or steps[k].uses_tape or (plan is not None and plan.uses_result)
-            saved = self.sorted(self.saves.before.get(s, set()))
-            items += [Item(v, k, k if late else k + 1, self.alone(v)) for v in saved]
-        n = len(block)
-        return items + [Item(v, n, n, self.alone(v)) for v in self.sorted(self.saves.at_end.get(part, set()))]
+            saved = self.saves.before.get(s, {})
+            for v in self.sorted(saved):
+                items.append(Item(v, k, k if late else k + 1, self.alone(v), Record(v, saved[v], s)))
+        n, saved = len(block), self.saves.at_end.get(part, {})
+        for v in self.sorted(saved):
+            items.append(Item(v, n, n, self.alone(v), Record(v, saved[v], part[0], ends=True)))
+        return items
 
     def alone(self, name: str) -> bool:
         return self.kinds[name.removesuffix(_SHAPE)].is_array
 
-    def sorted(self, variables: set[str]) -> list[str]:
+    def sorted(self, variables: Collection[str]) -> list[str]:
         """In the order of the variables; of an array whose contents are saved the shape is not saved too."""
         kept = [v for v in variables if not (v.endswith(_SHAPE) and v.removesuffix(_SHAPE) in variables)]
         return sorted(kept, key=lambda v: self.order[v.removesuffix(_SHAPE)])
 
-    def on_tape(self, groups: list[Group]) -> list[Saved]:
+    def on_tape(self, groups: list[Group], block: Block) -> list[Saved]:
         self.uses_tape = self.uses_tape or bool(groups)
         saved: list[Saved] = []
         for group in groups:
             push: list[Stmt] = []
             pop: list[Stmt] = []
+            records = dict(zip(group.names, group.records, strict=True))
             for names, kind in self.by_kind(group):
                 shape_only = names[0].endswith(_SHAPE)
                 values = tuple(Var(n.removesuffix(_SHAPE)) for n in names)
-                push.append(Push(values, kind, shape_only))
-                pop.insert(0, Pop(values, kind, shape_only))
+                site = self.site(block, group.push, [records[n] for n in names])
+                push.append(Push(values, kind, shape_only, site))
+                pop.insert(0, Pop(values, kind, shape_only, site))
             saved.append(Saved(group.push, group.pop, push, pop))
         return saved
+
+    def site(self, block: Block, gap: int, records: Iterable[Record | None]) -> Site:
+        at = block[min(gap, len(block) - 1)] if block else None
+        return Site(tuple(r for r in records if r is not None), at)
 
     def by_kind(self, group: Group) -> list[tuple[tuple[str, ...], Kind]]:
         """Floats, ints and decisions are pushed apart: different functions pop them.  Arrays go one by one."""
@@ -256,7 +281,7 @@ class _Sweep:
         parts = ((floats, Kind.FLOAT), (ints, Kind.INT), (decisions, Kind.BOOL))
         return [(part, kind) for part, kind in parts if part] + rest
 
-    def in_locals(self, items: list[Item]) -> list[Saved]:
+    def in_locals(self, items: list[Item], block: Block) -> list[Saved]:
         """Outside of loops a local variable keeps the value.  An array that is a value is kept by reference."""
         saved: list[Saved] = []
         for item in items:
@@ -264,6 +289,7 @@ class _Sweep:
             copy = self.f.namer.fresh(f"{name}_1")
             keep, restore = Assign(copy, Var(name)), Assign(name, Var(copy))
             saved.append(Saved(item.push, item.pop, [keep], [restore]))
+            self.kept.append(self.site(block, item.push, [item.record]))
         return saved
 
     # ----------------------------------------------------------------------------------------- statements
@@ -271,7 +297,7 @@ class _Sweep:
     def comment(self, s: Stmt) -> Comment:
         source = s.source or self.f.source
         of = f" of {source.name}()" if s.source is not None else ""
-        return Comment(f"line {s.line}{of}: {source.line(s.line)}")
+        return Comment(f"line {s.line}{of}: {source.line(s.line)}", line=s.line, source=s.source)
 
     def stmt(self, s: Stmt, in_loop: bool, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         """Both sweeps of a statement; `state` goes from after it to before it."""
@@ -307,6 +333,7 @@ class _Sweep:
             return []
         plan = self.lowered.plans[s]
         found = derive_assign(s, seed, plan.uses_result, self.kinds, self.activity.varied_before(s))
+        self.derived.append((s, found))
         return self.accumulate(s.target, found, state)
 
     def assign_shared(self, s: Assign, in_loop: bool, state: _State) -> tuple[list[Stmt], list[Stmt]]:
@@ -321,19 +348,23 @@ class _Sweep:
             seed = Var(self.seed(self.kinds[s.target]))
             reverse.append(Assign(seed.name, Var(self.adjoint(s.target))))
         if self.aliases.count[s.target] > 1:
-            saved = self.saves.before.get(s, set())
+            saved = self.saves.before.get(s, {})
+            site = Site(tuple(Record(v, saved[v], s) for v in self.sorted(saved)), s)
             if saved and keeps:
                 copy = self.f.namer.fresh(f"{s.target}_1")
                 forward.insert(0, Assign(copy, Var(s.target)))
                 reverse.append(Assign(s.target, Var(copy)))
+                self.kept.append(site)
             elif saved:
                 self.uses_tape = True
                 shape_only = s.target not in saved
-                forward.insert(0, Push((Var(s.target),), self.kinds[s.target], shape_only))
-                reverse.append(Pop((Var(s.target),), self.kinds[s.target], shape_only))
+                forward.insert(0, Push((Var(s.target),), self.kinds[s.target], shape_only, site))
+                reverse.append(Pop((Var(s.target),), self.kinds[s.target], shape_only, site))
             reverse += self.bindings.old_binding(s, bool(saved), keeps)
         if fresh:
-            reverse += self.accumulate(None, derive_assign(s, seed, False, self.kinds, varied), state)
+            found = derive_assign(s, seed, False, self.kinds, varied)
+            self.derived.append((s, found))
+            reverse += self.accumulate(None, found, state)
         return forward, [self.comment(s), *reverse] if reverse else []
 
     def store(self, s: Store, state: _State) -> tuple[list[Stmt], list[Stmt]]:
@@ -342,11 +373,13 @@ class _Sweep:
         reverse: list[Stmt] = []
         index = self.plain(s.index)
         kind = kind_of_part(self.kinds[s.array], s.index, self.kinds)
-        if self.saves.before.get(s):
+        saved = self.saves.before.get(s)
+        if saved:
             self.uses_tape = True
             part = Index(s.array, index)
-            forward.insert(0, Push((self.importer.expr(part),), kind))
-            reverse.append(Pop((part,), kind))
+            site = Site((Record(s.array, saved[s.array], s),), s)
+            forward.insert(0, Push((self.importer.expr(part),), kind, site=site))
+            reverse.append(Pop((part,), kind, site=site))
         if self.has_shadow(s.array) and self.activity.has_adjoint(s):
             reverse += self.store_adjoint(s, index, kind, state)
         return forward, [self.comment(s), *reverse] if reverse else []
@@ -383,6 +416,7 @@ class _Sweep:
         if s.op == "-":
             seed = neg(seed)
         found = contributions(s.value, seed, self.kinds, varied)
+        self.derived.append((s, found))
         return out + self.accumulate(None, found, state)
 
     def accumulate(self, target: str | None, found: dict[Var | Index, Expr], state: _State) -> list[Stmt]:
@@ -474,11 +508,12 @@ class _Sweep:
         self.uses_tape = self.uses_tape or pair.forward.tape is not None
         checked = tuple(self.importer.expr(a) for a in call.args)
         front = handle if pair.forward.tape else ()
-        forward: list[Stmt] = [Assign(s.target, Call(pair.forward, front + checked), line=s.line)]
+        forward: list[Stmt] = [Assign(s.target, Call(pair.forward, front + checked), line=s.line, source=s.source)]
         seed = state.get(s.target)
         if seed is None and pair.reverse.tape is None:
             return forward, []
         seed = seed if seed is not None else ZERO
+        self.calls.append((s, pair))
 
         arrays = [a.name for a in call.args if isinstance(a, Var) and self.kinds[a.name].is_array]
         args = [self.plain(a) for a, read in zip(call.args, pair.reads, strict=True) if read]
@@ -535,7 +570,7 @@ class _Sweep:
                     zeros.append(Assign(adjoint, self.zero(name)))
                 elif value is None or isinstance(value, Const):
                     stmts.append(Assign(adjoint, value or self.zero(name)))
-        forward = [If(self.plain(s.cond), tuple(sides[0][0]), tuple(sides[1][0]), line=s.line)]
+        forward = [If(self.plain(s.cond), tuple(sides[0][0]), tuple(sides[1][0]), line=s.line, source=s.source)]
         if not sides[0][1] and not sides[1][1]:
             return list(forward), zeros
         back = If(s.cond, tuple(sides[0][1]), tuple(sides[1][1]))
@@ -618,7 +653,7 @@ class _Sweep:
         before, forward, reverse = self.loop_body(s, state)
         bounds = [self.importer.expr(e) for e in (s.start, s.stop, s.step)]
         start, forward = self.with_breaks(s, forward)
-        loop = For(s.var, bounds[0], bounds[1], bounds[2], tuple(forward), line=s.line)
+        loop = For(s.var, bounds[0], bounds[1], bounds[2], tuple(forward), line=s.line, source=s.source)
         if not _works(reverse):
             return [*start, loop], before
         back = For(s.var, *backward(s), tuple(reverse))
@@ -628,11 +663,11 @@ class _Sweep:
         before, forward, reverse = self.loop_body(s, state)
         cond = self.importer.expr(s.cond)
         start, forward = self.with_breaks(s, forward)
-        loop = While(cond, tuple(forward), line=s.line)
+        loop = While(cond, tuple(forward), line=s.line, source=s.source)
         if not _works(reverse):
             return [*start, loop], before
         assert s.trips is not None
-        back = For(self.nobody, Const(0), Var(s.trips), Const(1), tuple(reverse))
+        back = For(self.nobody, Const(0), Var(s.trips), Const(1), tuple(reverse), trips=s.trips)
         return [*start, loop], [*before, self.comment(s), back]
 
 

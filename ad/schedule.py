@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ad.ir import Stmt
+from ad.records import Record
 from ad.unit import Effects
 
 __all__ = ["Group", "Item", "Saved", "Step", "merge", "weave"]
@@ -23,6 +24,7 @@ class Item:
     push: int
     pop: int
     alone: bool = False  # an array
+    record: Record | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Group:
     names: tuple[str, ...]
     push: int
     pop: int
+    records: tuple[Record | None, ...] = ()
 
 
 def merge(items: Sequence[Item], steps: Sequence[Step]) -> list[Group]:
@@ -51,7 +54,9 @@ def merge(items: Sequence[Item], steps: Sequence[Step]) -> list[Group]:
             groups[-1].append(item)
         else:
             groups.append([item])
-    return [Group(tuple(i.name for i in g), g[0].push, max(i.pop for i in g)) for g in groups]
+    return [
+        Group(tuple(i.name for i in g), g[0].push, max(i.pop for i in g), tuple(i.record for i in g)) for g in groups
+    ]
 
 
 def _fits(group: list[Item], steps: Sequence[Step]) -> bool:

@@ -36,9 +36,18 @@ _MOST = 4
 
 
 def separated(
-    body: Block, kinds: dict[str, Kind], params: tuple[str, ...], result: str, namer: Namer, line: int
+    body: Block,
+    kinds: dict[str, Kind],
+    params: tuple[str, ...],
+    result: str,
+    namer: Namer,
+    line: int,
+    called: dict[str, str],
 ) -> tuple[Block, tuple[str, ...]]:
-    """The body with arrays that only share a name renamed apart, and the parameters that it works on copies of."""
+    """The body with arrays that only share a name renamed apart, and the parameters that it works on copies of.
+
+    `kinds` and `called` get what new names hold, and what the user calls them.
+    """
     shared = shared_arrays(body, kinds)
     body = _without_swaps(body, kinds, set(shared), namer)
     if not shared:
@@ -47,6 +56,7 @@ def separated(
     body, origin = rename_webs(body, set(shared), params, namer, result)
     for name, old in origin.items():
         kinds[name] = kinds[old]
+        called[name] = called.get(old, old)
     shared = shared_arrays(body, kinds)
     body = _without_overlap(body, kinds, shared)
     copied = tuple(p for p in params if p in shared)
@@ -55,6 +65,7 @@ def separated(
     for p in copied:
         new[p] = namer.fresh(p)
         kinds[new[p]] = kinds[p]
+        called[new[p]] = called.get(p, p)
         value: Expr = Call(primitive(np.copy), (Var(p),))
         copies.append(Assign(new[p], value, line=line))
     return (*copies, *rename_arrays(body, new)), copied

@@ -26,24 +26,27 @@ from ad.flow import Liveness
 from ad.ir import Assign, Block, For, If, Rebind, Stmt, Store, Var, While, assigned, names, shape_of, walk_stmts
 from ad.lower import Lowered
 
-__all__ = ["Saves", "find_saves"]
+__all__ = ["Required", "Saves", "find_saves"]
+
+Required = dict[str, frozenset[Stmt]]
+"""What is required, each with the statements whose adjoints read it."""
 
 
 @dataclass
 class Saves:
     """The variables saved before statements and at the ends of blocks; `at_exit` are those required at the end."""
 
-    before: dict[Stmt, set[str]] = field(default_factory=dict)
-    at_end: dict[Part, set[str]] = field(default_factory=dict)
-    at_exit: set[str] = field(default_factory=set)
+    before: dict[Stmt, Required] = field(default_factory=dict)
+    at_end: dict[Part, Required] = field(default_factory=dict)
+    at_exit: Required = field(default_factory=dict)
 
 
 def find_saves(lowered: Lowered, split: bool) -> Saves:
     """What to save.  `split` says that the two sweeps are separate functions, so that locals are lost between them."""
     analysis = _Tbr(lowered, split)
-    required = analysis.block(lowered.function.body, set(), (None, "body"), False, set())
+    required = analysis.block(lowered.function.body, {}, (None, "body"), False, set())
     changing = assigned(lowered.function.body)
-    analysis.saves.at_exit = {v for v in required if _name(v) in changing}
+    analysis.saves.at_exit = {v: needs for v, needs in required.items() if _name(v) in changing}
     return analysis.saves
 
 
@@ -66,11 +69,11 @@ class _Tbr:
             and self.moved(s) is None
         }
 
-    def save(self, s: Stmt, variables: set[str]) -> None:
+    def save(self, s: Stmt, variables: Required) -> None:
         if variables:
-            self.saves.before.setdefault(s, set()).update(variables)
+            self.saves.before[s] = _union(self.saves.before.get(s, {}), variables)
 
-    def block(self, block: Block, required: set[str], part: Part, in_loop: bool, live: set[str]) -> set[str]:
+    def block(self, block: Block, required: Required, part: Part, in_loop: bool, live: set[str]) -> Required:
         """What is required after a block; what dies at its end is saved there."""
         for s in block:
             required = self.stmt(s, required, in_loop)
@@ -82,53 +85,55 @@ class _Tbr:
             for v in own
             if v not in live and v not in self.views and (in_loop or self.split or self.assignments[v] > own[v])
         }
-        found = {r for r in required if _name(r) in dying}
+        found = _named(required, dying)
         if found:
-            self.saves.at_end.setdefault(part, set()).update(found)
-        return required - found
+            self.saves.at_end[part] = _union(self.saves.at_end.get(part, {}), found)
+        return _without(required, found)
 
-    def stmt(self, s: Stmt, required: set[str], in_loop: bool) -> set[str]:
+    def stmt(self, s: Stmt, required: Required, in_loop: bool) -> Required:
         """What is required after a statement."""
         plan = self.lowered.plans.get(s)
         if plan is not None:
-            required = required | self.shared(plan.needs, self.aliases.before[s])
+            required = _needed(required, self.shared(plan.needs, self.aliases.before[s]), s)
         if isinstance(s, Assign):
             moved = self.moved(s)
-            old = required & {s.target, shape_of(s.target)}
+            old = _named(required, {s.target})
             if s.target not in self.views:
                 self.save(s, old)
-            required = required - old
+            required = _without(required, old)
             if plan is not None and plan.uses_result:
-                required = required | {s.target}
+                required = _needed(required, {s.target}, s)
             if moved is not None:
                 # The contents live on under the new name.
                 for old_name, new_name in ((moved, s.target), (shape_of(moved), shape_of(s.target))):
                     if old_name in required:
-                        required = (required - {old_name}) | {new_name}
+                        required = _union(_without(required, {old_name}), {new_name: required[old_name]})
             elif s.target in self.aliases.shared and isinstance(s.value, Var) and s.value.name in required:
-                required = required | {s.target}
+                required = _union(required, {s.target: required[s.value.name]})
             return required
         if isinstance(s, Store):
             return self.store(s, required)
         if isinstance(s, Rebind):
             new = dict(zip(s.sources, s.targets, strict=True))
-            return {_renamed(r, new) for r in required}
+            return {_renamed(r, new): needs for r, needs in required.items()}
         if not self.lowered.activity.has_work(s):
             return self.passive(s, required)
         match s:
             case For(var, start, stop, step, body, trips):
-                required = required | self.shared(names(start, stop, step), self.aliases.before[s])
-                self.save(s, required & {var})
-                out = self.loop(s, body, required - {var}, {var})
-                return out | {trips} if trips else out
+                required = _needed(required, self.shared(names(start, stop, step), self.aliases.before[s]), s)
+                old = _named(required, {var})
+                self.save(s, old)
+                out = self.loop(s, body, _without(required, old), {var})
+                return _needed(out, {trips}, s) if trips else out
             case While(_, body, trips):
                 out = self.loop(s, body, required, set())
-                return out | {trips} if trips else out
+                return _needed(out, {trips}, s) if trips else out
             case If(cond, then, orelse):
-                required = required | names(cond)
-                after = self.live.after[s]
-                return self.block(then, required, (s, "then"), in_loop, after) | self.block(
-                    orelse, required, (s, "orelse"), in_loop, after
+                required = _needed(required, names(cond), s)
+                live = self.live.after[s]
+                return _union(
+                    self.block(then, required, (s, "then"), in_loop, live),
+                    self.block(orelse, required, (s, "orelse"), in_loop, live),
                 )
         return required
 
@@ -146,28 +151,47 @@ class _Tbr:
         name = s.value.name
         return None if name in self.live.after[s] else name
 
-    def store(self, s: Store, required: set[str]) -> set[str]:
+    def store(self, s: Store, required: Required) -> Required:
         state = self.aliases.before[s]
-        if required & state.sharing(s.array):
-            self.save(s, {s.array})
-            required = required | self.shared(names(s.index), state)  # to put the old contents back where they were
+        found = [required[name] for name in state.sharing(s.array) if name in required]
+        if found:
+            self.save(s, {s.array: frozenset().union(*found)})
+            # The old contents are put back where they were.
+            required = _needed(required, self.shared(names(s.index), state), s)
         return required
 
-    def passive(self, s: Stmt, required: set[str]) -> set[str]:
+    def passive(self, s: Stmt, required: Required) -> Required:
         """A statement without adjoint work: one assignment to all that it may assign."""
-        scalars = assigned((s,)) - self.aliases.shared
-        old = {r for r in required if _name(r) in scalars}
+        old = _named(required, assigned((s,)) - self.aliases.shared)
         self.save(s, old)
-        return required - old
+        return _without(required, old)
 
-    def loop(self, s: For | While, body: Block, required: set[str], own: set[str]) -> set[str]:
+    def loop(self, s: For | While, body: Block, required: Required, own: set[str]) -> Required:
         live = self.live.next_trip(s)
         head = required
         while True:
-            more = head | (self.block(body, head, (s, "body"), True, live) - own)
+            more = _union(head, _without(self.block(body, head, (s, "body"), True, live), own))
             if more == head:
                 return head
             head = more
+
+
+def _needed(required: Required, names: Iterable[str], by: Stmt) -> Required:
+    return _union(required, dict.fromkeys(names, frozenset({by})))
+
+
+def _union(a: Required, b: Required) -> Required:
+    return {**a, **{name: needs | a[name] if name in a else needs for name, needs in b.items()}}
+
+
+def _without(required: Required, names: Iterable[str]) -> Required:
+    left_out = set(names)
+    return {r: needs for r, needs in required.items() if r not in left_out}
+
+
+def _named(required: Required, variables: set[str]) -> Required:
+    """What is required of some variables: their values, or their shapes."""
+    return {r: needs for r, needs in required.items() if _name(r) in variables}
 
 
 def _name(required: str) -> str:

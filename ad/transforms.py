@@ -2,7 +2,7 @@
 
 import inspect
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from types import FunctionType
 from typing import Any, Unpack
@@ -19,10 +19,13 @@ from ad.function import Function
 from ad.guess import likely_kinds
 from ad.ir import Kind
 from ad.library import Library, Structure, TupleOf
-from ad.options import OPTIONS, CodeOptions, Given, checked, code_options, tape_options
+from ad.options import OPTIONS, CodeOptions, Given, TapeOptions, checked, code_options, in_context, tape_options
 from ad.program import Program
+from ad.report import Report
+from ad.reportfacts import report_of
 from ad.source import python_function
 from ad.tapes import latest_tape, on_tape
+from ad.unit import Unit
 from ad.values import UserFunction
 from tape import TapeStats
 
@@ -150,6 +153,14 @@ class Gradient:
         """
         return self._user.dispatcher or self._likely_special().primal
 
+    def report(self) -> Report:
+        """What is recorded for the reverse sweep, where, and why; to print, or to read its fields.
+
+        Like `source`, it is that of the latest kinds of arguments, or of likely ones before the first call; `options`
+        are those in force now.  Raises ADError where likely ones do not fit.
+        """
+        return self._likely_special().report({**(in_context() or {}), **self._options})
+
     def stats(self) -> TapeStats | None:
         """Statistics of the tape that this thread's latest gradient used; None where none was needed yet."""
         tape = latest_tape()
@@ -238,12 +249,13 @@ class Gradient:
         return _Special(
             function,
             Kernel.of(emit(unit)),
-            unit.tape is not None,
+            unit,
             kinds,
             names,
             results,
             self._bare and len(wrt) == 1,
             self._with_value,
+            wrt,
         )
 
 
@@ -258,21 +270,24 @@ class _Special:
         self,
         function: Function,
         kernel: Kernel,
-        uses_tape: bool,
+        unit: Unit,
         kinds: tuple[Structure, ...],
         names: tuple[str, ...],
         results: tuple[Structure, ...],
         single: bool,
         with_value: bool,
+        wrt: tuple[str, ...],
     ) -> None:
         self.function = function
         self.kernel = kernel
-        self.uses_tape = uses_tape
+        self.unit = unit
+        self.uses_tape = unit.tape is not None
         self.kinds = kinds
         self.names = names
         self.results = results
         self.single = single
         self.with_value = with_value
+        self.wrt = wrt
         self._compiled = False
         self._plain = all(isinstance(k, Kind) for k in kinds) and not function.constants
         self._plain_results = all(isinstance(r, Kind) for r in results)
@@ -285,6 +300,14 @@ class _Special:
         if self._plain and not self.function.constants:
             return compiled
         return lambda *args: compiled(*self.flat(args))
+
+    def report(self, options: Mapping[str, Any]) -> Report:
+        """The report, with the options that were given; those of the code are the ones that it was made with."""
+        flags = self.function.options
+        defaults = {**TapeOptions()._asdict(), "record": "f8", "inplace": "copy", "debug": False}
+        given = {name: value for name, value in options.items() if value is not None}
+        in_force = {"boundscheck": flags.boundscheck, "fastmath": flags.fastmath, "checked division": flags.checked}
+        return report_of(self.unit, self.wrt, {**defaults, **given, **in_force})
 
     def flat(self, values: Sequence[Any]) -> Sequence[Any]:
         """The arguments as the kernel takes them."""

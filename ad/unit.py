@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ad import runtime
 from ad.function import Function, Options, is_element, kind_of
@@ -62,6 +63,8 @@ class Unit:
     """Whether floats are recorded in single precision."""
     bits: str | None = None
     """The variable that gathers decisions of branches, where there are any to record."""
+    facts: Any = None
+    """What is known about it besides (a records.Facts)."""
 
     def fill(self, made: "Unit") -> None:
         """Become what another object is: a function that calls itself is met before it is made."""

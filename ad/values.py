@@ -8,7 +8,7 @@ import ast
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ad.function import Options
+from ad.function import Inlined, Options
 from ad.ir import Expr, Kind, Stmt
 from ad.names import Namer
 from ad.source import Source
@@ -87,6 +87,7 @@ class Build:
 
     `out` is the block under way.  A variable that holds an int at one place and a float at another is `widened`: the
     function is read again, with all its values converted.  `probing` asks whether it is a function of numbers.
+    `called` and `inlined` are those of the function.
     """
 
     source: Source
@@ -98,5 +99,7 @@ class Build:
     out: list[Stmt] = field(default_factory=list)
     calls: list[Any] = field(default_factory=list)
     constants: dict[int, tuple[str, Any]] = field(default_factory=dict)
+    called: dict[str, str] = field(default_factory=dict)
+    inlined: list[Inlined] = field(default_factory=list)
     changed: bool = False
     probing: bool = False

@@ -1,0 +1,57 @@
+"""Facts about generated code that its text does not hold: what is kept for the reverse sweep, and why.
+
+The transformation notes them where it decides; the report and the checks of debug mode read them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ad.activity import Activity
+from ad.derive import Contributions
+from ad.function import Function
+from ad.ir import Block, Expr, Stmt
+
+__all__ = ["Facts", "Record", "Site"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A value that is kept for the reverse sweep.
+
+    `needs` are the statements whose adjoints read it.  `lost` is the statement that overwrites its variable; where
+    `ends` is set, the loop or the branch at the end of whose body the value would be lost (None is the function).
+    """
+
+    name: str
+    needs: frozenset[Stmt]
+    lost: Stmt | None
+    ends: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """A place where values are pushed together, `at` a statement: before it, or after it where that is the last one."""
+
+    records: tuple[Record, ...]
+    at: Stmt | None
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What is known about a sweep of a function, or the function itself where there is no derivative.
+
+    `forward` is the forward sweep, `kept` what variables hold for the reverse sweep (of a function whose two sweeps are
+    one), `adjoints` maps the names of adjoints to those of their variables.  `derived` are statements with what their
+    adjoints add up, `remade` names of views with the expressions that make them again, `calls` the calls of functions
+    that have sweeps of their own, each a reverse.Pair.
+    """
+
+    function: Function
+    forward: Block = ()
+    activity: Activity | None = None
+    kept: tuple[Site, ...] = ()
+    adjoints: Mapping[str, str] = field(default_factory=dict)
+    derived: tuple[tuple[Stmt, Contributions], ...] = ()
+    remade: tuple[tuple[str, Expr], ...] = ()
+    calls: tuple[tuple[Stmt, Any], ...] = ()

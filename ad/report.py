@@ -1,0 +1,125 @@
+"""What `Gradient.report` returns: what is recorded for the reverse sweep, where, and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ad.reporttext import table
+
+__all__ = ["Item", "Line", "Loop", "Report", "Size"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the user's file, and the function that it belongs to."""
+
+    number: int
+    text: str
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is recorded: `bytes`, `bits` (63 of them to a word of 8 bytes), and arrays.
+
+    For each array a number of bytes for each element, and what has the elements; each is filled up to whole words.
+    """
+
+    bytes: int = 0
+    bits: int = 0
+    arrays: tuple[tuple[int, str], ...] = ()
+
+    def __add__(self, other: "Size") -> "Size":
+        return Size(self.bytes + other.bytes, self.bits + other.bits, self.arrays + other.arrays)
+
+    def __or__(self, other: "Size") -> "Size":
+        """The most of two."""
+        more = tuple(a for a in other.arrays if a not in self.arrays)
+        return Size(max(self.bytes, other.bytes), max(self.bits, other.bits), self.arrays + more)
+
+    def __bool__(self) -> bool:
+        return bool(self.bytes or self.bits or self.arrays)
+
+    def __str__(self) -> str:
+        parts = [str(self.bytes)] if self.bytes or not (self.bits or self.arrays) else []
+        parts += [f"{each} x size of {what}" for each, what in self.arrays]
+        text = " + ".join(parts)
+        text += f" byte{'s' if text != '1' else ''}" if text else ""
+        bits = f"{self.bits} bit{'s' if self.bits > 1 else ''}" if self.bits else ""
+        return " and ".join(part for part in (text, bits) if part)
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that is kept for the reverse sweep.
+
+    `line` is where it is recorded, `loops` are the loops around that, outermost first.  `needed_by` are the lines whose
+    adjoints read it.  `overwritten_by` is the line that gives the variable another value; where `at_end` is set, the
+    loop or the branch that does so when it comes to the same place again (None where the function returns).  With
+    `on_tape` false a variable keeps it, outside of the tape: a number, or a reference to an array.
+    """
+
+    variable: str
+    kind: str
+    line: Line
+    loops: tuple[Line, ...]
+    size: Size
+    needed_by: tuple[Line, ...]
+    overwritten_by: Line | None
+    at_end: bool
+    in_branch: bool
+    on_tape: bool = True
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A loop of the forward sweep, and what each trip through it records, loops within it not counted.
+
+    `size` is the most that a trip records, `least` what every trip records.  `calls` are the lines in which it calls
+    functions that record, which `size` includes.
+    """
+
+    line: Line
+    loops: tuple[Line, ...]
+    size: Size
+    least: Size
+    decisions: int
+    trip_counts: int
+    calls: tuple[Line, ...]
+
+    @property
+    def bytes_per_iteration(self) -> int:
+        """Without arrays, whose elements are not counted before the call, and decisions: see `size`."""
+        return self.size.bytes
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `Gradient.report` returns.
+
+    `items` and `loops` are in the order of the program, those of called functions with sweeps of their own behind those
+    of the function itself.  `copied` are arguments that are copied on entry, each with the line that writes to it.
+    `inlined` are functions whose bodies were put in the place of their calls, `called` those with sweeps of their own,
+    `unchanged` those that are called without a derivative; each with the lines of the calls.  `recomputed` are
+    expressions that the reverse sweep computes again, because that is cheap.  `passive` are floats that no derivative
+    passes through, with the reason.  `options` are those in force.
+    """
+
+    function: str
+    filename: str
+    wrt: tuple[str, ...]
+    items: tuple[Item, ...]
+    loops: tuple[Loop, ...]
+    copied: Mapping[str, Line | None]
+    inlined: Mapping[str, tuple[Line, ...]]
+    called: Mapping[str, tuple[Line, ...]]
+    unchanged: Mapping[str, tuple[Line, ...]]
+    recomputed: tuple[tuple[Line, str], ...]
+    passive: Mapping[str, str]
+    options: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return table(self)

@@ -1,0 +1,103 @@
+"""A report as text."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ad.report import Item, Line, Report
+
+__all__ = ["table"]
+
+_WIDTH = 120
+_INDENT = "  "
+
+
+def table(report: "Report") -> str:
+    """The report, for people."""
+    listed = ", ".join(report.wrt)
+    out = [f"{report.function}(), differentiated with respect to {listed}", report.filename]
+    on_tape = [item for item in report.items if item.on_tape]
+    if not on_tape:
+        out += ["", "Nothing is recorded on the tape."]
+    else:
+        out += ["", "Recorded on the tape:", *_items(report, on_tape)]
+    kept = [item for item in report.items if not item.on_tape]
+    if kept:
+        out += ["", "Kept in variables, outside of loops:", *_items(report, kept)]
+    out += _loops(report)
+    for title, found in (
+        ("Copied on entry, because the function writes to them:", report.copied.items()),
+        ("In the place of their calls:", report.inlined.items()),
+        ("With sweeps of their own:", report.called.items()),
+        ("Called as they are, no derivative passes:", report.unchanged.items()),
+    ):
+        rows = [[name, _places(report, lines if isinstance(lines, tuple) else (lines,))] for name, lines in found]
+        if rows:
+            out += ["", title, *_columns(rows)]
+    if report.recomputed:
+        rows = [[_line(report, line), text] for line, text in report.recomputed]
+        out += ["", "Computed again instead of recorded, because that is cheap:", *_columns(rows)]
+    if report.passive:
+        out += ["", "No derivative passes through:", *_columns([list(pair) for pair in report.passive.items()])]
+    out += ["", "Options:", *_columns([[name, _option(value)] for name, value in report.options.items()])]
+    return "\n".join(line.rstrip() for line in out)
+
+
+def _items(report: "Report", items: Sequence["Item"]) -> list[str]:
+    rows = [["line", "variable", "kind", "size", "needed by line", "because it is overwritten in"]]
+    for item in items:
+        size = str(item.size) if item.on_tape else ""
+        where = _line(report, item.line) + (" (in a branch)" if item.in_branch else "")
+        needs = ", ".join(_line(report, line) for line in item.needed_by)
+        rows.append([where, item.variable, item.kind, size, needs, _lost(report, item)])
+    return _columns(rows)
+
+
+def _lost(report: "Report", item: "Item") -> str:
+    line = item.overwritten_by
+    if line is None:
+        return "its function has returned"
+    if not item.at_end:
+        return f"line {_line(report, line)}: {line.text}"
+    if line in item.loops:
+        return f"the next trip of line {_line(report, line)}"
+    return f"another pass of line {_line(report, line)}"
+
+
+def _loops(report: "Report") -> list[str]:
+    if not report.loops:
+        return []
+    rows = []
+    for loop in report.loops:
+        most, least = str(loop.size), str(loop.least)
+        size = most if loop.size == loop.least else f"{least} to {most}"
+        notes = []
+        if loop.decisions:
+            notes.append(f"{loop.decisions} decision{'s' if loop.decisions > 1 else ''}")
+        if loop.trip_counts:
+            notes.append(f"{loop.trip_counts} trip count{'s' if loop.trip_counts > 1 else ''}")
+        if loop.calls:
+            notes.append(f"what is called in line {_places(report, loop.calls)}")
+        with_ = f", with {' and '.join(notes)}" if notes else ""
+        text = _INDENT * len(loop.loops) + loop.line.text
+        rows.append([_line(report, loop.line), text, f"{size}{with_}"])
+    return ["", "Each trip of a loop records, loops within it not counted:", *_columns(rows)]
+
+
+def _line(report: "Report", line: "Line | None") -> str:
+    if line is None:
+        return ""
+    return str(line.number) if line.function == report.function else f"{line.number} of {line.function}()"
+
+
+def _places(report: "Report", lines: Iterable["Line | None"]) -> str:
+    return ", ".join(_line(report, line) for line in lines)
+
+
+def _option(value: Any) -> str:
+    return "default" if value is None else str(value)
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return [_INDENT + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
