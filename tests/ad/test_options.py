@@ -156,7 +156,7 @@ def test_a_function_with_such_a_parameter(made):
     with ad.options(memory=3 * MIB):
         assert h(0.3, n=5, memory=2.0) == expected
     assert made == [(None, None), (MIB, None), (None, "/one"), (3 * MIB, None)]
-    with pytest.raises(ad.ADTypeError, match=r"its options are spill_dir, compress, prefetch$"):
+    with pytest.raises(ad.ADTypeError, match="its options are spill_dir, compress, prefetch, record"):
         h(0.3, 5, 2.0, speed=1)
 
 
@@ -266,10 +266,9 @@ def test_an_index_that_was_lost_is_not_used():
     text = text.replace("failed, push\n", "failed\n\n\n@njit\ndef push(handle, *values):\n    pass\n")
     scope = {}
     exec(text, scope)
-    adjoint, tape = np.zeros(2), Tape("f8")
+    tape = Tape("f8")
     with pytest.raises(PopFailed):
-        scope["f_grad"](tape.handle, np.ones(2), 0.2, 1000, adjoint)
-    assert not adjoint.any()
+        scope["f_grad"](tape.handle, np.ones(2), 0.2, 1000)
     with pytest.raises(TapeEmptyError):
         tape.raise_failed()
 
