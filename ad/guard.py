@@ -64,6 +64,8 @@ class _GuardedLower(Lower):
         # The variables of a generator outlive its calls.
         self._counts = self.context.enable_nrt and self.generator_info is None
         self._held_at = self._find_held()
+        # Numba keeps no place for a variable of one block alone; what is held beyond its block needs one.
+        self._singly_assigned_vars.difference_update(*self._held_at.values())
         return super().lower_function_body()
 
     def lower_block(self, block: ir.Block) -> None:
