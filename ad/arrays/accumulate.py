@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ad.arrays.compiled import OPTIONS, Function, compiled, is_array, is_complex, replaced, specialised
 
-__all__ = ["add_to", "cascade_sum", "narrow", "take_and_clear", "total", "zero"]
+__all__ = ["add_to", "cascade_sum", "narrow", "overlap", "take_and_clear", "total", "zero"]
 
 
 @specialised
@@ -48,7 +48,7 @@ def _extent(a: Any) -> tuple[int, int]:
 
 
 @register_jitable
-def _overlap(a: Any, b: Any) -> bool:
+def overlap(a: Any, b: Any) -> bool:
     """Whether two arrays may share memory; one address range is all that is looked at."""
     low, high = _extent(a)
     begin, end = _extent(b)
@@ -123,10 +123,10 @@ def add_to(target: Any, value: Any) -> Function:
     @register_jitable
     def by_rows(target: Any, value: Any) -> None:
         v = narrow(value, target)
-        _add_rows(target, v.copy() if _overlap(target, v) else v)
+        _add_rows(target, v.copy() if overlap(target, v) else v)
 
     def contiguous(target: Any, value: Any) -> None:
-        if target.shape == value.shape and not _overlap(target, value):
+        if target.shape == value.shape and not overlap(target, value):
             _add_flat(target, value)
         else:
             by_rows(target, value)

@@ -19,7 +19,7 @@ import numpy as np
 from numba import types
 from numba.extending import register_jitable
 
-from ad.arrays.accumulate import narrow
+from ad.arrays.accumulate import narrow, overlap
 from ad.arrays.axes import transposition
 from ad.arrays.compiled import Function, compiled, is_array, replaced, specialised
 
@@ -135,38 +135,14 @@ def _arrays(index: Any) -> Function:
     return head if len(index) == 1 else (lambda index: head(index) + _arrays(index[1:]))
 
 
-# -------------------------------------------------------------------------------------- reading and writing
-
-
-@compiled
-def gather(x: Any, index: Any) -> Any:
-    """``x[index]``, a copy.  Raises IndexError."""
-    _check(x, index)
-    return x[_arrays(index)]
-
-
-@compiled
-def scatter(target: Any, index: Any, value: Any) -> None:
-    """``target[index] = value``.  Raises IndexError, and ValueError for a value of another shape."""
-    _check(target, index)
-    target[_arrays(index)] = value
-
-
-@compiled
-def set_zero_at(target: Any, index: Any) -> None:
-    """``target[index] = 0``.  Raises IndexError."""
-    scatter(target, index, 0)
-
-
 # ---------------------------------------------------------------------------------------------- element by element
 
 
 class _Layout(NamedTuple):
-    """How the result of an index is laid out: the axes of the index arrays, together, are `first` ... `last` - 1."""
+    """How the result of an index is laid out: the axes of all index arrays together begin at `first`."""
 
-    whole: bool  # the index leaves no axis over: scalars are selected
+    whole: bool  # no axis is left over: single elements are selected
     first: int
-    last: int
     order: tuple[int, ...]  # puts the axes of the index arrays in front
 
 
@@ -179,7 +155,7 @@ def _layout(x: Any, index: Any) -> _Layout:
     rest = len(entries) - len(chosen)
     axes = tuple(range(ndim + rest))
     middle = axes[first : first + ndim]
-    return _Layout(rest == 0, first, first + ndim, middle + axes[:first] + axes[first + ndim :])
+    return _Layout(rest == 0, first, middle + axes[:first] + axes[first + ndim :])
 
 
 @specialised
@@ -233,6 +209,66 @@ def _at(a: Any, e: Any) -> Function:
         return a[own]
 
     return implementation
+
+
+# -------------------------------------------------------------------------------------- reading and writing
+#
+# Where single elements are selected a loop does it: it compiles faster than what Numba has, and older versions of Numba
+# know no more than one index array.
+
+
+@specialised
+def _read(x: Any, index: Any) -> Function:
+    def elements(x: Any, index: Any) -> Any:
+        out = np.empty(_spanned(index), x.dtype)
+        for e in np.ndindex(out.shape):
+            out[e] = x[_element(index, e)]
+        return out
+
+    return elements if _layout(x, index).whole else (lambda x, index: x[index])
+
+
+@specialised
+def _write(target: Any, index: Any, value: Any) -> Function:
+    def constant(target: Any, index: Any, value: Any) -> None:
+        for e in np.ndindex(_spanned(index)):
+            target[_element(index, e)] = value
+
+    def elements(target: Any, index: Any, value: Any) -> None:
+        shape = _spanned(index)
+        v = np.broadcast_to(value.copy() if overlap(target, value) else value, shape)
+        for e in np.ndindex(shape):
+            target[_element(index, e)] = v[e]
+
+    def rows(target: Any, index: Any, value: Any) -> None:
+        target[index] = value
+
+    if not _layout(target, index).whole:
+        return rows
+    return elements if is_array(value) else constant
+
+
+@compiled
+def gather(x: Any, index: Any) -> Any:
+    """``x[index]``, a copy.  Raises IndexError."""
+    _check(x, index)
+    return _read(x, _arrays(index))
+
+
+@compiled
+def scatter(target: Any, index: Any, value: Any) -> None:
+    """``target[index] = value``.  Raises IndexError, and ValueError for a value of another shape."""
+    _check(target, index)
+    _write(target, _arrays(index), value)
+
+
+@compiled
+def set_zero_at(target: Any, index: Any) -> None:
+    """``target[index] = 0``.  Raises IndexError."""
+    scatter(target, index, 0)
+
+
+# ------------------------------------------------------------------------------------------------ adjoints
 
 
 @register_jitable
@@ -292,7 +328,7 @@ def scatter_add(target: Any, index: Any, value: Any) -> None:
 @specialised
 def _take_elements(target: Any, index: Any) -> Function:
     def implementation(target: Any, index: Any) -> Any:
-        taken = target[index]
+        taken = _read(target, index)
         shape = _spanned(index)
         v = _front(taken, target, index)
         for k in range(_product(shape) - 1, -1, -1):  # backward: the value that was written last is the one that counts

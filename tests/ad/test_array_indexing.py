@@ -188,6 +188,15 @@ def test_too_many_indices(functions):
 
 
 @pytest.mark.parametrize("functions", [PYTHON, COMPILED], ids=["python", "compiled"])
+def test_a_value_that_is_part_of_the_target(functions):
+    u = numbers(6)
+    wanted = u.copy()
+    wanted[np.array([5, 0, 1, 2])] = wanted[:4].copy()
+    functions["scatter"](u, np.array([5, 0, 1, 2]), u[:4])
+    assert np.array_equal(u, wanted)
+
+
+@pytest.mark.parametrize("functions", [PYTHON, COMPILED], ids=["python", "compiled"])
 def test_a_value_of_another_shape(functions):
     with pytest.raises(ValueError, match="shape"):
         functions["scatter_add"](np.zeros(3), P, np.zeros(2))
