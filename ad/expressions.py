@@ -445,6 +445,7 @@ class Expressions:
             inner = build.namer.fresh(name.replace(".", "_"))
             build.constants[id(value)] = inner, value.copy()
             build.kinds[inner] = Kind(value.dtype.name, value.ndim)
+            build.called[inner] = name
         return Var(build.constants[id(value)][0], at=place)
 
     # --------------------------------------------------------------------- what the other parts of it provide
