@@ -7,7 +7,7 @@ its arguments, returns an array or a tuple, or takes a function is put in the pl
 import ast
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -253,13 +253,11 @@ class Calls(ArrayExpressions):
         values = self.ordered(listed, lambda a: self.value(a) if isinstance(a, ast.expr) else a)
         given = values[: len(args)]
         keywords = {str(k.arg): v for k, v in zip(node.keywords, values[len(args) :], strict=True)}
+        name, local = function.name, dict(function.defaults)
         if isinstance(target, UserFunction):
             signature = inspect.signature(target.function, follow_wrapped=False)
-            name = target.function.__name__
         else:
-            assert function.scope is not None
-            name = getattr(target, "name", "<lambda>")
-            signature = _signature_of(target.args, name, function.scope)
+            signature = _signature_of(target.args, local)
         for parameter in signature.parameters.values():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 self.refuse(f"{name}() has *args or **kwargs, which is not supported", node)
@@ -271,11 +269,10 @@ class Calls(ArrayExpressions):
         for parameter in signature.parameters.values():
             if parameter.name in bound.arguments:
                 found[parameter.name] = bound.arguments[parameter.name]
-            elif isinstance(target, UserFunction):
-                found[parameter.name] = self.default(parameter, name, node)
+            elif parameter.name in local:
+                found[parameter.name] = local[parameter.name]
             else:
-                assert function.scope is not None
-                found[parameter.name] = function.scope.value(parameter.default)
+                found[parameter.name] = self.default(parameter, name, node)
         return found
 
     def default(self, parameter: inspect.Parameter, name: str, node: ast.AST) -> Value:
@@ -289,8 +286,7 @@ class Calls(ArrayExpressions):
 
     def inlined(self, function: FunctionValue, bound: dict[str, Value], node: ast.Call) -> Value:
         """The body of a function in the place of its call."""
-        target, build = function.function, self.build
-        name = target.function.__name__ if isinstance(target, UserFunction) else getattr(target, "name", "lambda")
+        target, build, name = function.function, self.build, function.name
         if target in build.calls or len(build.calls) > _DEEP:
             self.refuse(f"{name}() calls itself, which is supported for functions of numbers only: write a loop", node)
         scope = self.scope_of(function)
@@ -314,19 +310,19 @@ def _function_value(function: Any) -> FunctionValue:
     return FunctionValue(UserFunction(function))
 
 
-def _signature_of(arguments: ast.arguments, name: str, scope: "Scope") -> inspect.Signature:
-    if arguments.vararg or arguments.kwarg:
-        scope.refuse("*args and **kwargs are not supported: name every argument", arguments.vararg or arguments.kwarg)
-    positional = [*arguments.posonlyargs, *arguments.args]
-    defaults: list[Any] = [inspect.Parameter.empty] * (len(positional) - len(arguments.defaults)) + arguments.defaults
-    parameters = [
-        inspect.Parameter(a.arg, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=d)
-        for a, d in zip(positional, defaults, strict=True)
-    ]
-    for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        default = inspect.Parameter.empty if d is None else d
-        parameters.append(inspect.Parameter(a.arg, inspect.Parameter.KEYWORD_ONLY, default=default))
-    return inspect.Signature(parameters)
+def _signature_of(arguments: ast.arguments, defaults: Mapping[str, Value]) -> inspect.Signature:
+    kinds = (
+        (inspect.Parameter.POSITIONAL_ONLY, arguments.posonlyargs),
+        (inspect.Parameter.POSITIONAL_OR_KEYWORD, arguments.args),
+        (inspect.Parameter.KEYWORD_ONLY, arguments.kwonlyargs),
+    )
+    return inspect.Signature(
+        [
+            inspect.Parameter(a.arg, kind, default=defaults.get(a.arg, inspect.Parameter.empty))
+            for kind, listed in kinds
+            for a in listed
+        ]
+    )
 
 
 def _is_numpys(function: Any) -> bool:
