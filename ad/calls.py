@@ -119,8 +119,6 @@ class Calls(ArrayExpressions):
             if isinstance(step, Const) and step.value == 0:
                 self.refuse("the step of a range cannot be 0", node)
             return RangeValue(start, stop, step)
-        if function is np.array and args and isinstance(args[0], ast.List | ast.Tuple):
-            return self.literal_array(args[0], node)
         if (rule is not None and not rule.elementwise) or function in (
             np.where,
             np.array,
