@@ -64,7 +64,7 @@ def malformed(rule: Primitive, given: int, keywords: Collection[str]) -> str | N
         pass
     most, names = _taken(rule)
     if given > most:
-        return f"{most} argument{'s' * (most != 1)} by position are supported, not {given}"
+        return f"more than {most} by position, the array included, are not supported"
     for name in keywords:
         if name not in names:
             return f"the keyword {name} is not supported"

@@ -1,8 +1,8 @@
 """Arrays in the front end: indices, attributes, methods, and the functions that make arrays."""
 
 import ast
-import math
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ _DTYPES |= {getattr(np, f"{sign}int{n}"): f"{sign}int{n}" for sign in ("", "u") 
 _DTYPES |= {np.bool_: "bool"}
 
 _PAIRS: dict[Any, int] = {np.vstack: 0, np.hstack: 1, np.column_stack: 1}
+_WHERE = "np.where takes a condition and two numbers or arrays; for indices write a loop"
 _LIKE = (np.zeros_like, np.ones_like, np.empty_like, np.full_like)
 
 
@@ -146,13 +147,8 @@ class ArrayExpressions(Expressions):
     def attribute(self, node: ast.Attribute) -> Value:
         if self.resolve(node) is not MISSING:
             return self.constant(node, node.attr)
-        root = node.value
-        while isinstance(root, ast.Attribute):
-            root = root.value
-        if isinstance(root, ast.Name) and root.id not in self.local_names and self.resolve(root) is not MISSING:
-            owner = self.resolve(node.value)
-            if owner is not MISSING and not isinstance(owner, tuple):
-                self.refuse(f"{ast.unparse(node)} is not defined", node)
+        if isinstance(self.resolve(node.value), ModuleType):
+            self.refuse(f"{ast.unparse(node)} is not defined", node)
         value = self.value(node.value)
         if isinstance(value, TupleValue):
             fields = getattr(value.cls, "_fields", ())
@@ -201,6 +197,8 @@ class ArrayExpressions(Expressions):
 
     def flat(self, e: Expr, name: str, node: ast.AST) -> Expr:
         """``array.ravel()``, a view where there can be one, or ``array.flatten()``, a copy."""
+        if not self.kind(e).is_array:
+            self.refuse(f"np.ravel(): it takes an array, not {a_kind(self.kind(e))}", node)
         base = e if isinstance(e, Var) else self.temporary("part", e, node)
         made = self.numpy_call(np.reshape, (base, Len(base.name, None)), {}, node)
         return made if name == "ravel" else self.numpy_call(np.copy, (made,), {}, node)
@@ -220,7 +218,7 @@ class ArrayExpressions(Expressions):
         values = [a if not isinstance(a, ast.expr) else self.listed(a) for a in args]
         if function is np.where:
             if len(values) != 3:
-                self.refuse("np.where takes a condition and two values here; for indices write a loop", node)
+                self.refuse(_WHERE, node)
             return self.np_where(values, node)
         if function is np.ravel:
             return self.flat(self.argument(values[0], node), "ravel", node)
@@ -238,6 +236,10 @@ class ArrayExpressions(Expressions):
         count, names = METHOD_KEYWORDS.get(function, (len(values), ()))
         keywords |= zip(names, values[count:])
         values = values[:count]
+        if function in (*_PAIRS, np.concatenate, np.stack) and not (
+            isinstance(values[0], TupleValue) and values[0].items
+        ):
+            self.refuse("the arrays to join must be given as a tuple", node)
         if function in _PAIRS:
             function, keywords["axis"] = self.joined(function, values, node)
         if function in (np.flip, np.repeat):
@@ -264,11 +266,7 @@ class ArrayExpressions(Expressions):
 
     def joined(self, function: Any, values: list[Any], node: ast.Call) -> tuple[Any, Value]:
         """np.hstack and its like, as np.concatenate or np.stack and an axis."""
-        parts = values[0].items if isinstance(values[0], TupleValue) else ()
-        exprs = [self.argument(p, node) for p in parts]
-        if not exprs:
-            self.refuse("the arrays to join must be given as a tuple", node)
-        flat, axis = self.kind(exprs[0]).ndim == 1, _PAIRS[function]
+        flat, axis = self.kind(self.argument(values[0].items[0], node)).ndim == 1, _PAIRS[function]
         if flat and function is not np.hstack:
             return np.stack, Const(axis)
         return np.concatenate, Const(0 if flat else axis)
@@ -330,7 +328,7 @@ class ArrayExpressions(Expressions):
         self.refuse(f"{ast.unparse(node)} is not supported as a dtype: write np.float64, np.int64 or a.dtype", node)
 
     def np_where(self, values: list[Value], node: ast.Call) -> Expr:
-        cond, a, b = (self.argument(v, node) for v in values)
+        cond, a, b = (v if isinstance(v, Expr) else self.refuse(_WHERE, node) for v in values)
         kind = self.kind(cond)
         if kind.dtype != "bool":
             self.refuse("the condition of np.where must be a comparison", node)
@@ -356,19 +354,12 @@ class ArrayExpressions(Expressions):
         return e if function is np.asarray else self.numpy_call(np.copy, (e,), {}, node)
 
     def literal_array(self, listed: TupleValue, dtype: Dtype | None, node: ast.Call) -> Expr:
-        rows, shape = self.flatten(listed), []
-        at: Value = listed
-        while isinstance(at, TupleValue):
-            shape.append(len(at.items))
-            if not at.items:
-                break
-            at = at.items[0]
-        if len(rows) != math.prod(shape):
-            self.refuse("the rows of this array have different lengths", node)
-        exprs = [self.argument(row, node) for row in rows]
-        for e in exprs:
-            if self.kind(e).is_array:
-                self.refuse("an element of an array must be a number: join arrays with np.stack", node)
+        shape, items = self.rows(listed, node)
+        exprs: list[Expr] = []
+        for item in items:
+            if not isinstance(item, Expr) or self.kind(item).is_array:
+                self.refuse("an element of an array must be a number; join arrays with np.stack", node)
+            exprs.append(item)
         if dtype is None:
             common = Kind.FLOAT if not exprs else self.kind(exprs[0])
             for e in exprs[1:]:
@@ -389,10 +380,15 @@ class ArrayExpressions(Expressions):
             self.refuse("an array cannot hold bools and numbers: write int(...)", node)
         return max(a, b, key=lambda k: ("int64", "float32", "float64", "complex64", "complex128").index(k.dtype))
 
-    def flatten(self, value: Value) -> list[Value]:
-        if isinstance(value, TupleValue):
-            return [e for part in value.items for e in self.flatten(part)]
-        return [value]
+    def rows(self, value: Value, node: ast.AST) -> tuple[tuple[int, ...], list[Value]]:
+        """The shape and the elements of nested tuples."""
+        if not isinstance(value, TupleValue):
+            return (), [value]
+        parts = [self.rows(item, node) for item in value.items]
+        if any(shape != parts[0][0] for shape, _ in parts):
+            self.refuse("the rows of this array have different lengths", node)
+        inner = parts[0][0] if parts else ()
+        return (len(parts), *inner), [e for _, items in parts for e in items]
 
     def assign_part(self, target: Index, value: Expr, op: str, node: ast.stmt) -> None:
         """``array[index] = value``"""
