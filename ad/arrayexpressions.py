@@ -1,12 +1,13 @@
 """Arrays in the front end: indices, attributes, methods, and the functions that make arrays."""
 
 import ast
-import math
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from ad.arraychecks import malformed, mismatch
 from ad.arrayrules import METHOD_KEYWORDS, METHODS
 from ad.expressions import Expressions, a_kind
 from ad.function import kind_of_part
@@ -38,6 +39,7 @@ _DTYPES |= {getattr(np, f"{sign}int{n}"): f"{sign}int{n}" for sign in ("", "u") 
 _DTYPES |= {np.bool_: "bool"}
 
 _PAIRS: dict[Any, int] = {np.vstack: 0, np.hstack: 1, np.column_stack: 1}
+_WHERE = "np.where takes a condition and two numbers or arrays; for indices write a loop"
 _LIKE = (np.zeros_like, np.ones_like, np.empty_like, np.full_like)
 
 
@@ -145,13 +147,8 @@ class ArrayExpressions(Expressions):
     def attribute(self, node: ast.Attribute) -> Value:
         if self.resolve(node) is not MISSING:
             return self.constant(node, node.attr)
-        root = node.value
-        while isinstance(root, ast.Attribute):
-            root = root.value
-        if isinstance(root, ast.Name) and root.id not in self.local_names and self.resolve(root) is not MISSING:
-            owner = self.resolve(node.value)
-            if owner is not MISSING and not isinstance(owner, tuple):
-                self.refuse(f"{ast.unparse(node)} is not defined", node)
+        if isinstance(self.resolve(node.value), ModuleType):
+            self.refuse(f"{ast.unparse(node)} is not defined", node)
         value = self.value(node.value)
         if isinstance(value, TupleValue):
             fields = getattr(value.cls, "_fields", ())
@@ -179,10 +176,12 @@ class ArrayExpressions(Expressions):
         """``array.name(...)``: the function of that name, of the array."""
         assert isinstance(node.func, ast.Attribute)
         name = node.func.attr
-        if name == "astype" and len(node.args) == 1:
+        if name == "astype" and len(node.args) == 1 and not node.keywords:
             return self.converted(owner, self.dtype(node.args[0]), node)
         if name in ("conjugate", "conj"):
             return self.numpy_call(np.conj, (owner,), {}, node)
+        if name in ("ravel", "flatten") and (node.args or node.keywords):
+            self.refuse(f"arguments of {ast.unparse(node.func)}() are not supported", node)
         if not self.kind(owner).is_array or (name not in METHODS and name not in ("ravel", "flatten")):
             self.refuse(
                 f"the method call {ast.unparse(node.func)}() is not supported: write a function or a loop", node
@@ -198,25 +197,33 @@ class ArrayExpressions(Expressions):
 
     def flat(self, e: Expr, name: str, node: ast.AST) -> Expr:
         """``array.ravel()``, a view where there can be one, or ``array.flatten()``, a copy."""
+        if not self.kind(e).is_array:
+            self.refuse(f"np.ravel(): it takes an array, not {a_kind(self.kind(e))}", node)
         base = e if isinstance(e, Var) else self.temporary("part", e, node)
         made = self.numpy_call(np.reshape, (base, Len(base.name, None)), {}, node)
         return made if name == "ravel" else self.numpy_call(np.copy, (made,), {}, node)
 
     def converted(self, e: Expr, dtype: Dtype | None, node: ast.AST) -> Expr:
         """``array.astype(dtype)``"""
-        assert dtype is not None
+        dtype = dtype or Dtype("float64")  # NumPy's default, which None stands for
         return Call(primitive(astype), (e,), (("dtype", dtype),), at=place_of(node))
 
     def array_call(self, function: Callable[..., Any], args: list[Any], node: ast.Call) -> Expr:
         """A call of a function of NumPy's that makes or takes arrays.  `args` are syntax, or values."""
-        values = [a if not isinstance(a, ast.expr) else self.value(a) for a in args]
         keywords: dict[str, Any] = {str(k.arg): k.value for k in node.keywords}
-        if function is np.where and len(values) == 3:
+        text = ast.unparse(node.func)
+        wrong = malformed(primitive(function), len(args), keywords)
+        if wrong is not None:
+            self.refuse(f"{text}(): {wrong}", node)
+        values = [a if not isinstance(a, ast.expr) else self.listed(a) for a in args]
+        if function is np.where:
+            if len(values) != 3:
+                self.refuse(_WHERE, node)
             return self.np_where(values, node)
         if function is np.ravel:
             return self.flat(self.argument(values[0], node), "ravel", node)
         if function is np.array or function is np.asarray:
-            return self.np_array(values, node)
+            return self.np_array(function, values[0], node.args[1] if len(args) > 1 else keywords.get("dtype"), node)
         if function in (np.zeros, np.ones, np.empty, *_LIKE[:3]) and len(values) == 2:
             keywords["dtype"] = node.args[1]
             values.pop()
@@ -229,6 +236,10 @@ class ArrayExpressions(Expressions):
         count, names = METHOD_KEYWORDS.get(function, (len(values), ()))
         keywords |= zip(names, values[count:])
         values = values[:count]
+        if function in (*_PAIRS, np.concatenate, np.stack) and not (
+            isinstance(values[0], TupleValue) and values[0].items
+        ):
+            self.refuse("the arrays to join must be given as a tuple", node)
         if function in _PAIRS:
             function, keywords["axis"] = self.joined(function, values, node)
         if function in (np.flip, np.repeat):
@@ -241,20 +252,21 @@ class ArrayExpressions(Expressions):
         for name, given in keywords.items():
             fixed.append((name, self.keyword(name, given, node)))
         exprs = tuple(self.argument(v, node) for v in values)
-        e = Call(primitive(function), exprs, tuple(fixed), at=place_of(node))
-        try:
-            self.kind(e)
-        except TypeError as error:
-            self.refuse(f"{ast.unparse(node.func)}(): {error}", node)
-        return e
+        kinds = [tuple(self.kind(p) for p in (e.parts if isinstance(e, Items) else (e,))) for e in exprs]
+        wrong = mismatch(function, kinds, dict(fixed))
+        if wrong is not None:
+            self.refuse(f"{text}(): {wrong}", node)
+        return self.numpy_call(function, exprs, dict(fixed), node)
+
+    def listed(self, node: ast.expr) -> Value:
+        """The value of an argument; a list counts as a tuple."""
+        if isinstance(node, ast.List | ast.Tuple):
+            return TupleValue(tuple(self.ordered(node.elts, self.listed)))
+        return self.value(node)
 
     def joined(self, function: Any, values: list[Any], node: ast.Call) -> tuple[Any, Value]:
         """np.hstack and its like, as np.concatenate or np.stack and an axis."""
-        parts = values[0].items if isinstance(values[0], TupleValue) else ()
-        exprs = [self.argument(p, node) for p in parts]
-        if not exprs:
-            self.refuse("the arrays to join must be given as a tuple", node)
-        flat, axis = self.kind(exprs[0]).ndim == 1, _PAIRS[function]
+        flat, axis = self.kind(self.argument(values[0].items[0], node)).ndim == 1, _PAIRS[function]
         if flat and function is not np.hstack:
             return np.stack, Const(axis)
         return np.concatenate, Const(0 if flat else axis)
@@ -316,7 +328,7 @@ class ArrayExpressions(Expressions):
         self.refuse(f"{ast.unparse(node)} is not supported as a dtype: write np.float64, np.int64 or a.dtype", node)
 
     def np_where(self, values: list[Value], node: ast.Call) -> Expr:
-        cond, a, b = (self.argument(v, node) for v in values)
+        cond, a, b = (v if isinstance(v, Expr) else self.refuse(_WHERE, node) for v in values)
         kind = self.kind(cond)
         if kind.dtype != "bool":
             self.refuse("the condition of np.where must be a comparison", node)
@@ -329,25 +341,25 @@ class ArrayExpressions(Expressions):
             self.refuse("np.where with one condition for whole arrays: write if and else", node)
         return e
 
-    def np_array(self, values: list[Value], node: ast.Call) -> Expr:
+    def np_array(self, function: Any, value: Value, dtype: ast.expr | None, node: ast.Call) -> Expr:
         """``np.array([[a, b], [c, d]])``: an array that is filled element by element; of an array, a copy."""
-        listed = node.args[0] if node.args else None
-        if not isinstance(listed, ast.List | ast.Tuple):
-            return self.numpy_call(np.copy, (self.argument(values[0], node),), {}, node)
-        raise AssertionError("lists are taken apart by literal_array")
+        wanted = self.dtype(dtype) if dtype is not None else None
+        if isinstance(value, TupleValue):
+            return self.literal_array(value, wanted, node)
+        e = self.argument(value, node)
+        if not self.kind(e).is_array:
+            self.refuse(f"{ast.unparse(node.func)}(): it takes an array or a list, not {a_kind(self.kind(e))}", node)
+        if wanted is not None and wanted.name != self.kind(e).dtype:
+            return self.converted(e, wanted, node)
+        return e if function is np.asarray else self.numpy_call(np.copy, (e,), {}, node)
 
-    def literal_array(self, listed: ast.List | ast.Tuple, node: ast.Call) -> Expr:
-        rows, shape = self.flatten(listed), []
-        at: ast.expr = listed
-        while isinstance(at, ast.List | ast.Tuple):
-            shape.append(len(at.elts))
-            if not at.elts:
-                break
-            at = at.elts[0]
-        if len(rows) != math.prod(shape):
-            self.refuse("the rows of this array have different lengths", node)
-        exprs = [self.scalar(row, "an element of an array") for row in rows]
-        dtype = next((self.dtype(k.value) for k in node.keywords if k.arg == "dtype"), None)
+    def literal_array(self, listed: TupleValue, dtype: Dtype | None, node: ast.Call) -> Expr:
+        shape, items = self.rows(listed, node)
+        exprs: list[Expr] = []
+        for item in items:
+            if not isinstance(item, Expr) or self.kind(item).is_array:
+                self.refuse("an element of an array must be a number; join arrays with np.stack", node)
+            exprs.append(item)
         if dtype is None:
             common = Kind.FLOAT if not exprs else self.kind(exprs[0])
             for e in exprs[1:]:
@@ -368,10 +380,15 @@ class ArrayExpressions(Expressions):
             self.refuse("an array cannot hold bools and numbers: write int(...)", node)
         return max(a, b, key=lambda k: ("int64", "float32", "float64", "complex64", "complex128").index(k.dtype))
 
-    def flatten(self, node: ast.expr) -> list[ast.expr]:
-        if isinstance(node, ast.List | ast.Tuple):
-            return [e for part in node.elts for e in self.flatten(part)]
-        return [node]
+    def rows(self, value: Value, node: ast.AST) -> tuple[tuple[int, ...], list[Value]]:
+        """The shape and the elements of nested tuples."""
+        if not isinstance(value, TupleValue):
+            return (), [value]
+        parts = [self.rows(item, node) for item in value.items]
+        if any(shape != parts[0][0] for shape, _ in parts):
+            self.refuse("the rows of this array have different lengths", node)
+        inner = parts[0][0] if parts else ()
+        return (len(parts), *inner), [e for _, items in parts for e in items]
 
     def assign_part(self, target: Index, value: Expr, op: str, node: ast.stmt) -> None:
         """``array[index] = value``"""

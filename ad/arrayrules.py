@@ -71,7 +71,7 @@ def _common(a: Kind, b: Kind) -> str:
 
 def _product(a: Kind, b: Kind) -> Kind:
     if not (1 <= a.ndim <= 2 and 1 <= b.ndim <= 2):
-        raise NoSuchOperation("a matrix product", (a, b))
+        raise NoSuchOperation("matrix product", (a, b))
     return Kind(_common(a, b), a.ndim + b.ndim - 2)
 
 

@@ -15,11 +15,13 @@ What cannot be told apart is refused.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Never
 
 from ad.alias import Aliases, Part, State, Symbol, definitions, root_of, viewed
 from ad.function import Function
 from ad.helpers import ZEROS_LIKE
 from ad.ir import Assign, Block, Call, Expr, Index, Place, Stmt, Var, parts_of, substitute
+from ad.source import Source
 
 __all__ = ["Bindings"]
 
@@ -28,14 +30,14 @@ __all__ = ["Bindings"]
 class Bindings:
     """Finds the statements that bring names back.
 
-    `adjoint` gives the name of a shadow, `has_shadow` says which arrays have one, `live_after` what is read after a
+    `adjoint` gives the name of a shadow, `shadowed` are the arrays that have one, `live_after` what is read after a
     statement.
     """
 
     f: Function
     aliases: Aliases
     adjoint: Callable[[str], str]
-    has_shadow: Callable[[str], bool]
+    shadowed: set[str]
     live_after: Callable[[Stmt], set[str]]
     bound: set[str] = field(default_factory=set)
     remade: list[tuple[str, Expr]] = field(default_factory=list)
@@ -66,6 +68,9 @@ class Bindings:
                 return None if name in self.live_after(s) else name
         return None
 
+    def has_shadow(self, name: str) -> bool:
+        return name in self.shadowed
+
     def alias(self, name: str, other: str, keeps: bool) -> list[Stmt]:
         out: list[Stmt] = [] if keeps else [Assign(name, Var(other))]
         if self.has_shadow(name):
@@ -94,19 +99,25 @@ class Bindings:
                 return self.alias(target, other, keeps)
         base = viewed(s.value, self.aliases.kinds)
         if base is not None and base in before.sharing(target):
-            self.refuse(s, target, "what it stood for")
+            self.refuse(s, target, base)
         for other in sorted(before.sharing(target) - {target}):
             if other in self.live_after(s) and other in before.symbols:
                 self.refuse(s, target, other)
         return self.fresh_shadow(target)
 
-    def refuse(self, s: Stmt, name: str, other: str) -> None:
-        source = s.source or self.f.source
+    def refuse(self, s: Stmt, name: str, other: str) -> Never:
+        source: Source = s.source or self.f.source
+        first, second = self.shown(name), self.shown(other)
+        second = second if second != first else "another name"
         source.refuse(
-            f"{name} and {other} may stand for the same array here while one of them is given another: swap them "
-            f"(a, b = b, a), or write {name}[:] = ...",
+            f"{first} and {second} may stand for the same array here while one of them is given another: swap them "
+            f"(a, b = b, a), or write {first}[:] = ...",
             Place(s.line),
         )
+
+    def shown(self, name: str) -> str:
+        """What the user calls an array."""
+        return self.f.called.get(name, "another name")
 
 
 @dataclass
@@ -169,10 +180,13 @@ class Home:
                 return _rebased(symbol.view, old, other), other
         return None
 
-    def unresolved(self, used: set[str]) -> str | None:
-        """A name that is used although it could not be brought back."""
+    def unresolved(self, s: Stmt, used: set[str]) -> str | None:
+        """A name that the reverse of a statement uses although it could not be brought back."""
         b = self.bindings
-        return next((n for n in self.pending if n in used or (b.has_shadow(n) and b.adjoint(n) in used)), None)
+        lost = [n for n in self.pending if n in used]
+        if not parts_of(s):
+            lost += [n for n in b.shadowed if b.adjoint(n) in used and n not in b.bound]
+        return min(lost, default=None)
 
     def check(self, name: str, symbol: Symbol, state: State) -> None:
         """Raise where the array may have another name that has a shadow of its own."""
@@ -183,10 +197,14 @@ class Home:
             theirs = state.symbols.get(other)
             if theirs is None or other not in b.bound or root_of(theirs) == root_of(symbol):
                 continue
-            b.f.source.refuse(
-                f"{name} and {other} may be the same array here, which cannot be told before the program runs: give "
-                f"one of them a copy, {other}.copy()",
-                None,
+            first, second = b.shown(name), b.shown(other)
+            at = symbol.key[0]
+            assert isinstance(at, Stmt)
+            source: Source = at.source or b.f.source
+            source.refuse(
+                f"{first} and {second} may be the same array here, which cannot be told before the program runs: give "
+                f"one of them a copy, {second}.copy()",
+                Place(at.line),
             )
 
 

@@ -7,8 +7,9 @@ its arguments, returns an array or a tuple, or takes a function is put in the pl
 import ast
 import inspect
 import math
-from collections.abc import Callable
-from types import FunctionType
+import random
+from collections.abc import Callable, Mapping
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,7 @@ _CASTS: dict[Any, Kind] = {
     bool: Kind.BOOL,
     np.bool_: Kind.BOOL,
 }
+_WITHOUT_RULE = frozenset({*_CASTS, complex, np.complex128, pow, divmod})
 _DEEP = 60
 _OTHER_NAMES: dict[Any, Any] = {np.amax: np.max, np.amin: np.min}
 
@@ -87,11 +89,9 @@ class Calls(ArrayExpressions):
         root = node.func.value
         while isinstance(root, ast.Attribute):
             root = root.value
-        if isinstance(root, ast.Name) and not self.is_variable(root.id):
-            if self.resolve(root) is MISSING:
-                self.refuse(f"{ast.unparse(node.func)} is not defined", node)
-            if self.resolve(node.func.value) is not MISSING and self.resolve(node.func) is MISSING:
-                self.refuse(f"{ast.unparse(node.func)} is not defined", node)
+        known = isinstance(root, ast.Name) and not self.is_variable(root.id)
+        if known and (self.resolve(root) is MISSING or isinstance(self.resolve(node.func.value), ModuleType)):
+            self.refuse(f"{ast.unparse(node.func)} is not defined", node)
         owner = self.value(node.func.value)
         if isinstance(owner, TupleValue):
             function = self.attribute(node.func)
@@ -119,8 +119,6 @@ class Calls(ArrayExpressions):
             if isinstance(step, Const) and step.value == 0:
                 self.refuse("the step of a range cannot be 0", node)
             return RangeValue(start, stop, step)
-        if function is np.array and args and isinstance(args[0], ast.List | ast.Tuple):
-            return self.literal_array(args[0], node)
         if (rule is not None and not rule.elementwise) or function in (
             np.where,
             np.array,
@@ -131,9 +129,11 @@ class Calls(ArrayExpressions):
             np.column_stack,
         ):
             return self.array_call(function, args, node)
+        if rule is None and not (_hashable(function) and function in _WITHOUT_RULE):
+            self.refuse(f"{text}() is not supported: {_advice(function)}", node)
         if node.keywords:
             self.refuse(f"keyword arguments of {text}() are not supported: give them by position", node)
-        return self.scalar_call(function, rule, self.ordered(args, lambda a: self.argument_value(a, node)), text, node)
+        return self.scalar_call(function, self.ordered(args, lambda a: self.argument_value(a, node)), text, node)
 
     def argument_value(self, arg: Any, node: ast.AST) -> Expr:
         if isinstance(arg, ast.expr):
@@ -176,26 +176,24 @@ class Calls(ArrayExpressions):
             self.refuse(f"{cls.__name__} has the fields {', '.join(fields)}", node)
         return TupleValue(tuple(given[f] for f in fields), cls)
 
-    def scalar_call(self, function: Any, rule: Any, args: list[Expr], text: str, node: ast.Call) -> Value:
+    def scalar_call(self, function: Any, args: list[Expr], text: str, node: ast.Call) -> Value:
         place = place_of(node)
         if _hashable(function) and function in _CASTS:
             if len(args) != 1 or self.kind(args[0]).is_array:
                 self.refuse(f"{text}() takes one number", node)
-            if function in (float, int, np.float64, np.int64) and self.kind(args[0]).is_complex:
+            if self.kind(args[0]).is_complex and _CASTS[function] is not Kind.BOOL:
                 self.refuse(f"{text}() of a complex number: write .real", node)
             return self.cast(args[0], _CASTS[function])
         if function is complex or function is np.complex128:
-            zero: Expr = Const(0.0)
-            real, imag = [*args, zero][:2]
+            if not 1 <= len(args) <= 2 or any(self.kind(a).is_array for a in args):
+                self.refuse(f"{text}() takes one or two numbers", node)
+            real, imag = args if len(args) == 2 else (args[0], Const(0.0))
             return Binary("+", real, Binary("*", Const(1j), imag), at=place)
-        if function is pow and len(args) == 2:
-            return self.binary("**", args[0], args[1], place)
-        if function is divmod and len(args) == 2:
-            return TupleValue(tuple(self.binary(op, args[0], args[1], place) for op in ("//", "%")))
-        if rule is None:
-            advice = ADVICE.get(function, "") if _hashable(function) else ""
-            advice = advice or "write it in terms of supported ones, or give it a rule with ad.defvjp"
-            self.refuse(f"{text}() is not supported: {advice}", node)
+        if function in (pow, divmod):
+            if len(args) != 2:
+                self.refuse(f"{text}() takes two numbers", node)
+            found = [self.binary(op, args[0], args[1], place) for op in (("**",) if function is pow else ("//", "%"))]
+            return found[0] if function is pow else TupleValue(tuple(found))
         return self.primitive_call(function, args, text, node)
 
     def primitive_call(self, function: Callable[..., Any], args: list[Expr], text: str, node: ast.Call) -> Expr:
@@ -210,6 +208,8 @@ class Calls(ArrayExpressions):
             logs = [self.checked_call(rule, (a,), text, node) for a in args]
             return Binary("/", *logs, at=place)
         arity = len(rule.vjps)
+        if function in (min, max) and len(args) == 1 and self.kind(args[0]).is_array:
+            self.refuse(f"{text}() takes numbers, not a whole array: write np.{text}", node)
         if len(args) != arity:
             plural = "" if arity == 1 else "s"
             self.refuse(f"{text}() takes {arity} scalar argument{plural} here, not {len(args)}", node)
@@ -253,13 +253,11 @@ class Calls(ArrayExpressions):
         values = self.ordered(listed, lambda a: self.value(a) if isinstance(a, ast.expr) else a)
         given = values[: len(args)]
         keywords = {str(k.arg): v for k, v in zip(node.keywords, values[len(args) :], strict=True)}
+        name, local = function.name, dict(function.defaults)
         if isinstance(target, UserFunction):
             signature = inspect.signature(target.function, follow_wrapped=False)
-            name = target.function.__name__
         else:
-            assert function.scope is not None
-            name = getattr(target, "name", "<lambda>")
-            signature = _signature_of(target.args, name, function.scope)
+            signature = _signature_of(target.args, local)
         for parameter in signature.parameters.values():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 self.refuse(f"{name}() has *args or **kwargs, which is not supported", node)
@@ -271,11 +269,10 @@ class Calls(ArrayExpressions):
         for parameter in signature.parameters.values():
             if parameter.name in bound.arguments:
                 found[parameter.name] = bound.arguments[parameter.name]
-            elif isinstance(target, UserFunction):
-                found[parameter.name] = self.default(parameter, name, node)
+            elif parameter.name in local:
+                found[parameter.name] = local[parameter.name]
             else:
-                assert function.scope is not None
-                found[parameter.name] = function.scope.value(parameter.default)
+                found[parameter.name] = self.default(parameter, name, node)
         return found
 
     def default(self, parameter: inspect.Parameter, name: str, node: ast.AST) -> Value:
@@ -289,8 +286,7 @@ class Calls(ArrayExpressions):
 
     def inlined(self, function: FunctionValue, bound: dict[str, Value], node: ast.Call) -> Value:
         """The body of a function in the place of its call."""
-        target, build = function.function, self.build
-        name = target.function.__name__ if isinstance(target, UserFunction) else getattr(target, "name", "lambda")
+        target, build, name = function.function, self.build, function.name
         if target in build.calls or len(build.calls) > _DEEP:
             self.refuse(f"{name}() calls itself, which is supported for functions of numbers only: write a loop", node)
         scope = self.scope_of(function)
@@ -314,19 +310,28 @@ def _function_value(function: Any) -> FunctionValue:
     return FunctionValue(UserFunction(function))
 
 
-def _signature_of(arguments: ast.arguments, name: str, scope: "Scope") -> inspect.Signature:
-    if arguments.vararg or arguments.kwarg:
-        scope.refuse("*args and **kwargs are not supported: name every argument", arguments.vararg or arguments.kwarg)
-    positional = [*arguments.posonlyargs, *arguments.args]
-    defaults: list[Any] = [inspect.Parameter.empty] * (len(positional) - len(arguments.defaults)) + arguments.defaults
-    parameters = [
-        inspect.Parameter(a.arg, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=d)
-        for a, d in zip(positional, defaults, strict=True)
-    ]
-    for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        default = inspect.Parameter.empty if d is None else d
-        parameters.append(inspect.Parameter(a.arg, inspect.Parameter.KEYWORD_ONLY, default=default))
-    return inspect.Signature(parameters)
+def _signature_of(arguments: ast.arguments, defaults: Mapping[str, Value]) -> inspect.Signature:
+    kinds = (
+        (inspect.Parameter.POSITIONAL_ONLY, arguments.posonlyargs),
+        (inspect.Parameter.POSITIONAL_OR_KEYWORD, arguments.args),
+        (inspect.Parameter.KEYWORD_ONLY, arguments.kwonlyargs),
+    )
+    return inspect.Signature(
+        [
+            inspect.Parameter(a.arg, kind, default=defaults.get(a.arg, inspect.Parameter.empty))
+            for kind, listed in kinds
+            for a in listed
+        ]
+    )
+
+
+def _advice(function: Any) -> str:
+    """What to write instead of a function that is not supported."""
+    for home in (random, np.random):
+        if getattr(home, getattr(function, "__name__", ""), None) is function:
+            return "draw the numbers before, and pass them as an argument"
+    found = ADVICE.get(function) if _hashable(function) else None
+    return found or "write it in terms of supported ones, or give it a rule with ad.defvjp"
 
 
 def _is_numpys(function: Any) -> bool:

@@ -45,7 +45,7 @@ from ad.values import (
     Value,
 )
 
-__all__ = ["BINARY", "UNSUPPORTED", "Expressions", "a_kind"]
+__all__ = ["BINARY", "Expressions", "a_kind"]
 
 BINARY = {
     ast.Add: "+",
@@ -62,7 +62,7 @@ BINARY = {
     ast.RShift: ">>",
 }
 _COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
-UNSUPPORTED: dict[type[ast.AST], str] = {
+_UNSUPPORTED: dict[type[ast.AST], str] = {
     ast.NamedExpr: "an assignment inside an expression is not supported: assign before",
     ast.ListComp: "a list is not supported: write a loop that fills an array",
     ast.GeneratorExp: "a generator is not supported: write a loop",
@@ -221,8 +221,8 @@ class Expressions:
             case ast.Tuple(elts=elts):
                 return TupleValue(tuple(self.ordered(elts, self.value)))
             case ast.Lambda():
-                return FunctionValue(node, self)  # type: ignore[arg-type]
-        self.refuse(UNSUPPORTED.get(type(node), "this is not supported"), node)
+                return self.local_function(node)
+        self.refuse(_UNSUPPORTED.get(type(node), "this is not supported"), node)
 
     def expr_of(self, value: Value, node: ast.expr) -> Expr:
         return value if isinstance(value, Expr) else self.expr(node)
@@ -445,9 +445,13 @@ class Expressions:
             inner = build.namer.fresh(name.replace(".", "_"))
             build.constants[id(value)] = inner, value.copy()
             build.kinds[inner] = Kind(value.dtype.name, value.ndim)
+            build.called[inner] = name
         return Var(build.constants[id(value)][0], at=place)
 
     # --------------------------------------------------------------------- what the other parts of it provide
+
+    def local_function(self, node: ast.FunctionDef | ast.Lambda) -> FunctionValue:
+        raise NotImplementedError
 
     def attribute(self, node: ast.Attribute) -> Value:
         raise NotImplementedError

@@ -1,7 +1,9 @@
 """Two classical analyses of a function: which variables are surely assigned, and which are still read later."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+
+import numpy as np
 
 from ad.function import Function
 from ad.ir import (
@@ -10,10 +12,13 @@ from ad.ir import (
     Call,
     Compare,
     Const,
+    Dtype,
     Expr,
     For,
     If,
     Index,
+    Items,
+    Kind,
     Len,
     Place,
     Raise,
@@ -27,7 +32,7 @@ from ad.ir import (
     names,
     walk,
 )
-from ad.primitive import Primitive
+from ad.primitive import Primitive, primitive
 from ad.source import Source
 
 __all__ = ["Liveness", "check_assigned", "never_empty", "run_at_least_once"]
@@ -43,10 +48,13 @@ def never_empty(loop: For) -> bool:
     return len(range(*(int(b.value) for b in bounds if isinstance(b, Const)))) > 0
 
 
-def run_at_least_once(body: Block, params: set[str], result: str) -> Block:
+def run_at_least_once(
+    body: Block, params: set[str], result: str, kinds: Mapping[str, Kind], shared: Collection[str]
+) -> Block:
     """The body with a check before each loop that gives a value to what is read after it.
 
-    Python raises UnboundLocalError where such a loop does not run.
+    Python raises UnboundLocalError where such a loop does not run.  The names of `shared` arrays get an empty one
+    before it, so that they stand for an array at the start of every trip.
     """
     live = Liveness(body, {result})
 
@@ -60,12 +68,17 @@ def run_at_least_once(body: Block, params: set[str], result: str) -> Block:
                     runs = never_empty(s) or bool(missing)
                     if missing and not never_empty(s):
                         out.append(_not_empty(s, sorted(missing)[0]))
+                    out += [_empty(s, name, kinds[name]) for name in sorted(missing & {*shared})]
                     out.append(replace(s, body=new, runs=runs))
                     known = after if runs else known
                 case While(body=inner):
                     new, after = block(inner, known)
+                    endless = isinstance(s.cond, Const) and s.cond.value
+                    if endless:
+                        missing = (live.after[s] & after) - known
+                        out += [_empty(s, name, kinds[name]) for name in sorted(missing & {*shared})]
                     out.append(replace(s, body=new))
-                    known = after if isinstance(s.cond, Const) and s.cond.value else known
+                    known = after if endless else known
                 case If(_, then, orelse):
                     (then, a), (orelse, b) = block(then, known), block(orelse, known)
                     out.append(replace(s, then=then, orelse=orelse))
@@ -83,6 +96,13 @@ def _not_empty(s: For, name: str) -> Stmt:
     text = f"{name} has no value: the loop that gives it one (line {s.line}) did not run"
     error = Raise(UnboundLocalError, (Const(text),), line=s.line, source=s.source)
     return If(Compare(trips, ("==",), (Const(0),)), (error,), (), line=s.line, source=s.source)
+
+
+def _empty(s: Stmt, name: str, kind: Kind) -> Stmt:
+    zeros = (Const(0),) * kind.ndim
+    shape = zeros[0] if kind.ndim == 1 else Items(zeros)
+    made = Call(primitive(np.empty), (shape,), (("dtype", Dtype(kind.dtype)),))
+    return Assign(name, made, line=s.line, source=s.source)
 
 
 def check_assigned(f: Function) -> None:

@@ -190,11 +190,12 @@ def kind_of_part(array: Kind, index: Expr, kinds: Mapping[str, Kind]) -> Kind:
 
 
 _PLAIN = frozenset({Kind.FLOAT, Kind.INT, Kind.BOOL})
+_SIMPLE = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 
 
 def arithmetic(op: str, *kinds: Kind) -> Kind:
     """The kind of an operator's result; bools count as integers."""
-    if _PLAIN.issuperset(kinds) and op not in ("&", "|", "^"):
+    if _PLAIN.issuperset(kinds) and op in _SIMPLE:
         return Kind.FLOAT if op == "/" or Kind.FLOAT in kinds else Kind.INT
     found = result_of(OPERATOR_FUNCTIONS[op, len(kinds)], kinds)
     if found is None:

@@ -2,8 +2,9 @@
 
 import ast
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Never
 
+from ad.alias import shared_arrays
 from ad.errors import ADTypeError
 from ad.flow import check_assigned, run_at_least_once
 from ad.function import Function, Options
@@ -18,6 +19,7 @@ from ad.ir import (
     Kind,
     Place,
     Stmt,
+    Store,
     Var,
     While,
     assigned,
@@ -211,16 +213,17 @@ class _Reading:
             if wanted is not kind:
                 inner: Any = Cast(Kind.INT, Var(name)) if kind is Kind.BOOL else Var(name)
                 entry.append(Assign(name, Cast(wanted, inner), line=line))
-        body = without_dead_flags((*entry, *build.out))
+        body = without_dead_flags((*entry, *build.out), result.name)
         constants = build.constants
         self.params += [name for name, _ in constants.values()]
         self.param_kinds += [build.kinds[name] for name, _ in constants.values()]
         params = tuple(self.params)
+        written = body
         body, copied = separated(body, build.kinds, params, result.name, build.namer, line, build.called)
         for name, _ in constants.values():
             if name in copied:
-                build.source.refuse(f"{name} is an array of the module: only arguments can be written to", None)
-        body = run_at_least_once(body, set(params), result.name)
+                self.refuse_store(written, name)
+        body = run_at_least_once(body, set(params), result.name, build.kinds, shared_arrays(body, build.kinds))
         made = Function(
             build.source,
             params,
@@ -239,11 +242,22 @@ class _Reading:
         check_assigned(made)
         return made
 
+    def refuse_store(self, body: Block, constant: str) -> Never:
+        """Raise for the first statement that may write to an array of the module."""
+        build = self.build
+        aliases = shared_arrays(body, build.kinds)[constant]
+        store = next(s for s in walk_stmts(body) if isinstance(s, Store) and s.array in aliases)
+        source: Source = store.source or build.source
+        source.refuse(
+            f"{build.called[constant]} is an array of the enclosing scope: only arguments can be written to",
+            Place(store.line),
+        )
 
-def without_dead_flags(body: Block) -> Block:
+
+def without_dead_flags(body: Block, result: str) -> Block:
     """A block without assignments of constants to variables that nothing reads."""
     while True:
-        read = {name for s in walk_stmts(body) for name in names(*expressions(s))}
+        read = {result} | {name for s in walk_stmts(body) for name in names(*expressions(s))}
         flags = {
             s.target
             for s in walk_stmts(body)

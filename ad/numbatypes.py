@@ -42,7 +42,7 @@ class NoSuchOperation(Exception):
     """Numba has no such operation for operands of these kinds."""
 
     def __init__(self, what: str, kinds: tuple[Kind, ...]) -> None:
-        super().__init__(f"{what} of {' and '.join(map(str, kinds))} is nothing that Numba compiles")
+        super().__init__(f"Numba has no {what} of {' and '.join(map(str, kinds))}")
 
 
 def type_of_kind(kind: Kind) -> types.Type:

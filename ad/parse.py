@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from ad.calls import Calls
-from ad.expressions import BINARY, UNSUPPORTED, a_kind
+from ad.expressions import BINARY, a_kind
 from ad.function import arithmetic
 from ad.ir import (
     Assign,
@@ -21,6 +21,7 @@ from ad.ir import (
     Block,
     Break,
     Call,
+    Compare,
     Const,
     Do,
     Expr,
@@ -119,6 +120,27 @@ class Scope(Calls):
         assert isinstance(function.scope, Scope)
         return Scope(self.build, function.scope.source, target, function.scope)
 
+    def local_function(self, node: ast.FunctionDef | ast.Lambda) -> FunctionValue:
+        a = node.args
+        extra = a.vararg or a.kwarg
+        if extra:
+            self.refuse("*args and **kwargs are not supported: name every argument", extra)
+        positional = [*a.posonlyargs, *a.args]
+        given = [*zip(positional[len(positional) - len(a.defaults) :], a.defaults), *zip(a.kwonlyargs, a.kw_defaults)]
+        defaults = tuple((p.arg, self.fixed(self.value(e), e)) for p, e in given if e is not None)
+        return FunctionValue(node, self, defaults)
+
+    def fixed(self, value: Value, node: ast.expr) -> Value:
+        """A value that no later statement changes."""
+        match value:
+            case TupleValue(items, cls):
+                return TupleValue(tuple(self.fixed(item, node) for item in items), cls)
+            case Var(name) if name not in self.steady:
+                return self.temporary(f"{name}_old", value, node)
+            case Expr() if not isinstance(value, Var | Const):
+                return self.temporary("default", value, node)
+        return value
+
     # ------------------------------------------------------------------------------------------- variables
 
     def variable(self, name: str) -> str:
@@ -157,14 +179,14 @@ class Scope(Calls):
             case RangeValue():
                 self.refuse("a range as a variable is not supported: write it into the for statement", node)
         if self.depth and old is not None and not _alike(old, value):
-            self.refuse(f"{name} is {_describe(old)} at one place and {_describe(value)} at another", node)
+            self.refuse(f"{name} is {self.described(old)} at one place and {self.described(value)} at another", node)
         self.values[name] = value
 
     def assign_variable(self, name: str, value: Expr, node: ast.AST) -> str:
         kind = self.kind(value)
         known = self.values.get(name)
         if known is not None and not isinstance(known, Var | Const) and self.depth:
-            self.refuse(f"{name} is {_describe(known)} at one place and {a_kind(kind)} at another", node)
+            self.refuse(f"{name} is {self.described(known)} at one place and {a_kind(kind)} at another", node)
         target = self.variable(name)
         old = self.build.kinds.get(target)
         if old is not None and old is not kind and (kind.is_array or old.is_array):
@@ -202,6 +224,20 @@ class Scope(Calls):
         """The variables that have one value throughout."""
         return {v.name for n, v in self.values.items() if isinstance(v, Var) and n not in self.assigned}
 
+    def described(self, value: Value) -> str:
+        match value:
+            case TupleValue(items, cls):
+                return f"a {cls.__name__ if cls else 'tuple'} of {len(items)}"
+            case NoneValue():
+                return "None"
+            case FunctionValue():
+                return f"the function {value.name}"
+            case Text(text):
+                return f"the text {text!r}"
+            case RangeValue():
+                return "a range"
+        return a_kind(self.kind(value))
+
     # ------------------------------------------------------------------------------------------ statements
 
     def run(self) -> Value:
@@ -220,10 +256,8 @@ class Scope(Calls):
             if self.main and self.build.probing:
                 raise NotOfNumbers
             if self.main or self.result not in (None, NONE):
-                self.refuse(
-                    f"{self.tree.name}() can end without a return, which returns None: end it with return and a number",
-                    self.tree.body[-1],
-                )
+                ends = "can end without a return, which returns None" if flow is not Flow.ENDS else "never returns"
+                self.refuse(f"{self.tree.name}() {ends}: end it with return and a number", self.tree.body[-1])
             return NONE
         return self.result
 
@@ -280,7 +314,7 @@ class Scope(Calls):
             case ast.For() | ast.While():
                 return self.loop(node, rest)
             case ast.FunctionDef(name=name):
-                self.assign_name(name, FunctionValue(node, self), node)
+                self.assign_name(name, self.local_function(node), node)
                 return Flow.ON, False
             case ast.Assign(targets=targets, value=value):
                 self.assign(targets, value, node)
@@ -326,6 +360,8 @@ class Scope(Calls):
             return
         if isinstance(call.func, ast.Attribute) and call.func.attr == "fill" and function is MISSING:
             array = self.array_variable(call.func.value)
+            if len(call.args) != 1 or call.keywords:
+                self.refuse(f"{ast.unparse(call.func)}() takes one number", node)
             self.assign_part(Index(array.name, _whole()), self.expr(call.args[0]), "", node)
             return
         self.value(call)
@@ -333,23 +369,17 @@ class Scope(Calls):
     # ----------------------------------------------------------------------------------------- assignments
 
     def assign(self, targets: Sequence[ast.expr], value: ast.expr, node: ast.stmt) -> None:
-        if len(targets) == 1 and isinstance(targets[0], ast.Tuple | ast.List):
-            self.unpack(targets[0], value, node)
+        if len(targets) == 1 and isinstance(targets[0], ast.Tuple | ast.List) and self.swap(targets[0], value, node):
             return
         found = self.value(value)
         for i, target in enumerate(targets):
-            if i and isinstance(found, Expr) and not isinstance(found, Const | Var):
-                found = self.value(targets[0])  # evaluated once
+            if len(targets) > 1 and isinstance(found, Expr) and not isinstance(found, Const | Var):
+                # It is evaluated once.
+                if not isinstance(targets[0], ast.Name):
+                    found = self.temporary("value", found, node)
+                elif i:
+                    found = self.value(targets[0])
             self.assign_target(target, found, node)
-
-    def unpack(self, target: ast.Tuple | ast.List, value: ast.expr, node: ast.stmt) -> None:
-        if self.swap(target, value, node):
-            return
-        found = self.value(value)
-        if isinstance(found, Expr) and self.kind(found).is_array:
-            base = found if isinstance(found, Var) else self.temporary("row", found, node)
-            found = TupleValue(tuple(self.place(base.name, [Const(i)], target) for i in range(len(target.elts))))
-        self.assign_target(target, found, node)
 
     def swap(self, target: ast.Tuple | ast.List, value: ast.expr, node: ast.stmt) -> bool:
         """``u, v = v, u`` of arrays: the names change places."""
@@ -379,15 +409,27 @@ class Scope(Calls):
                 e = value if isinstance(value, Expr) else self.refuse("only numbers and arrays fit here", target)
                 self.assign_part(place, e, "", node)
             case ast.Tuple(elts=elts) | ast.List(elts=elts):
+                for starred in elts:
+                    if isinstance(starred, ast.Starred):
+                        self.refuse("a variable with * would be a list, which is not supported: use indices", starred)
+                if isinstance(value, Expr) and self.kind(value).is_array:
+                    value = self.items_of_row(value, target, node)
                 if not isinstance(value, TupleValue):
                     self.refuse("only tuples and arrays can be unpacked", target)
-                if any(isinstance(e, ast.Starred) for e in elts):
-                    self.refuse(UNSUPPORTED[ast.Starred], target)
                 if len(elts) != len(value.items):
                     self.refuse(f"{len(elts)} variables on the left, {len(value.items)} values on the right", node)
                 self.parallel(elts, value.items, node)
             case _:
                 self.refuse("only variables and parts of arrays can be assigned", target)
+
+    def items_of_row(self, row: Expr, target: ast.Tuple | ast.List, node: ast.stmt) -> TupleValue:
+        """The items of an array, one for each variable."""
+        n = len(target.elts)
+        base = row if isinstance(row, Var) else self.temporary("row", row, node)
+        wrong = Compare(Len(base.name), ("!=",), (Const(n),))
+        error = Raise(ValueError, (Const(f"an array of another length than {n} was unpacked"),), **self.where(node))
+        self.emit(If(wrong, (error,), (), **self.where(node)))
+        return TupleValue(tuple(self.place(base.name, [Const(i)], target) for i in range(n)))
 
     def parallel(self, targets: Sequence[ast.expr], items: Sequence[Value], node: ast.stmt) -> None:
         """``a, b = x, y``: a later value that an earlier target changes is computed first."""
@@ -423,7 +465,16 @@ class Scope(Calls):
         target, place = node.target, place_of(node)
         if isinstance(target, ast.Attribute):
             self.refuse("only variables and parts of arrays can be assigned", target)
-        old = self.expr(target)
+        base = target.value if isinstance(target, ast.Subscript) else None
+        if isinstance(base, ast.Name) and isinstance(self.value(base), TupleValue):
+            self.refuse("a tuple cannot be changed: make a new one", target)
+        found = self.value(target)
+        if isinstance(target, ast.Name) and isinstance(found, TupleValue) and isinstance(node.op, ast.Add):
+            more = self.value(node.value)
+            if isinstance(more, TupleValue):
+                self.assign_name(target.id, TupleValue(found.items + more.items), node)
+                return
+        old = self.expr_of(found, target)
         value = self.expr(node.value)
         if isinstance(node.op, ast.MatMult):
             self.refuse("@= is not supported: write a = a @ b", node)
@@ -467,7 +518,9 @@ class Scope(Calls):
         if self.main and self.only_return and isinstance(value, Var):
             self.result = value
             return
-        if self.result is None and "" not in self.names:
+        if self.result is not None:
+            self.check_result(value, at)
+        if "" not in self.names:
             self.names[""] = self.build.namer.fresh("result")
         self.assign_name("", value, at)
         self.result = self.values[""]
@@ -477,6 +530,18 @@ class Scope(Calls):
             self.set_flag(self.loops[-1].skip, True, at)
             self.set_flag(self.loops[-1].stop, True, at)
             self.emit(Break(**self.where(at)))
+
+    def check_result(self, value: Value, at: ast.stmt) -> None:
+        """Raise where what is returned here is something else than before."""
+        old = self.result
+        assert old is not None
+        same = _alike(old, value)
+        if same and isinstance(old, Expr) and isinstance(value, Expr):
+            a, b = self.kind(old), self.kind(value)
+            same = a is b or not (a.is_array or b.is_array or Kind.BOOL in (a, b))
+        if not same:
+            name = getattr(self.tree, "name", "a lambda")
+            self.refuse(f"{name}() returns {self.described(old)} at one place and {self.described(value)} here", at)
 
     def if_(self, node: ast.If, rest: Sequence[ast.stmt]) -> tuple[Flow, bool]:
         cond = self.truth(node.test)
@@ -519,7 +584,8 @@ class Scope(Calls):
                 if b is Flow.ENDS:
                     self.values[name] = value
                     continue
-                self.refuse(f"{name} is {_describe(value)} in one branch and {_describe(other)} in the other", node)
+                first, second = self.described(value), self.described(other)
+                self.refuse(f"{name} is {first} in one branch and {second} in the other", node)
 
     def left(self) -> str | None:
         """The flag that what follows a statement is to be skipped."""
@@ -608,7 +674,9 @@ class Scope(Calls):
                 var = self.variable(name)
                 known = self.build.kinds.get(var)
                 if known is not None and known is not Kind.INT and known is not Kind.FLOAT:
-                    self.refuse(f"the loop variable {name} is {a_kind(known)} elsewhere: give that another name", node)
+                    self.refuse(
+                        f"the loop variable {name} is {a_kind(known)} elsewhere: give that another name", node.target
+                    )
                 if known is None and var not in self.build.widened:
                     self.build.kinds[var] = Kind.INT
                 if self.build.kinds.get(var) is Kind.INT:
@@ -634,7 +702,9 @@ class Scope(Calls):
         """A loop over a tuple: its trips one after another."""
         if any(isinstance(n, ast.Break | ast.Continue | ast.Return) for s in node.body for n in _own_nodes(s)):
             self.refuse("break, continue and return in a loop over a tuple are not supported: loop over an array", node)
-        for item in items.items:
+        changed = {"*", *self.changed_by(node.target)}
+        changed |= {self.variable(name) for s in node.body for name in _bound_names(s)}
+        for item in [self.detached(item, changed, node) for item in items.items]:
             self.assign_target(node.target, item, node)
             self.statements(node.body)
         if node.orelse:
@@ -648,6 +718,8 @@ class Scope(Calls):
                 length, get = self.items(node.args[0])
                 start = self.integer(node.args[1], "the start of enumerate()") if len(node.args) == 2 else Const(0)
                 for keyword in node.keywords:
+                    if keyword.arg != "start" or len(node.args) == 2:
+                        self.refuse("enumerate() takes what to count, and a start", node)
                     start = self.integer(keyword.value, "the start of enumerate()")
                 offset = start == Const(0)
                 return length, lambda k: TupleValue((k if offset else Binary("+", k, start), get(k)))
@@ -709,19 +781,6 @@ def _alike(a: Value, b: Value) -> bool:
         same = a.cls is b.cls and len(a.items) == len(b.items)
         return same and all(_alike(x, y) for x, y in zip(a.items, b.items, strict=True))
     return a == b
-
-
-def _describe(value: Value) -> str:
-    match value:
-        case TupleValue(items):
-            return f"a tuple of {len(items)}"
-        case NoneValue():
-            return "None"
-        case FunctionValue():
-            return "a function"
-        case Text():
-            return "a text"
-    return "a number or an array"
 
 
 def _endless(node: ast.For | ast.While) -> bool:

@@ -125,9 +125,9 @@ class _Sweep:
         order = [*f.params, *f.kinds]
         self.order = {name: order.index(name) for name in order}
         live = Liveness(f.body, {f.result})
-        self.bindings = Bindings(f, self.aliases, self.adjoint, self.has_shadow, live.after.__getitem__)
         active = {n for s in walk_stmts(f.body) for n in self.activity.before(s) | self.activity.after(s)}
         self.shadowed = {n for n in self.shared if n in active}
+        self.bindings = Bindings(f, self.aliases, self.adjoint, self.shadowed, live.after.__getitem__)
         self.kept: list[Site] = []
         self.derived: list[tuple[Stmt, Contributions]] = []
         self.calls: list[tuple[Stmt, Pair]] = []
@@ -212,9 +212,9 @@ class _Sweep:
                 del state[name]
             forward, reverse = self.stmt(s, in_loop, state)
             found = effects(reverse)
-            lost = home.unresolved(found.reads | found.writes)
+            lost = home.unresolved(s, found.reads | found.writes)
             if lost is not None:
-                self.bindings.refuse(s, lost, "another name")
+                self.bindings.refuse(s, lost, "")
             if home.pending:
                 reverse = [*reverse, *home.at(self.aliases.before[s], False)]
             pieces.append((forward, reverse))

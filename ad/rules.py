@@ -222,15 +222,15 @@ defvjp(np.rint, None, cheap=True)
 _same((math.isnan, math.isinf, math.isfinite, np.isnan, np.isinf, np.isfinite), None, result="bool", cheap=True)
 defvjp(math.gcd, None, None, result="int")
 
-# What to write instead of functions that Numba does not compile, or that are not scalar.
+# What to write instead of functions that have no rule.
 ADVICE: dict[Any, str] = {
     math.fmod: "write np.fmod(x, y)",
     math.cbrt: "write np.cbrt(x)",
     math.remainder: "write x - y * np.rint(x / y)",
-    math.fsum: "write a loop that adds up",
-    math.prod: "write a loop that multiplies",
-    math.dist: "write math.sqrt of the sum of squares",
-    math.frexp: "it returns a pair",
+    math.fsum: "write np.sum(a)",
+    math.prod: "write np.prod(a)",
+    math.dist: "write np.sqrt(np.sum((a - b) ** 2))",
+    math.frexp: "compute what it returns with math.floor and math.log2",
     math.modf: "write x - math.trunc(x) and math.trunc(x)",
     math.isqrt: "write int(math.sqrt(n))",
     math.factorial: "write math.gamma(n + 1.0)",
@@ -238,13 +238,31 @@ ADVICE: dict[Any, str] = {
     math.isclose: "write abs(a - b) <= tolerance",
     np.heaviside: "write 1.0 if x > 0.0 else 0.0",
     np.round: "write np.rint(x)",
+    np.around: "write np.rint(x)",
+    np.vdot: "write np.sum(np.conj(a) * b)",
+    np.inner: "write np.dot(a, b)",
+    np.average: "write np.sum(w * a) / np.sum(w)",
+    np.nansum: "write np.sum(np.where(np.isnan(a), 0.0, a))",
+    np.median: "take the middle of np.sort(a)",
+    np.expand_dims: "write a[None] or a[:, None]",
+    np.squeeze: "write a[0], or np.reshape",
+    np.append: "write np.concatenate((a, b))",
+    np.nonzero: "write a loop, or use the mask itself as an index",
+    np.flatnonzero: "write a loop, or use the mask itself as an index",
     round: "write np.rint(x), or math.floor(x + 0.5)",
-    sum: "write np.sum of an array, or a loop that adds up",
-    print: "print() belongs into a statement of its own",
-    sorted: "write np.sort of an array",
-    enumerate: "enumerate() belongs into a for statement",
-    zip: "zip() belongs into a for statement",
-    reversed: "reversed() belongs into a for statement",
+    sum: "write np.sum(a), or a loop that adds up",
+    any: "write np.any(a)",
+    all: "write np.all(a)",
+    sorted: "write np.sort(a)",
+    print: "it returns nothing: write it as a statement of its own",
+    enumerate: "it belongs into a for statement",
+    zip: "it belongs into a for statement",
+    reversed: "it belongs into a for statement",
+    map: "write a loop",
+    filter: "write a loop",
+    list: "use a tuple, or np.array([...])",
+    tuple: "write (x, y) with the items",
+    isinstance: "decide outside of the function",
 }
 
 

@@ -52,10 +52,23 @@ class TupleValue:
 
 @dataclass(frozen=True)
 class FunctionValue:
-    """A function that is a variable or an argument: one of the user's, or a def or lambda with its scope."""
+    """A function that is a variable or an argument: one of the user's, or a def or lambda with its scope.
+
+    `defaults` are those of its parameters, computed where it is defined.
+    """
 
     function: UserFunction | ast.FunctionDef | ast.Lambda
     scope: "Scope | None" = None
+    defaults: tuple[tuple[str, "Value"], ...] = ()
+
+    @property
+    def name(self) -> str:
+        match self.function:
+            case UserFunction(function):
+                return str(getattr(function, "__name__", function))
+            case ast.FunctionDef(name):
+                return name
+        return "<lambda>"
 
 
 @dataclass(frozen=True)
