@@ -6,12 +6,14 @@ is recorded is that of tape.handle (numbers), ad.bits (decisions) and tape.array
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from ad.emit import text_of
+from ad.helpers import GATHER
 from ad.ir import (
     Assign,
     Binary,
@@ -24,6 +26,7 @@ from ad.ir import (
     If,
     Index,
     Kind,
+    Len,
     Push,
     Select,
     Stmt,
@@ -38,6 +41,7 @@ from ad.ir import (
     walk,
     walk_stmts,
 )
+from ad.primitive import Primitive
 from ad.records import Facts, Record, Site
 from ad.report import Item, Line, Loop, Report, Size
 from ad.unit import Unit
@@ -47,6 +51,7 @@ __all__ = ["report_of"]
 _WORD = 8
 _SHAPE = shape_of("")
 _NOTHING = Size()
+_DEEP = 3  # expressions within expressions
 
 
 def report_of(unit: Unit, wrt: tuple[str, ...], options: Mapping[str, Any]) -> Report:
@@ -65,7 +70,7 @@ def report_of(unit: Unit, wrt: tuple[str, ...], options: Mapping[str, Any]) -> R
         wrt,
         tuple(item for w in walks.values() for item in w.items),
         tuple(loop for w in walks.values() for loop in w.loops),
-        MappingProxyType({main.name(p): main.writing(p) for p in function.copied}),
+        MappingProxyType({main.called(p): main.writing(p) for p in function.copied}),
         inlined.frozen(),
         swept.frozen(),
         unchanged.frozen(),
@@ -91,11 +96,11 @@ class _Lines:
 # ------------------------------------------------------------------------------ what one function is known to do
 
 
-@dataclass(frozen=True)
 class _View:
     """The facts about a function in the user's terms."""
 
-    facts: Facts
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
 
     def line(self, s: Stmt) -> Line:
         source = s.source or self.facts.function.source
@@ -104,31 +109,54 @@ class _View:
     def lines(self, stmts: Iterable[Stmt]) -> tuple[Line, ...]:
         return tuple(sorted({self.line(s) for s in stmts}, key=lambda line: (line.function, line.number)))
 
-    def name(self, name: str) -> str:
-        """What the user calls a variable; where that has no name, the expression that it stands for."""
-        f = self.facts.function
-        if name in f.called:
-            return f.called[name]
-        values = [s.value for s in walk_stmts(f.body) if isinstance(s, Assign) and s.target == name]
-        return self.text(values[0]) if len(values) == 1 and not isinstance(values[0], Const) else name
+    def called(self, name: str) -> str:
+        """What the user calls a variable, by itself."""
+        return self.facts.function.called.get(name, name).partition(" of ")[0]
 
-    def text(self, e: Expr) -> str:
+    def text(self, e: Expr, most: int = 50) -> str:
+        """An expression in the user's terms, cut where it is longer than `most`."""
+        text = text_of(self.plain(e, 0), self.facts.function.kinds)
+        return text if len(text) <= most else f"{text[: most - 3]}..."
+
+    def plain(self, e: Expr, depth: int) -> Expr:
+        """An expression with the user's names.  What has none is replaced by what it stands for."""
+        f = self.facts.function
+
         def change(part: Expr) -> Expr | None:
             match part:
-                case Var(name):
-                    return Var(self.name(name))
+                case Var(name) if name in f.called:
+                    return Var(self.called(name))
+                case Var(name) if depth < _DEEP and (value := self.definitions.get(name)) is not None:
+                    return self.plain(value, depth + 1)
+                case Call(callee, (Var(name), index)) if callee is GATHER:
+                    return Index(self.called(name), substitute(index, change))
+                case Call(Primitive(compiled=found) as callee, args, keywords) if found is not None:
+                    plain = replace(callee, compiled=None)
+                    return Call(plain, tuple(substitute(a, change) for a in args), keywords)
                 case Index(name, index):
-                    return Index(self.name(name), substitute(index, change))
+                    return Index(self.called(name), substitute(index, change))
+                case Len(name, axis):
+                    return Len(self.called(name), axis)
             return None
 
-        return text_of(substitute(e, change), self.facts.function.kinds)
+        return substitute(e, change)
+
+    @cached_property
+    def definitions(self) -> dict[str, Expr]:
+        """What variables stand for that are assigned at one place only."""
+        found: dict[str, list[Expr]] = {}
+        for s in walk_stmts(self.facts.function.body):
+            if isinstance(s, Assign):
+                found.setdefault(s.target, []).append(s.value)
+        return {name: e[0] for name, e in found.items() if len(e) == 1 and not isinstance(e[0], Const)}
 
     def writing(self, p: str) -> Line | None:
-        """The first line that writes to a parameter."""
-        for s in walk_stmts(self.facts.function.body):
-            if isinstance(s, Store) and self.name(s.array) == self.name(p):
-                return self.line(s)
-        return None
+        """The first line that writes to an array that starts as a parameter, or changes places with it."""
+        f, activity = self.facts.function, self.facts.activity
+        assert activity is not None
+        copies = [n for n in activity.shared if f.called.get(n) == f.called.get(p)]
+        arrays = set().union(*(activity.shared[n] for n in copies))
+        return next((self.line(s) for s in walk_stmts(f.body) if isinstance(s, Store) and s.array in arrays), None)
 
     def recomputed(self) -> Iterator[tuple[Line, str]]:
         for s, found in self.facts.derived:
@@ -136,20 +164,20 @@ class _View:
             own = {part for part in walk(s.value) if _computes(part)}
             for e in found.values():
                 for part in _outermost(e, own):
-                    yield self.line(s), self.text(part)
+                    yield self.line(s), self.text(part, 90)
         for name, value in self.facts.remade:
             made = [s for s in walk_stmts(self.facts.function.body) if isinstance(s, Assign) and s.target == name]
-            yield self.line(made[0]), self.text(value)
+            yield self.line(made[0]), self.text(value, 90)
 
     def passive(self, wrt: tuple[str, ...]) -> dict[str, str]:
         f, activity = self.facts.function, self.facts.activity
         assert activity is not None
         varied, useful, both = activity.anywhere()
-        active = {self.name(n) for n in both}
+        active = {f.called.get(n) for n in both}
         found: dict[str, str] = {}
         given = " or ".join(wrt) if len(wrt) < 4 else "what the gradient is with respect to"
         for name in (*f.params, *f.called):
-            called = self.name(name)
+            called = f.called.get(name, name)
             if name not in f.kinds or not f.kinds[name].is_float or called in active:
                 continue
             if name in f.params and name not in varied:
@@ -157,9 +185,9 @@ class _View:
             elif name not in varied:
                 reason = f"does not depend on {given}"
             elif name not in useful:
-                reason = "the result does not depend on it"
+                reason = "the result depends on it in no differentiable way"
             else:
-                reason = f"where it depends on {given}, the result does not depend on it"
+                reason = f"where it depends on {given}, the result depends on it in no differentiable way"
             found.setdefault(called, reason)
         return found
 
@@ -264,6 +292,8 @@ class _Walk:
         known = self.walks.get(unit.facts) or _Walk(unit.facts, self.single, self.walks)
         found = _Tally(calls=[line])
         found.add(known.tally)
+        # Its decisions are packed by themselves, the last ones into a word that is recorded when it returns.
+        found.most, found.least = replace(found.most, bits=0), replace(found.least, bits=0)
         return found
 
     def push(self, s: Push, loops: tuple[Line, ...], branch: bool) -> _Tally:
