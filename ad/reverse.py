@@ -38,7 +38,9 @@ from ad.ir import (
     Var,
     While,
     assigned,
+    replacing,
     shape_of,
+    substitute,
     walk_stmts,
 )
 from ad.lower import Lowered, active_args, derive_assign
@@ -420,6 +422,14 @@ class _Sweep:
     def accumulate(self, target: str | None, found: dict[Var | Index, Expr], state: _State) -> list[Stmt]:
         """Add contributions to the adjoints of what an assignment read; its target's adjoint is used up."""
         seed = state.pop(target) if target is not None else None
+        first: list[Stmt] = []
+        if target is not None and any(isinstance(t, Index) and t.array == target for t in found):
+            # Parts of what it was: its adjoint begins anew while the old one is still read.
+            name = self.seed(self.kinds[target])
+            assert seed is not None
+            first.append(Assign(name, seed))
+            found = {t: substitute(e, replacing(seed, Var(name))) for t, e in found.items()}
+            target = None
         places = [replace(t, index=self.plain(t.index)) if isinstance(t, Index) else t for t in found]
         numbers: dict[Kind, count[int]] = {}
 
@@ -429,7 +439,7 @@ class _Sweep:
         definitions, raw = share(list(found.values()), self.kinds, fresh)
         definitions = [(name, self.plain(value)) for name, value in definitions]
         shares = [self.plain(e) for e in raw]
-        out: list[Stmt] = [Assign(name, value) for name, value in definitions]
+        out: list[Stmt] = first + [Assign(name, value) for name, value in definitions]
         own: list[Stmt] = []
         for place, value in zip(places, shares, strict=True):
             if target is not None and place == Var(target):

@@ -14,6 +14,7 @@ from ad.ir import (
     For,
     If,
     Kind,
+    Rebind,
     Stmt,
     Store,
     Var,
@@ -48,6 +49,7 @@ def separated(
     `kinds` and `called` get what new names hold, and what the user calls them.
     """
     shared = shared_arrays(body, kinds)
+    body = _without_swaps(body, kinds, set(shared), namer)
     if not shared:
         return body, ()
     body = _Branches(kinds, set(shared)).block(body, 0)
@@ -67,6 +69,27 @@ def separated(
         value: Expr = Call(primitive(np.copy), (Var(p),))
         copies.append(Assign(new[p], value, line=line))
     return (*copies, *rename_arrays(body, new)), copied
+
+
+def _without_swaps(block: Block, kinds: dict[str, Kind], shared: set[str], namer: Namer) -> Block:
+    """``u, v = v, u`` of arrays that nobody writes to is one assignment after another, as for numbers."""
+    out: list[Stmt] = []
+    for s in block:
+        match s:
+            case Rebind(targets, sources) if not shared.intersection(targets):
+                at = {"line": s.line, "source": s.source}
+                old = {name: namer.fresh(f"{name}_old") for name in sources}
+                kinds |= {old[name]: kinds[name] for name in sources}
+                out += [Assign(old[name], Var(name), **at) for name in sources]
+                out += [Assign(t, Var(old[name]), **at) for t, name in zip(targets, sources, strict=True)]
+                continue
+            case If(_, then, orelse):
+                then, orelse = (_without_swaps(part, kinds, shared, namer) for part in (then, orelse))
+                s = replace(s, then=then, orelse=orelse)
+            case For(body=body) | While(body=body):
+                s = replace(s, body=_without_swaps(body, kinds, shared, namer))
+        out.append(s)
+    return tuple(out)
 
 
 def _without_overlap(block: Block, kinds: dict[str, Kind], shared: dict[str, frozenset[str]]) -> Block:

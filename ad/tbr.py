@@ -152,9 +152,12 @@ class _Tbr:
         return None if name in self.live.after[s] else name
 
     def store(self, s: Store, required: Required) -> Required:
-        found = [required[name] for name in self.aliases.before[s].sharing(s.array) if name in required]
+        state = self.aliases.before[s]
+        found = [required[name] for name in state.sharing(s.array) if name in required]
         if found:
             self.save(s, {s.array: frozenset().union(*found)})
+            # The old contents are put back where they were.
+            required = _needed(required, self.shared(names(s.index), state), s)
         return required
 
     def passive(self, s: Stmt, required: Required) -> Required:

@@ -84,7 +84,8 @@ cdef class Backing:
             return place
         store = open_store(place, spill_limit, compress, self.itemsize)
         self.stores += (store,)
-        self.own += (store,)
+        # The file itself: the collector may clear what is written in Python around it before the tape that closes it.
+        self.own += (store if compress is None else store.inner,)
         return store
 
     def hand_over(self, Store store not None):

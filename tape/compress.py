@@ -224,11 +224,8 @@ class CompressedStore(Store):
 
     def close(self) -> None:
         """Close the inner store."""
-        # The collector may have cleared this object before the tape that closes it, and the inner store with it.
-        inner = getattr(self, "inner", None)
-        if inner is not None:
-            inner.close()
-            self._packed.clear()
+        self.inner.close()
+        self._packed.clear()
 
     @property
     def codec(self) -> str:

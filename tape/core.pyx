@@ -56,7 +56,7 @@ cdef extern from "Python.h":
 
 cdef int warn_unclosed(size_t nbytes) except -1:
     """In development mode: a tape with a budget should be closed, not left to the garbage collector."""
-    if sys.flags.dev_mode:
+    if sys is not None and sys.flags.dev_mode:      # None when the interpreter ends
         warnings.warn(f"unclosed tape of {nbytes} bytes with a memory budget", ResourceWarning, stacklevel=2)
     return 0
 
@@ -288,6 +288,16 @@ cdef class Tape:
     def _claim(self):
         """Claim the tape for compiled code and return its handle (see tape.numba)."""
         return <size_t>self.claim(None)
+
+    @property
+    def _numba_type_(self):
+        """What Numba asks for where it does not know tapes yet.
+
+        It loads its extensions once: a thread that compiles while another one is loading them has to wait here.
+        """
+        from tape.numba import tape_type
+
+        return tape_type(self.dtype)
 
     def raise_failed(self):
         """Raise the error that generated code left on the tape, and forget it; nothing if there is none."""

@@ -128,11 +128,11 @@ def _box_block(_type, _value, _c):
 
 @typeof_impl.register(Tape)
 def _typeof_tape(tape, _context):
-    return _tape_type(tape.dtype)
+    return tape_type(tape.dtype)
 
 
 @cache  # a microsecond off every call with a tape argument
-def _tape_type(dtype):
+def tape_type(dtype):
     if dtype.kind not in "biufc" or not dtype.isnative or dtype.itemsize > 16:
         raise NumbaTypeError(f"a tape of {dtype} cannot go into compiled code; numbers and bools can")
     return TapeType(numpy_support.from_dtype(dtype), dtype.itemsize)

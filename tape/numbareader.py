@@ -37,11 +37,11 @@ register_model(ReaderType)(PointerModel)
 
 @typeof_impl.register(Reader)
 def _typeof_reader(reader, _context):
-    return _reader_type(reader.tape.dtype)
+    return reader_type(reader.tape.dtype)
 
 
 @cache
-def _reader_type(dtype):
+def reader_type(dtype):
     if dtype.kind not in "biufc" or not dtype.isnative or dtype.itemsize > 16:
         raise NumbaTypeError(f"a reader of a tape of {dtype} cannot go into compiled code; numbers and bools can")
     return ReaderType(numpy_support.from_dtype(dtype), dtype.itemsize)

@@ -143,6 +143,13 @@ cdef class Reader:
         self.tape.claim(None)
         return <size_t>&self.r
 
+    @property
+    def _numba_type_(self):
+        """As that of `Tape`."""
+        from tape.numbareader import reader_type
+
+        return reader_type(self.tape.dtype)
+
     def __len__(self):
         """Items that are left."""
         self.edge()

@@ -5,8 +5,8 @@
     eb = take_and_clear(ub)  the adjoint of ``u[...] = e``, ub being the same view of the adjoint of u
     zero(ub)                 the adjoint of ``u[...] = constant``
 
-The adjoint of a real variable is real: of a complex value it takes the real part.  Sums are pairwise, as NumPy's (error
-O(log n) instead of O(n); Higham, SIAM J. Sci. Comput. 14, 1993).
+The adjoint of a real variable is real: of a complex value it takes the real part.  Long sums are sums of sums, nearly
+as exact as NumPy's pairwise ones (Higham, The accuracy of floating point summation, SIAM J. Sci. Comput. 14, 1993).
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ad.arrays.compiled import OPTIONS, Function, compiled, is_array, is_complex, replaced, specialised
 
-__all__ = ["add_to", "narrow", "pairwise_sum", "take_and_clear", "total", "zero"]
+__all__ = ["add_to", "cascade_sum", "narrow", "take_and_clear", "total", "zero"]
 
 
 @specialised
@@ -148,38 +148,45 @@ def add_to(target: Any, value: Any) -> Function:
 
 
 @njit(**OPTIONS)
-def pairwise_sum(a: Any, start: int, n: int) -> Any:
-    """The sum of ``a[start : start + n]`` of a 1-d array: blocks of eight partial sums, added two by two."""
-    if n < 8:
-        s = a.dtype.type(0)
-        for i in range(start, start + n):
-            s += a[i]
-        return s
-    if n <= 128:
-        return _block_sum(a, start, n)
-    half = n // 2
-    half -= half % 8
-    return pairwise_sum(a, start, half) + pairwise_sum(a, start + half, n - half)
-
-
-@njit(**OPTIONS)
-def _block_sum(a: Any, start: int, n: int) -> Any:
-    s0, s1, s2, s3 = a[start], a[start + 1], a[start + 2], a[start + 3]
-    s4, s5, s6, s7 = a[start + 4], a[start + 5], a[start + 6], a[start + 7]
-    end = start + n - n % 8
-    for i in range(start + 8, end, 8):
-        s0 += a[i]
-        s1 += a[i + 1]
-        s2 += a[i + 2]
-        s3 += a[i + 3]
-        s4 += a[i + 4]
-        s5 += a[i + 5]
-        s6 += a[i + 6]
-        s7 += a[i + 7]
-    s = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
-    for i in range(end, start + n):
+def _short_sum(a: Any, start: int, n: int) -> Any:
+    """The sum of a few elements, at most 128: eight partial sums, which fit in vector registers."""
+    s = a.dtype.type(0)
+    end = start + n
+    if n >= 8:
+        s0, s1, s2, s3 = a[start], a[start + 1], a[start + 2], a[start + 3]
+        s4, s5, s6, s7 = a[start + 4], a[start + 5], a[start + 6], a[start + 7]
+        for i in range(start + 8, end - 7, 8):
+            s0 += a[i]
+            s1 += a[i + 1]
+            s2 += a[i + 2]
+            s3 += a[i + 3]
+            s4 += a[i + 4]
+            s5 += a[i + 5]
+            s6 += a[i + 6]
+            s7 += a[i + 7]
+        s = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+        start = end - n % 8
+    for i in range(start, end):
         s += a[i]
     return s
+
+
+def _summing(part: Function, length: int) -> Function:
+    """The sum of the sums of parts of this length."""
+
+    @njit(**OPTIONS)
+    def kernel(a: Any, start: int, n: int) -> Any:
+        s = part(a, start, min(n, length))
+        for i in range(length, n, length):
+            s += part(a, start + i, min(n - i, length))
+        return s
+
+    return kernel
+
+
+# Not by recursion, as NumPy does: a function that is compiled with a recursive one crashes when it is loaded from
+# Numba's cache (numba issue 6061).  No chain of additions is longer than 64 up to 33 million elements.
+cascade_sum = _summing(_summing(_summing(_short_sum, 128), 64 * 128), 64 * 64 * 128)
 
 
 @specialised
@@ -187,7 +194,7 @@ def total(value: Any) -> Function:
     """The sum of all elements; of a scalar, itself."""
 
     def of_array(value: Any) -> Any:
-        return pairwise_sum(np.ascontiguousarray(value).reshape(value.size), 0, value.size)
+        return cascade_sum(np.ascontiguousarray(value).reshape(value.size), 0, value.size)
 
     return of_array if is_array(value) else (lambda value: value)
 

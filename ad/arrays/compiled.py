@@ -24,7 +24,7 @@ __all__ = [
     "as_float",
     "as_summable",
     "compiled",
-    "dtype_kind",
+    "dtype_of",
     "is_array",
     "is_complex",
     "is_none",
@@ -86,28 +86,28 @@ def is_array(argument: Any) -> bool:
     return isinstance(argument, types.Array | np.ndarray)
 
 
-def dtype_kind(argument: Any) -> str:
-    """NumPy's letter for the dtype of an argument, or of the type of one: b, i, u, f or c; scalars have one, too."""
+def dtype_of(argument: Any) -> Any:
+    """NumPy's dtype of an argument, or of the type of one: an array or a scalar."""
     if isinstance(argument, types.Type):
-        return str(as_dtype(getattr(argument, "dtype", types.unliteral(argument))).kind)
-    return np.asarray(argument).dtype.kind
+        return as_dtype(getattr(argument, "dtype", types.unliteral(argument)))
+    return np.asarray(argument).dtype
 
 
 def is_complex(argument: Any) -> bool:
     """Whether an argument, or the type of one, is complex: a scalar or an array."""
-    return dtype_kind(argument) == "c"
+    return bool(dtype_of(argument).kind == "c")
 
 
 @specialised
 def as_float(x: Any) -> Function:
     """An array as floats, in the precision that NumPy uses: float64 for ints and bools."""
-    return (lambda x: x) if dtype_kind(x) in "fc" else (lambda x: x.astype(np.float64))
+    return (lambda x: x) if dtype_of(x).kind in "fc" else (lambda x: x.astype(np.float64))
 
 
 @specialised
 def as_summable(x: Any) -> Function:
     """An array in the dtype in which NumPy adds and multiplies: 64 bits for ints and bools."""
-    match dtype_kind(x):
+    match dtype_of(x).kind:
         case "b" | "i":
             return lambda x: x.astype(np.int64)
         case "u":

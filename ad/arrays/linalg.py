@@ -32,9 +32,9 @@ The formulas: M. B. Giles, Collected matrix derivative results for forward and r
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
-from ad.arrays.axes import fold, fold_result, unfold, unfold_result
+from ad.arrays.axes import fold, fold_result, reduced_count, unfold, unfold_result
 from ad.arrays.compiled import OPTIONS, Function, as_float, compiled, is_none, literal, specialised
 from ad.arrays.linear import array_matmul
 from ad.arrays.reductions import prod_vjp, to_largest, to_smallest
@@ -55,78 +55,110 @@ __all__ = [
 
 
 @njit(**OPTIONS)
+def _euclidean(x: Any) -> Any:
+    out = np.zeros((x.shape[0], x.shape[2]), x.real.dtype)
+    for o in range(x.shape[0]):
+        for k in range(x.shape[1]):
+            for i in range(x.shape[2]):
+                out[o, i] += x[o, k, i].real ** 2 + x[o, k, i].imag ** 2
+    for o in range(x.shape[0]):
+        for i in range(x.shape[2]):
+            out[o, i] = np.sqrt(out[o, i])
+    return out
+
+
+@njit(**OPTIONS)
+def _euclidean_rule(g: Any, ans: Any, x: Any) -> Any:
+    out = np.zeros_like(x)
+    for o in range(x.shape[0]):
+        for k in range(x.shape[1]):
+            for i in range(x.shape[2]):
+                if ans[o, i] != 0.0:
+                    out[o, k, i] = g[o, i] * x[o, k, i].conjugate() / ans[o, i]
+    return out
+
+
+@njit(**OPTIONS)
 def _norm(x: Any, p: float) -> Any:
     outer, n, inner = x.shape
     out = np.zeros((outer, inner), x.real.dtype)
-    if n == 0 and np.isinf(p):
-        raise ValueError("the largest or smallest of no elements: the norm of a zero-size array has none")
     for o in range(outer):
         for k in range(n):
             for i in range(inner):
                 m = np.abs(x[o, k, i])
-                if p == 2.0:
-                    out[o, i] += m * m
-                elif p == 1.0:
-                    out[o, i] += m
-                elif p == 0.0:
-                    out[o, i] += m != 0.0
-                elif p == np.inf:
-                    if k == 0 or m > out[o, i] or m != m:
-                        out[o, i] = m
-                elif p == -np.inf:
-                    if k == 0 or m < out[o, i] or m != m:
+                if np.isinf(p):
+                    if k == 0 or m != m or (m > out[o, i] if p > 0.0 else m < out[o, i]):
                         out[o, i] = m
                 else:
-                    out[o, i] += m**p
-    if p == 2.0:
-        return np.sqrt(out)
-    if np.isinf(p) or p == 1.0 or p == 0.0:
-        return out
-    return out ** (1.0 / p)
+                    out[o, i] += m != 0.0 if p == 0.0 else m**p
+        for i in range(inner):
+            if p != 0.0 and not np.isinf(p):
+                out[o, i] **= 1.0 / p
+    return out
 
 
 @njit(**OPTIONS)
 def _norm_rule(g: Any, ans: Any, x: Any, p: float) -> Any:
     """`g` times the derivative by the modulus, times the derivative of the modulus, which is 0 at 0."""
-    m, out = np.abs(x), np.empty_like(x)
-    if p == np.inf:
-        chosen = to_largest(m, g)
-    elif p == -np.inf:
-        chosen = to_smallest(m, g)
-    else:
-        chosen = np.zeros_like(m)
-        for o in range(x.shape[0]):
-            for k in range(x.shape[1]):
-                for i in range(x.shape[2]):
-                    if p != 0.0 and ans[o, i] != 0.0 and m[o, k, i] != 0.0:
-                        chosen[o, k, i] = g[o, i] * (m[o, k, i] / ans[o, i]) ** (p - 1.0)
+    out, m = np.zeros_like(x), np.abs(x)
+    chosen = to_largest(m, g) if p > 0.0 else to_smallest(m, g)
     for o in range(x.shape[0]):
         for k in range(x.shape[1]):
             for i in range(x.shape[2]):
-                d = x[o, k, i].conjugate() / m[o, k, i] if m[o, k, i] != 0.0 else x[o, k, i]
-                out[o, k, i] = chosen[o, k, i] * d
+                if m[o, k, i] == 0.0:
+                    continue
+                d = x[o, k, i].conjugate() / m[o, k, i]
+                if np.isinf(p):
+                    out[o, k, i] = chosen[o, k, i] * d
+                elif p != 0.0 and ans[o, i] != 0.0:
+                    out[o, k, i] = g[o, i] * (m[o, k, i] / ans[o, i]) ** (p - 1.0) * d
     return out
 
 
-@specialised
-def _order(x: Any, p: Any, axis: Any) -> Function:
-    """The order of a norm as a float.  Raises TypeError for norms of matrices."""
-    if not is_none(p) and (isinstance(literal(axis, "axis"), tuple) or (x.ndim > 1 and literal(axis, "axis") is None)):
+def _is_euclidean(x: Any, order: Any, axis: Any) -> bool:
+    """Whether a norm has order 2.  Raises TypeError for norms of matrices."""
+    if is_none(order):
+        return True
+    axis = literal(axis, "axis")
+    if isinstance(axis, tuple) or (x.ndim > 1 and axis is None):
         raise TypeError("np.linalg.norm of a matrix is supported for ord=None only: name an axis for norms of vectors")
-    return (lambda x, p, axis: 2.0) if is_none(p) else (lambda x, p, axis: float(p))
+    return bool((order.literal_value if isinstance(order, types.Literal) else order) == 2)
+
+
+@specialised
+def _norms(x: Any, order: Any, axis: Any) -> Function:
+    if _is_euclidean(x, order, axis):
+        return lambda x, order, axis: _euclidean(fold(as_float(x), axis))
+
+    def implementation(x: Any, order: Any, axis: Any) -> Any:
+        if np.isinf(order) and reduced_count(x, axis) == 0:
+            raise ValueError("the largest or smallest of no elements: a norm of a zero-size array")
+        return _norm(fold(as_float(x), axis), float(order))
+
+    return implementation
+
+
+@specialised
+def _norm_rules(g: Any, ans: Any, x: Any, order: Any, axis: Any) -> Function:
+    if _is_euclidean(x, order, axis):
+        return lambda g, ans, x, order, axis: _euclidean_rule(
+            fold_result(g, x, axis), fold_result(ans, x, axis), fold(x, axis)
+        )
+    return lambda g, ans, x, order, axis: _norm_rule(
+        fold_result(g, x, axis), fold_result(ans, x, axis), fold(x, axis), float(order)
+    )
 
 
 @compiled
 def array_norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """np.linalg.norm of vectors.  Raises ValueError for the largest of no elements, TypeError for norms of matrices."""
-    return unfold_result(_norm(fold(as_float(x), axis), _order(x, ord, axis)), x, axis, keepdims)
+    return unfold_result(_norms(x, ord, axis), x, axis, keepdims)
 
 
 @compiled
 def norm_vjp(g: Any, ans: Any, x: Any, ord: Any = None, axis: Any = None) -> Any:
     """The rule of np.linalg.norm."""
-    flat = _norm_rule(fold_result(g, x, axis), fold_result(ans, x, axis), fold(x, axis), _order(x, ord, axis))
-    return unfold(flat, x, axis)
+    return unfold(_norm_rules(g, ans, x, ord, axis), x, axis)
 
 
 # ------------------------------------------------------------------------------------- systems of equations
@@ -148,7 +180,7 @@ def solve_vjp_right(g: Any, a: Any) -> Any:
 def solve_vjp_matrix(g: Any, ans: Any, a: Any) -> Function:
     """The rule of np.linalg.solve for the matrix."""
     if ans.ndim == 1:
-        return lambda g, ans, a: -np.outer(np.linalg.solve(a.T, g), ans)
+        return lambda g, ans, a: -np.expand_dims(np.linalg.solve(a.T, g), 1) * ans
     return lambda g, ans, a: -array_matmul(np.linalg.solve(a.T, g), ans.T)
 
 

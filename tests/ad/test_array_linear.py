@@ -82,6 +82,7 @@ def test_factors_that_do_not_fit(f):
 def test_outer(shapes):
     for a, b in factors(shapes):
         g = numbers(np.outer(a, b).shape, 2)
+        assert np.array_equal(li.array_outer(a, b), np.outer(a, b))
         wanted = by_complex_step(lambda x, b=b: np.outer(x, b), a, g)
         np.testing.assert_allclose(li.outer_vjp_left(g, a, b), wanted, rtol=1e-13)
         wanted = by_complex_step(lambda x, a=a: np.outer(a, x), b, g)
@@ -90,6 +91,7 @@ def test_outer(shapes):
 
 def test_outer_and_cross_compiled():
     a, b, g = numbers(3), numbers(3, 1), numbers((3, 3), 2)
+    assert np.array_equal(jitted("lambda a, b: array_outer(a, b)", **vars(li))(a, b), np.outer(a, b))
     left, right = jitted("lambda g, a, b: (outer_vjp_left(g, a, b), outer_vjp_right(g, a, b))", **vars(li))(g, a, b)
     np.testing.assert_allclose(left, g @ b, rtol=1e-13)
     np.testing.assert_allclose(right, a @ g, rtol=1e-13)
@@ -245,8 +247,8 @@ def test_complex_matrices():
 def test_systems_compiled():
     """Strided arrays, without a warning."""
     f = jitted(
-        "lambda g, a, b, x: (inv_vjp(g, np.linalg.inv(a)), det_vjp(2.0, a), slogdet_vjp(2.0, a), "
-        "solve_vjp_right(b, a), solve_vjp_matrix(b, x, a), solve_vjp_matrix(g, g, a))",
+        "lambda g, a, b, x: (inv_vjp(g, np.linalg.inv(a)), det_vjp(2.0, a), "
+        "solve_vjp_right(b, a), solve_vjp_matrix(b, x, a))",
         **vars(la),
     )
     a, g, b = numbers((3, 3)) + 2 * np.eye(3), numbers((3, 3), 1), numbers(3, 2)

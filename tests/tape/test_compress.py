@@ -489,6 +489,7 @@ def test_an_error_of_the_store_stays_what_it_is():
 
 ENDS = {
     "left open": "held.append(t)",
+    "outliving the classes": "tape.compress.held = t; del t",
     "in a cycle": "held.append(held); held.append(t); del t, held; gc.collect()",
     "forked": """
         if os.fork() == 0:
@@ -512,6 +513,7 @@ def test_the_end_of_a_process(tmp_path, codec, end):
         import faulthandler, gc, os, sys
         faulthandler.dump_traceback_later(30, exit=True)
         import numpy as np
+        import tape.compress
         from tape import Tape
         held = []
         items = np.arange(400_000.0)

@@ -524,3 +524,34 @@ def test_a_reader_claims_its_tape():
 
         with pytest.raises(TapeBusyError):
             both(tape, reader)
+
+
+FIRST_USES = """
+import threading
+from numba import njit
+from tape import Tape
+from tape.reader import Reader
+
+together, found = threading.Barrier(4), []
+
+def use(reads):
+    pop = njit(lambda source: source.pop())
+    with Tape("f8") as tape:
+        tape.push(2.0)
+        source = Reader(tape) if reads else tape
+        together.wait()
+        found.append(pop(source))
+
+threads = [threading.Thread(target=use, args=(i % 2,)) for i in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(found)
+"""
+
+
+def test_threads_that_use_compiled_code_for_the_first_time():
+    """Numba loads its extensions in one of them, and does not let the others wait for that."""
+    done = subprocess.run([sys.executable, "-c", FIRST_USES], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[2.0, 2.0, 2.0, 2.0]\n", done.stderr
