@@ -4,16 +4,13 @@ The transformation noted them where it decided (ad.records); nothing is read fro
 is recorded is that of tape.handle (numbers), ad.bits (decisions) and tape.arrays (arrays).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from ad.emit import text_of
-from ad.helpers import GATHER
 from ad.ir import (
     Assign,
     Binary,
@@ -24,9 +21,7 @@ from ad.ir import (
     Expr,
     For,
     If,
-    Index,
     Kind,
-    Len,
     Push,
     Select,
     Stmt,
@@ -37,13 +32,12 @@ from ad.ir import (
     children,
     expressions,
     shape_of,
-    substitute,
     walk,
     walk_stmts,
 )
-from ad.primitive import Primitive
 from ad.records import Facts, Record, Site
 from ad.report import Item, Line, Loop, Report, Size
+from ad.terms import Terms
 from ad.unit import Unit
 
 __all__ = ["report_of"]
@@ -51,7 +45,6 @@ __all__ = ["report_of"]
 _WORD = 8
 _SHAPE = shape_of("")
 _NOTHING = Size()
-_DEEP = 3  # expressions within expressions
 
 
 def report_of(unit: Unit, wrt: tuple[str, ...], options: Mapping[str, Any]) -> Report:
@@ -96,59 +89,8 @@ class _Lines:
 # ------------------------------------------------------------------------------ what one function is known to do
 
 
-class _View:
-    """The facts about a function in the user's terms."""
-
-    def __init__(self, facts: Facts) -> None:
-        self.facts = facts
-
-    def line(self, s: Stmt) -> Line:
-        source = s.source or self.facts.function.source
-        return Line(s.line, source.line(s.line), source.name)
-
-    def lines(self, stmts: Iterable[Stmt]) -> tuple[Line, ...]:
-        return tuple(sorted({self.line(s) for s in stmts}, key=lambda line: (line.function, line.number)))
-
-    def called(self, name: str) -> str:
-        """What the user calls a variable, by itself."""
-        return self.facts.function.called.get(name, name).partition(" of ")[0]
-
-    def text(self, e: Expr, most: int = 50) -> str:
-        """An expression in the user's terms, cut where it is longer than `most`."""
-        text = text_of(self.plain(e, 0), self.facts.function.kinds)
-        return text if len(text) <= most else f"{text[: most - 3]}..."
-
-    def plain(self, e: Expr, depth: int) -> Expr:
-        """An expression with the user's names.  What has none is replaced by what it stands for."""
-        f = self.facts.function
-
-        def change(part: Expr) -> Expr | None:
-            match part:
-                case Var(name) if name in f.called:
-                    return Var(self.called(name))
-                case Var(name) if depth < _DEEP and (value := self.definitions.get(name)) is not None:
-                    return self.plain(value, depth + 1)
-                case Call(callee, (Var(name), index)) if callee is GATHER:
-                    return Index(self.called(name), substitute(index, change))
-                case Call(Primitive(compiled=found) as callee, args, keywords) if found is not None:
-                    plain = replace(callee, compiled=None)
-                    return Call(plain, tuple(substitute(a, change) for a in args), keywords)
-                case Index(name, index):
-                    return Index(self.called(name), substitute(index, change))
-                case Len(name, axis):
-                    return Len(self.called(name), axis)
-            return None
-
-        return substitute(e, change)
-
-    @cached_property
-    def definitions(self) -> dict[str, Expr]:
-        """What variables stand for that are assigned at one place only."""
-        found: dict[str, list[Expr]] = {}
-        for s in walk_stmts(self.facts.function.body):
-            if isinstance(s, Assign):
-                found.setdefault(s.target, []).append(s.value)
-        return {name: e[0] for name, e in found.items() if len(e) == 1 and not isinstance(e[0], Const)}
+class _View(Terms):
+    """What is known about a function, as the report has it."""
 
     def writing(self, p: str) -> Line | None:
         """The first line that writes to an array that starts as a parameter, or changes places with it."""
