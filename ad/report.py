@@ -19,6 +19,7 @@ class Line:
     number: int
     text: str
     function: str
+    filename: str
 
     def __str__(self) -> str:
         return f"{self.number}: {self.text}"

@@ -37,7 +37,7 @@ from ad.ir import (
 )
 from ad.records import Facts, Record, Site
 from ad.report import Item, Line, Loop, Report, Size
-from ad.terms import Terms
+from ad.terms import Terms, line_of
 from ad.unit import Unit
 
 __all__ = ["report_of"]
@@ -56,7 +56,7 @@ def report_of(unit: Unit, wrt: tuple[str, ...], options: Mapping[str, Any]) -> R
     for walk_ in list(walks.values()):
         walk_.note_calls(swept, unchanged)
         for i in walk_.view.facts.function.inlined:
-            inlined.add(i.name, Line(i.line, i.source.line(i.line), i.source.name))
+            inlined.add(i.name, line_of(i.source, i.line))
     return Report(
         function.name,
         function.source.filename,

@@ -6,24 +6,30 @@ from functools import cached_property
 
 from ad.emit import text_of
 from ad.helpers import GATHER
-from ad.ir import Assign, Call, Const, Expr, Index, Len, Stmt, Var, substitute, walk_stmts
+from ad.ir import Assign, Call, Const, Expr, Index, Kind, Len, Stmt, Var, substitute, walk_stmts
 from ad.primitive import Primitive
 from ad.records import Facts
 from ad.report import Line
+from ad.source import Source
 
-__all__ = ["Terms"]
+__all__ = ["Terms", "line_of"]
 
 _DEEP = 3
 """How deep expressions are put in the place of names within expressions."""
 
 
+def line_of(source: Source, number: int) -> Line:
+    return Line(number, source.line(number), source.name, source.filename)
+
+
 class Terms:
+    """The facts about a function, to speak about it."""
+
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
 
     def line(self, s: Stmt) -> Line:
-        source = s.source or self.facts.function.source
-        return Line(s.line, source.line(s.line), source.name)
+        return line_of(s.source or self.facts.function.source, s.line)
 
     def lines(self, stmts: Iterable[Stmt]) -> tuple[Line, ...]:
         return tuple(sorted({self.line(s) for s in stmts}, key=lambda line: (line.function, line.number)))
@@ -34,7 +40,7 @@ class Terms:
 
     def text(self, e: Expr, most: int = 50) -> str:
         """An expression in the user's terms, cut where it is longer than `most`."""
-        text = text_of(self.plain(e, 0), self.facts.function.kinds)
+        text = text_of(self.plain(e, 0), self.kinds)
         return text if len(text) <= most else f"{text[: most - 3]}..."
 
     def plain(self, e: Expr, depth: int) -> Expr:
@@ -59,6 +65,12 @@ class Terms:
             return None
 
         return substitute(e, change)
+
+    @cached_property
+    def kinds(self) -> dict[str, Kind]:
+        """Those of variables under both of their names."""
+        kinds = self.facts.function.kinds
+        return {**kinds, **{self.called(name): kind for name, kind in kinds.items()}}
 
     @cached_property
     def definitions(self) -> dict[str, Expr]:
