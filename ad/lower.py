@@ -430,8 +430,9 @@ class _Planner:
         found = contributions(value, Var(_SEED), self.kinds | {_SEED: self.kinds[s.target]}, varied)
         occurs = any(part == value for c in found.values() for part in walk(c))
         available = s.target not in names(value) and (not in_loop or s.target in self.kept)
-        available = available and s.target not in self.activity.shared
-        uses_result = occurs and not isinstance(value, Var | Const) and (_expensive(value) or available)
+        # A shared array may be written to after the assignment.
+        keeps = s.target not in self.activity.shared and (_expensive(value) or available)
+        uses_result = occurs and keeps and not isinstance(value, Var | Const)
         exprs = [*found.values(), *(t.index for t in found if isinstance(t, Index))]
         if uses_result:
             exprs = _with_result(found, value, s.target, only_old=True)

@@ -12,3 +12,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 # A shell starts a job in the background with SIGINT ignored; the tests of Ctrl-C need Python's own handler then too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--compile-all", action="store_true", help="compile every program of the matrices, not a sample")

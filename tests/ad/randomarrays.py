@@ -46,13 +46,6 @@ def halves(u, x):
     return 0.5 * u * x, u[0] * x
 
 
-def fold(u, k):
-    if k <= 0:
-        return math.sin(u[0])
-    u[k] = 0.5 * u[k] + math.sin(u[k - 1])
-    return u[k] * 0.5 + 0.5 * fold(u, k - 1)
-
-
 def total(u):
     s = 0.0
     for z in u:
@@ -225,7 +218,7 @@ class ArrayWriter:
                 f"np.prod(0.7 * {v})",
                 "np.sum(g * m) * 0.1",
             ),
-            *(f"np.std({v})", f"0.2 * np.sum({v} * {v})", f"0.2 * ({v}.copy() @ {v}.copy())", f"total({v})"),
+            *(f"np.std({v} - np.linspace(x, 2.0, len({v})))", f"0.2 * np.sum({v} * {v})", f"0.2 * ({v}.copy() @ {v}.copy())", f"total({v})"),
         )
 
     def condition(self):
@@ -346,7 +339,6 @@ class ArrayWriter:
             *(
                 f"{name} = pick({name}, {other}, {value})",
                 f"{name}, y = halves({name}, x)",
-                f"s += 0.3 * fold({name}, 2)",
             ),
             *(f"{name}[{name} > 0.3] = {small}", f"{name}[{other} < 0.0] *= 0.5", f"{name}[THREE % 3] = {small}"),
             *(

@@ -61,7 +61,7 @@ def unless_pending(case, test):
 
 
 @pytest.mark.parametrize("case", parameters(lambda case: not case.thorough))
-def test_gradient(case):
+def test_gradient(case, compile_or_skip):
     def test():
         gradient = gradient_of(case.function)
         value, found = found_by_ad(gradient, case.args)
@@ -73,9 +73,9 @@ def test_gradient(case):
     unless_pending(case, test)
 
 
-@pytest.mark.parametrize("case", parameters(lambda case: case.thorough))
+@pytest.mark.parametrize("case", parameters(lambda case: True))
 def test_interpreted(case, interpreted_gradient):
-    """What the default run does not compile: the adjoint as plain Python."""
+    """The adjoint as plain Python."""
 
     def test():
         check(case, *interpreted_gradient(case.function, fresh(case.args), active(case.args)))
@@ -84,7 +84,7 @@ def test_interpreted(case, interpreted_gradient):
 
 
 @pytest.mark.parametrize("case", parameters(lambda case: case.spill))
-def test_spilling_changes_nothing(case, tmp_path):
+def test_spilling_changes_nothing(case, tmp_path, compile_or_skip):
     def test():
         gradient = gradient_of(case.function)
         value, found = found_by_ad(gradient, case.spill)

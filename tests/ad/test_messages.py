@@ -39,73 +39,46 @@ def pong(x):
 
 # text of the body, the number of its offending line (from 1), what the message says
 REFUSED = [
-    ("x[0] = 1.0\nreturn x", 1, "writing to an element"),
-    ("x[0] += 1.0\nreturn x", 1, "writing to an element"),
-    ("x.real = 1.0\nreturn x", 1, "only plain variables"),
+    ("x[0] = 1.0\nreturn x", 1, "x is a float: it cannot be indexed"),
+    ("x[0] += 1.0\nreturn x", 1, "cannot be indexed"),
+    ("x.real = 1.0\nreturn x", 1, "only variables and parts of arrays"),
     ("y = [x, x]\nreturn x", 1, "a list is not supported"),
-    ("y = (x, x)\nreturn x", 1, "a tuple is not supported"),
     ("y = {1: x}\nreturn x", 1, "a dictionary"),
     ("y = [x for i in range(3)]\nreturn x", 1, "write a loop"),
     ("y = sum(x for i in range(3))\nreturn x", 1, "a generator"),
-    ("f = lambda t: t\nreturn x", 1, "lambda"),
-    ("def f(t):\n    return t\nreturn x", 1, "a function inside"),
     ("class C:\n    pass\nreturn x", 1, "a class inside"),
     ("import os\nreturn x", 1, "import at the top"),
     ("global TABLE\nreturn x", 1, "global"),
-    ("assert x > 0.0\nreturn x", 1, "assert is not supported: check"),
-    ("if x < 0.0:\n    raise ValueError('x')\nreturn x", 2, "raise is not supported: check"),
     ("try:\n    x = 1.0 / x\nexcept ZeroDivisionError:\n    pass\nreturn x", 1, "try is not supported"),
     ("with open('f'):\n    pass\nreturn x", 1, "with is not supported"),
     ("del x\nreturn 1.0", 1, "del"),
     ("match n:\n    case 1:\n        pass\nreturn x", 1, "match is not supported: write if"),
-    ("for i in range(n):\n    if x > 1.0:\n        break\nreturn x", 3, "break is not supported: put"),
-    ("for i in range(n):\n    if x > 1.0:\n        continue\n    x += 1.0\nreturn x", 3, "continue is not"),
-    ("for i in range(n):\n    if x > 1.0:\n        return x\nreturn x", 3, "return inside a loop"),
-    ("for i in range(n):\n    x += 1.0\nelse:\n    x = 0.0\nreturn x", 4, "else of a loop"),
-    ("while x > 1.0:\n    x -= 1.0\nelse:\n    x = 0.0\nreturn x", 4, "else of a loop"),
-    ("for v in a:\n    x += v\nreturn x", 1, "write for i in range"),
-    ("for i, v in enumerate(a):\n    x += v\nreturn x", 1, "one plain variable"),
-    ("for i in enumerate(a):\n    x += 1.0\nreturn x", 1, "for i in range(len(a))"),
     ("for i in range(0, 5, 0):\n    x += 1.0\nreturn x", 1, "cannot be 0"),
     ("for i in range(x):\n    x += 1.0\nreturn x", 1, "must be an int"),
-    ("for i in range(n):\n    i = i * 0.5\nreturn x", None, None),
-    ("print(x)\nreturn x", 1, "printing"),
-    ("math.sin(x)\nreturn x", 1, "not used"),
     ("return", 1, "return a number"),
     ("return None", 1, "None"),
     ("return x, x", 1, "return one number"),
     ("return x > 0.0", 1, "returns a bool"),
     ("return 'text'", 1, "'text'"),
-    ("return 1j * x", 1, "1j"),
+    ("return 1j * x", 1, "returns a complex number"),
     ("x = x + 1.0", 1, "end it with return"),
     ("if x > 0.0:\n    return x", 1, "end it with return"),
-    ("if x > 0.0:\n    if n > 1:\n        return x\n    x = 2.0\nx = x * x\nx = x + 1.0\nreturn x", 1, "deep inside"),
     ("yield x", 1, "generator"),
     ("x = (y := 2.0) * x\nreturn x", 1, "inside an expression"),
     ("y = x @ x\nreturn y", 1, "matrix"),
-    ("y = n & 1\nreturn x * y", 1, "bits"),
-    ("y = ~n\nreturn x * y", 1, "bits"),
-    ("if n is None:\n    x = 0.0\nreturn x", 1, "is and in"),
     ("if n in a:\n    x = 0.0\nreturn x", 1, "is and in"),
     ("y = x or 1.0\nreturn y", 1, "and, or of numbers"),
-    ("return a[0:2][0]", 1, "slices are not supported"),
-    ("b = a[0:2]\nreturn x", 1, "slices are not supported"),
-    ("b = a\nreturn b[0]", 1, "a second name for an array"),
-    ("a = 3.0\nreturn a * x", None, None),
-    ("return a[0, 0] * x", 1, "several dimensions"),
-    ("return a.shape[1] * x", 1, "one dimension"),
-    ("return a.ndim * x", 1, "of an array, write len"),
-    ("return a.sum() * x", 1, "method call"),
-    ("return a * x", 1, "whole-array arithmetic"),
+    ("return a[0, 0] * x", 1, "2 indices for an array of 1 dimension"),
+    ("return a.shape[1] * x", 1, "has no item 1"),
+    ("return a * x", 1, "returns a 1-D float64 array"),
     ("return math.sin(a) * x", 1, "whole array"),
     ("return a[x]", 1, "an index must be an int"),
     ("return a[n > 1] * x", 1, "an index must be an int"),
     ("return x[0]", 1, "cannot be indexed"),
     ("return len(x) * x", 1, "cannot be indexed"),
-    ("return WEIGHTS[0] * x", 1, "pass arrays as arguments"),
-    ("return x * WEIGHTS", 1, "pass it as an argument"),
+    ("return x * WEIGHTS", 1, "returns a 1-D float64 array"),
     ("return x * TABLE", 1, "pass it as an argument"),
-    ("return x * TABLE['a']", 1, "pass arrays as arguments"),
+    ("return x * TABLE['a']", 1, "pass it as an argument"),
     ("return x * SINGLE", 1, "pass it as an argument"),
     ("return x * HUGE", 1, "64 bits"),
     ("return x * 100000000000000000000", 1, "64 bits"),
@@ -114,18 +87,14 @@ REFUSED = [
     ("return math.unknown(x)", 1, "not defined"),
     ("return helper", 1, "call it"),
     ("return x(1.0)", 1, "is a variable"),
-    ("return helper(*[x])", 1, "one by one"),
+    ("return helper(*[x])", 1, "a list is not supported"),
     ("return helper(**{'x': x})", 1, "one by one"),
     ("return helper(x, x)", 1, "too many"),
     ("return helper()", 1, "missing"),
     ("return math.sin(x, x)", 1, "takes 1 scalar argument"),
     ("return math.fmod(x, 2.0)", 1, "np.fmod"),
     ("return round(x)", 1, "np.rint"),
-    ("return divmod(x, 2.0)", 1, "a // b and a % b"),
-    ("return np.where(x > 0.0, x, 0.0)", 1, "if condition else"),
-    ("return np.sum(a)", 1, "write a loop"),
-    ("return np.clip(x, 0.0, 1.0)", 1, "min(max"),
-    ("return np.float32(x)", 1, "single precision"),
+    ("return divmod(x, 2.0)", 1, "several results"),
     ("return math.sin(x=x)", 1, "by position"),
     ("return math.frobnicate(x)", 1, "not defined"),
     ("return open(x)", 1, "defvjp"),
@@ -134,19 +103,81 @@ REFUSED = [
     ("return 2 ** -1 * x", 1, "float(a) ** n"),
     ("return np.power(n, 2) * x", 1, "float(a) ** n"),
     ("return math.sin(x > 0.0)", 1, "int(...)"),
-    ("return helper(x > 0.0)", 1, "int(...)"),
     ("return x if x > 0.0 else (x > 1.0)", 1, "the other a number"),
     ("flag = x > 0.0\nflag = 2.0\nreturn x", 2, "bool at one place"),
     ("if n > 0:\n    y = x\nreturn y", 3, "may have no value"),
-    ("for i in range(n):\n    y = x\nreturn y", 3, "may have no value"),
-    ("for i in range(n):\n    x = x * 2.0\nreturn x * i", 3, "may have no value"),
     ("while x > 1.0:\n    y = x\n    x = x - 1.0\nreturn y", 4, "may have no value"),
     ("y = y + x\nreturn y", 1, "value"),
-    ("a, b = x\nreturn a", 1, "a, b = x, y only"),
+    ("a, b = x\nreturn a", 1, "only tuples and arrays can be unpacked"),
     ("a, b = x, x, x\nreturn a", 1, "2 variables on the left, 3 values"),
-    ("(a, b), c = (x, x), x\nreturn a", 1, "nested unpacking"),
-    ("return with_list(x)", None, None),
-    ("return recursive(x)", None, None),
+    (
+        "for t in range(n):\n    x = x * 2.0\n    try:\n        x = 1.0\n    finally:\n        pass\nreturn x",
+        3,
+        "try is not supported",
+    ),
+    ("w = a\nfor i in range(n):\n    w[0] = x\n    w = w[1:]\nreturn w[0]", 4, "may stand for the same array"),
+    ("y = a[0, 1, 2]\nreturn y", 1, "3 indices for an array of 1 dimension"),
+    ("return a[0.5] * x", 1, "an index must be an int, not a float"),
+    ("y = a[::0]\nreturn x", 1, "the step of a slice cannot be 0"),
+    ("if a > 0.0:\n    x = 2.0\nreturn x", 1, "an array has no truth value"),
+    ("y = (x, 1.0)[n]\nreturn y", 1, "constant indices only"),
+    ("y = math.sin(a)\nreturn x", 1, "write np.sin"),
+    ("b = a if x > 0.0 else 1.0\nreturn x", 1, "one side of this expression is a 1-D float64 array"),
+    (
+        "if x > 0.0:\n    b = a\nelse:\n    b = np.ones((2, 2))\nreturn x",
+        4,
+        "at one place and a 2-D float64 array at another",
+    ),
+    ("a[0] = a\nreturn x", 1, "does not fit into"),
+    ("k = np.zeros(3, dtype=np.int64)\nk[0] = x\nreturn x", 2, "a float does not fit into an array of int64"),
+    ("k = np.zeros(3, dtype='text')\nreturn x", 1, "is no dtype"),
+    ("y = np.sum(a, axis=n)\nreturn y", 1, "axis must be a constant"),
+    ("raise x\nreturn x", 1, "only classes of exceptions"),
+    ("print(x, end='')\nreturn x", 1, "takes no keywords"),
+    ("for v in (a, x):\n    if x > 0.0:\n        break\nreturn x", 1, "in a loop over a tuple"),
+    ("for v in x:\n    x += 1.0\nreturn x", 1, "a loop needs a range or an array"),
+    ("r = range(n)\nreturn x", 1, "a range as a variable"),
+    ("y = np.fft.fft(a)\nreturn x", 1, "is not supported"),
+    ("y = np.array([[x, x], [x]])\nreturn x", 1, "different lengths"),
+    ("y = f'{x}'\nreturn x", 1, "a formatted string"),
+    ("return x @ x", 1, "matrix product"),
+    ("y = np.full(3, x, np.float64)\nreturn y[0] * nothing", 2, "not defined"),
+]
+
+# Text of bodies that are taken.
+TAKEN = [
+    "y = (x, x)\nreturn x",
+    "f = lambda t: t\nreturn x",
+    "def f(t):\n    return t\nreturn x",
+    "assert x > 0.0\nreturn x",
+    "if x < 0.0:\n    raise ValueError('x')\nreturn x",
+    "for i in range(n):\n    if x > 1.0:\n        break\nreturn x",
+    "for i in range(n):\n    if x > 1.0:\n        continue\n    x += 1.0\nreturn x",
+    "for i in range(n):\n    if x > 1.0:\n        return x\nreturn x",
+    "for i in range(n):\n    x += 1.0\nelse:\n    x = 0.0\nreturn x",
+    "while x > 1.0:\n    x -= 1.0\nelse:\n    x = 0.0\nreturn x",
+    "for v in a:\n    x += v\nreturn x",
+    "for i, v in enumerate(a):\n    x += v\nreturn x",
+    "for i in enumerate(a):\n    x += 1.0\nreturn x",
+    "print(x)\nreturn x",
+    "math.sin(x)\nreturn x",
+    "if x > 0.0:\n    if n > 1:\n        return x\n    x = 2.0\nx = x * x\nx = x + 1.0\nreturn x",
+    "y = n & 1\nreturn x * y",
+    "y = ~n\nreturn x * y",
+    "if n is None:\n    x = 0.0\nreturn x",
+    "return a[0:2][0]",
+    "b = a[0:2]\nreturn x",
+    "b = a\nreturn b[0]",
+    "return a.ndim * x",
+    "return a.sum() * x",
+    "return WEIGHTS[0] * x",
+    "return np.where(x > 0.0, x, 0.0)",
+    "return np.sum(a)",
+    "return np.clip(x, 0.0, 1.0)",
+    "return np.float32(x)",
+    "for i in range(n):\n    y = x\nreturn y",
+    "for i in range(n):\n    x = x * 2.0\nreturn x * i",
+    "(a, b), c = (x, x), x\nreturn a",
 ]
 _count = 0
 
@@ -164,7 +195,7 @@ def define(body, arguments="x, n=2, a=None", name="f", scope=None):
     return names[name]
 
 
-@pytest.mark.parametrize(("body", "line", "message"), [case for case in REFUSED if case[1]], ids=lambda v: repr(v)[:50])
+@pytest.mark.parametrize(("body", "line", "message"), REFUSED, ids=lambda v: repr(v)[:50])
 def test_refused_with_place_and_advice(body, line, message):
     f = define(body)
     with pytest.raises(ad.UnsupportedSyntax) as caught:
@@ -179,17 +210,29 @@ def test_refused_with_place_and_advice(body, line, message):
     assert isinstance(error, ad.ADError) and isinstance(error, SyntaxError)
 
 
+@pytest.mark.parametrize("body", TAKEN, ids=lambda v: repr(v)[:50])
+def test_taken(body, dual_gradient, interpreted_gradient):
+    f = define(body)
+    args = 1.5, 2, np.array([0.5, 1.5, -0.25])
+    expected_value, expected = dual_gradient(f, args, (0,))
+    value, found, _ = interpreted_gradient(f, args, (0,))
+    assert value == pytest.approx(expected_value)
+    assert found == pytest.approx(expected)
+
+
 def test_loop_variable_that_becomes_a_float():
     # Assigning to the loop variable is fine: the loop counts with one of its own.
     f = define("for i in range(n):\n    i = i * 0.5\n    x = x + i * x\nreturn x")
     assert ad.grad(f, wrt="x")(1.5, 3, np.ones(3)) == pytest.approx(1.0 * 1.5 * 2.0)
 
 
-def test_array_overwritten_by_a_number():
-    f = define("a = 3.0\nreturn a * x")
-    with pytest.raises(ad.UnsupportedSyntax, match="give the number another name") as caught:
+def test_array_overwritten_by_a_number(interpreted_gradient):
+    f = define("s = a[0] * x\na = 3.0\nreturn a * x * s")
+    assert interpreted_gradient(f, (1.5, 2, np.array([0.5])), (0,))[1] == [pytest.approx(4.5)]
+    f = define("for i in range(n):\n    a = 3.0\nreturn a * x")
+    with pytest.raises(ad.UnsupportedSyntax, match="give one of them another name") as caught:
         ad.grad(f, wrt="x")(1.5, 2, np.ones(3))
-    assert caught.value.lineno == 2
+    assert caught.value.lineno == 3
 
 
 def test_error_inside_a_called_function_points_there():
@@ -200,10 +243,22 @@ def test_error_inside_a_called_function_points_there():
     assert caught.value.lineno == with_list.__code__.co_firstlineno + 1
 
 
-@pytest.mark.parametrize("f", [recursive, ping])
-def test_recursion(f):
-    with pytest.raises(ad.UnsupportedSyntax, match="calls itself"):
-        ad.grad(f, wrt="x")(1.5)
+def test_recursion():
+    assert ad.grad(recursive)(1.5) == pytest.approx(8 * 1.5**7)
+    with pytest.raises(ad.ADError, match="recursion|Numba cannot compile"):  # for ever
+        ad.grad(ping)(1.5)
+
+
+def writes_and_calls_itself(a, n):
+    if n > 0:
+        a[n] *= 2.0
+        writes_and_calls_itself(a, n - 1)
+
+
+def test_recursion_that_writes():
+    f = define("writes_and_calls_itself(a, n)\nreturn a[0] * x")
+    with pytest.raises(ad.UnsupportedSyntax, match=r"writes_and_calls_itself\(\) calls itself"):
+        ad.grad(f)(1.5, 2, np.ones(3))
 
 
 def test_lambda():
@@ -323,18 +378,20 @@ def test_bad_wrt(wrt, error, message):
     [
         ((1, 2.0), {}, r"'x' is an int.*float\(x\)"),
         ((True, 2.0), {}, "'x' is a bool"),
-        ((np.float32(1.0), 2.0), {}, r"'x' is a float32.*float\(x\)"),
-        ((1.0 + 0j, 2.0), {}, "'x' is complex"),
+        ((np.float16(1.0), 2.0), {}, r"'x' is a float16.*float\(x\)"),
+        ((np.complex64(1.0), 2.0), {}, r"'x' is a complex64.*complex\(x\)"),
         (([1.0], 2.0), {}, r"'x' is a list: pass np.array"),
-        ((None, 2.0), {}, "'x' is a NoneType"),
-        ((1.0, "a"), {}, "'y' is a str"),
+        ((None, 2.0), {}, "'x' holds no float"),
+        (({}, 2.0), {}, "'x' is a dict"),
+        (((1.0, {}), 2.0), {}, r"'x\[1\]' is a dict"),
+        ((1.0, "a"), {}, "'y' holds no float"),
         ((np.array(1.0), 2.0), {}, r"without dimensions: pass float\(x\)"),
-        ((np.ones((2, 2)), 2.0), {}, "2 dimensions.*ravel"),
-        ((np.ones(2, dtype="f4"), 2.0), {}, "float32, not float64.*astype"),
+        ((np.ones(2, dtype="f2"), 2.0), {}, "float16, which Numba.*astype"),
         ((np.ones(2, dtype=">f8"), 2.0), {}, "astype"),
-        ((np.ones(2, dtype="i4"), 2.0), {}, "int32, not int64"),
+        ((np.ones(2, dtype="i4"), 2.0), {}, "array of ints.*astype"),
+        ((np.ones(2, dtype=bool), 2.0), {}, "array of bools.*astype"),
         ((np.ones(2, dtype=int), 2.0), {}, "array of ints.*astype"),
-        ((np.ones(2, dtype=complex), 2.0), {}, "complex128"),
+        ((np.array(["a"]), 2.0), {}, "array of <U1"),
         ((np.ma.masked_array([1.0]), 2.0), {}, "masked"),
         ((1.0, 2.0, 2**63), {}, "64 bits"),
         ((1.0,), {}, "missing a required argument: 'y'"),
