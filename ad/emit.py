@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ad.function import Options, is_element
+from ad.function import Function, Options, is_element
 from ad.helpers import SCATTER
 from ad.ir import (
     AddTo,
@@ -180,6 +180,8 @@ class _Module:
     def function(self, callee: Any) -> str:
         if isinstance(callee, Unit):
             return self.names[callee]
+        if isinstance(callee, Function):  # in an expression by itself
+            return callee.name
         assert isinstance(callee, Primitive), callee
         home, name = callee.home, callee.name
         if home == "builtins":

@@ -25,7 +25,7 @@ __all__ = [
 
 @specialised
 def reduced_to(value: Any, like: Any) -> Function:
-    """The adjoint of an array from that of a result that it was broadcast to: `value` itself where the shapes agree."""
+    """The adjoint of an array from that of a result that it was broadcast to: `value` itself where these agree."""
 
     def reduced(value: Any, like: Any) -> Any:
         if value.shape == like.shape:
@@ -34,10 +34,17 @@ def reduced_to(value: Any, like: Any) -> Function:
         add_to(made, value)
         return made
 
+    def converted(value: Any, like: Any) -> Any:
+        made = np.zeros_like(like)
+        add_to(made, value)
+        return made
+
     def repeated(value: Any, like: Any) -> Any:
         return np.full_like(like, value)
 
-    return reduced if is_array(value) else repeated
+    if is_array(value):
+        return reduced if value.dtype == like.dtype else converted
+    return repeated
 
 
 @compiled

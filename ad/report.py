@@ -8,6 +8,9 @@ from ad.reporttext import table
 
 __all__ = ["Item", "Line", "Loop", "Report", "Size"]
 
+_MOST = 3
+"""How many arrays are named in a text."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -16,6 +19,7 @@ class Line:
     number: int
     text: str
     function: str
+    filename: str
 
     def __str__(self) -> str:
         return f"{self.number}: {self.text}"
@@ -44,10 +48,12 @@ class Size:
         return bool(self.bytes or self.bits or self.arrays)
 
     def __str__(self) -> str:
-        parts = [str(self.bytes)] if self.bytes or not (self.bits or self.arrays) else []
-        parts += [f"{each} x size of {what}" for each, what in self.arrays]
+        parts = [f"{self.bytes} bytes"] if self.bytes or not (self.bits or self.arrays) else []
+        for each in dict.fromkeys(each for each, _ in self.arrays):
+            arrays = [what for n, what in self.arrays if n == each]
+            more = f" and {len(arrays) - _MOST} more" if len(arrays) > _MOST else ""
+            parts.append(f"{each} x size of {', '.join(arrays[:_MOST])}{more}")
         text = " + ".join(parts)
-        text += f" byte{'s' if text != '1' else ''}" if text else ""
         bits = f"{self.bits} bit{'s' if self.bits > 1 else ''}" if self.bits else ""
         return " and ".join(part for part in (text, bits) if part)
 

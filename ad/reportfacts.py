@@ -4,14 +4,13 @@ The transformation noted them where it decided (ad.records); nothing is read fro
 is recorded is that of tape.handle (numbers), ad.bits (decisions) and tape.arrays (arrays).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from ad.emit import text_of
 from ad.ir import (
     Assign,
     Binary,
@@ -22,7 +21,6 @@ from ad.ir import (
     Expr,
     For,
     If,
-    Index,
     Kind,
     Push,
     Select,
@@ -34,12 +32,12 @@ from ad.ir import (
     children,
     expressions,
     shape_of,
-    substitute,
     walk,
     walk_stmts,
 )
 from ad.records import Facts, Record, Site
 from ad.report import Item, Line, Loop, Report, Size
+from ad.terms import Terms, line_of
 from ad.unit import Unit
 
 __all__ = ["report_of"]
@@ -58,14 +56,14 @@ def report_of(unit: Unit, wrt: tuple[str, ...], options: Mapping[str, Any]) -> R
     for walk_ in list(walks.values()):
         walk_.note_calls(swept, unchanged)
         for i in walk_.view.facts.function.inlined:
-            inlined.add(i.name, Line(i.line, i.source.line(i.line), i.source.name))
+            inlined.add(i.name, line_of(i.source, i.line))
     return Report(
         function.name,
         function.source.filename,
         wrt,
         tuple(item for w in walks.values() for item in w.items),
         tuple(loop for w in walks.values() for loop in w.loops),
-        MappingProxyType({main.name(p): main.writing(p) for p in function.copied}),
+        MappingProxyType({main.called(p): main.writing(p) for p in function.copied}),
         inlined.frozen(),
         swept.frozen(),
         unchanged.frozen(),
@@ -91,44 +89,16 @@ class _Lines:
 # ------------------------------------------------------------------------------ what one function is known to do
 
 
-@dataclass(frozen=True)
-class _View:
-    """The facts about a function in the user's terms."""
-
-    facts: Facts
-
-    def line(self, s: Stmt) -> Line:
-        source = s.source or self.facts.function.source
-        return Line(s.line, source.line(s.line), source.name)
-
-    def lines(self, stmts: Iterable[Stmt]) -> tuple[Line, ...]:
-        return tuple(sorted({self.line(s) for s in stmts}, key=lambda line: (line.function, line.number)))
-
-    def name(self, name: str) -> str:
-        """What the user calls a variable; where that has no name, the expression that it stands for."""
-        f = self.facts.function
-        if name in f.called:
-            return f.called[name]
-        values = [s.value for s in walk_stmts(f.body) if isinstance(s, Assign) and s.target == name]
-        return self.text(values[0]) if len(values) == 1 and not isinstance(values[0], Const) else name
-
-    def text(self, e: Expr) -> str:
-        def change(part: Expr) -> Expr | None:
-            match part:
-                case Var(name):
-                    return Var(self.name(name))
-                case Index(name, index):
-                    return Index(self.name(name), substitute(index, change))
-            return None
-
-        return text_of(substitute(e, change), self.facts.function.kinds)
+class _View(Terms):
+    """What is known about a function, as the report has it."""
 
     def writing(self, p: str) -> Line | None:
-        """The first line that writes to a parameter."""
-        for s in walk_stmts(self.facts.function.body):
-            if isinstance(s, Store) and self.name(s.array) == self.name(p):
-                return self.line(s)
-        return None
+        """The first line that writes to an array that starts as a parameter, or changes places with it."""
+        f, activity = self.facts.function, self.facts.activity
+        assert activity is not None
+        copies = [n for n in activity.shared if f.called.get(n) == f.called.get(p)]
+        arrays = set().union(*(activity.shared[n] for n in copies))
+        return next((self.line(s) for s in walk_stmts(f.body) if isinstance(s, Store) and s.array in arrays), None)
 
     def recomputed(self) -> Iterator[tuple[Line, str]]:
         for s, found in self.facts.derived:
@@ -136,20 +106,20 @@ class _View:
             own = {part for part in walk(s.value) if _computes(part)}
             for e in found.values():
                 for part in _outermost(e, own):
-                    yield self.line(s), self.text(part)
+                    yield self.line(s), self.text(part, 90)
         for name, value in self.facts.remade:
             made = [s for s in walk_stmts(self.facts.function.body) if isinstance(s, Assign) and s.target == name]
-            yield self.line(made[0]), self.text(value)
+            yield self.line(made[0]), self.text(value, 90)
 
     def passive(self, wrt: tuple[str, ...]) -> dict[str, str]:
         f, activity = self.facts.function, self.facts.activity
         assert activity is not None
         varied, useful, both = activity.anywhere()
-        active = {self.name(n) for n in both}
+        active = {f.called.get(n) for n in both}
         found: dict[str, str] = {}
         given = " or ".join(wrt) if len(wrt) < 4 else "what the gradient is with respect to"
         for name in (*f.params, *f.called):
-            called = self.name(name)
+            called = f.called.get(name, name)
             if name not in f.kinds or not f.kinds[name].is_float or called in active:
                 continue
             if name in f.params and name not in varied:
@@ -157,9 +127,9 @@ class _View:
             elif name not in varied:
                 reason = f"does not depend on {given}"
             elif name not in useful:
-                reason = "the result does not depend on it"
+                reason = "the result depends on it in no differentiable way"
             else:
-                reason = f"where it depends on {given}, the result does not depend on it"
+                reason = f"where it depends on {given}, the result depends on it in no differentiable way"
             found.setdefault(called, reason)
         return found
 
@@ -264,6 +234,8 @@ class _Walk:
         known = self.walks.get(unit.facts) or _Walk(unit.facts, self.single, self.walks)
         found = _Tally(calls=[line])
         found.add(known.tally)
+        # Its decisions are packed by themselves, the last ones into a word that is recorded when it returns.
+        found.most, found.least = replace(found.most, bits=0), replace(found.least, bits=0)
         return found
 
     def push(self, s: Push, loops: tuple[Line, ...], branch: bool) -> _Tally:

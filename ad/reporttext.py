@@ -8,8 +8,8 @@ if TYPE_CHECKING:
 
 __all__ = ["table"]
 
-_WIDTH = 120
 _INDENT = "  "
+_LONG = 60  # characters of a line of the user's
 
 
 def table(report: "Report") -> str:
@@ -47,9 +47,10 @@ def _items(report: "Report", items: Sequence["Item"]) -> list[str]:
     rows = [["line", "variable", "kind", "size", "needed by line", "because it is overwritten in"]]
     for item in items:
         size = str(item.size) if item.on_tape else ""
+        if item.size.arrays:
+            size = f"{item.size.bytes} bytes + {item.size.arrays[0][0]} an element"
         where = _line(report, item.line) + (" (in a branch)" if item.in_branch else "")
-        needs = ", ".join(_line(report, line) for line in item.needed_by)
-        rows.append([where, item.variable, item.kind, size, needs, _lost(report, item)])
+        rows.append([where, item.variable, item.kind, size, _places(report, item.needed_by), _lost(report, item)])
     return _columns(rows)
 
 
@@ -58,7 +59,8 @@ def _lost(report: "Report", item: "Item") -> str:
     if line is None:
         return "its function has returned"
     if not item.at_end:
-        return f"line {_line(report, line)}: {line.text}"
+        text = line.text if len(line.text) <= _LONG else f"{line.text[: _LONG - 3]}..."
+        return f"line {_line(report, line)}: {text}"
     if line in item.loops:
         return f"the next trip of line {_line(report, line)}"
     return f"another pass of line {_line(report, line)}"
@@ -84,14 +86,17 @@ def _loops(report: "Report") -> list[str]:
     return ["", "Each trip of a loop records, loops within it not counted:", *_columns(rows)]
 
 
-def _line(report: "Report", line: "Line | None") -> str:
-    if line is None:
-        return ""
-    return str(line.number) if line.function == report.function else f"{line.number} of {line.function}()"
+def _line(report: "Report", line: "Line") -> str:
+    return _places(report, [line])
 
 
 def _places(report: "Report", lines: Iterable["Line | None"]) -> str:
-    return ", ".join(_line(report, line) for line in lines)
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        if line is not None:
+            of = "" if line.function == report.function else f" of {line.function}()"
+            found.setdefault(of, []).append(str(line.number))
+    return ", ".join(", ".join(numbers) + of for of, numbers in found.items())
 
 
 def _option(value: Any) -> str:
