@@ -218,7 +218,12 @@ class ArrayWriter:
                 f"np.prod(0.7 * {v})",
                 "np.sum(g * m) * 0.1",
             ),
-            *(f"np.std({v} - np.linspace(x, 2.0, len({v})))", f"0.2 * np.sum({v} * {v})", f"0.2 * ({v}.copy() @ {v}.copy())", f"total({v})"),
+            *(
+                f"np.std({v} - np.linspace(x, 2.0, len({v})))",
+                f"0.2 * np.sum({v} * {v})",
+                f"0.2 * ({v}.copy() @ {v}.copy())",
+                f"total({v})",
+            ),
         )
 
     def condition(self):
