@@ -95,7 +95,8 @@ def mismatch(function: Callable[..., Any], kinds: Sequence[Sequence[Kind]], keyw
     for i in _INTS.get(function, ()):
         if i < len(kinds) and tuple(kinds[i]) != (Kind.INT,):
             return f"argument {i + 1} must be an int, not {_said(*kinds[i])}"
-    if not kinds or function in _MAKERS or not kinds[0]:
+    numpys = (getattr(function, "__module__", None) or "").partition(".")[0] == "numpy"
+    if not kinds or function in _MAKERS or not kinds[0] or not numpys:
         return None
     first = kinds[0][0]
     if function in _JOIN:

@@ -38,7 +38,6 @@ class Given(TypedDict, total=False):
     inplace: str | None
     boundscheck: bool | None
     fastmath: bool | set[str] | None
-    debug: bool | None
 
 
 class TapeOptions(NamedTuple):
@@ -60,7 +59,6 @@ class CodeOptions(NamedTuple):
     inplace: str | None = None
     boundscheck: bool | None = None
     fastmath: Any = None
-    debug: bool | None = None
 
 
 OPTIONS = (*TapeOptions._fields, *CodeOptions._fields)
@@ -141,7 +139,6 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "inplace": _choice("inplace", "copy", "update"),
     "boundscheck": _flag("boundscheck"),
     "fastmath": _fastmath,
-    "debug": _flag("debug"),
 }
 
 

@@ -1,6 +1,6 @@
 """Facts about generated code that its text does not hold: what is kept for the reverse sweep, and why.
 
-The transformation notes them where it decides; the report and the checks of debug mode read them.
+The transformation notes them where it decides; the report reads them.
 """
 
 from collections.abc import Mapping

@@ -304,7 +304,7 @@ class _Special:
     def report(self, options: Mapping[str, Any]) -> Report:
         """The report, with the options that were given; those of the code are the ones that it was made with."""
         flags = self.function.options
-        defaults = {**TapeOptions()._asdict(), "record": "f8", "inplace": "copy", "debug": False}
+        defaults = {**TapeOptions()._asdict(), "record": "f8", "inplace": "copy"}
         given = {name: value for name, value in options.items() if value is not None}
         in_force = {"boundscheck": flags.boundscheck, "fastmath": flags.fastmath, "checked division": flags.checked}
         return report_of(self.unit, self.wrt, {**defaults, **given, **in_force})

@@ -301,7 +301,6 @@ def table(first):
       prefetch          default
       record            f8
       inplace           copy
-      debug             False
       boundscheck       True
       fastmath          False
       checked division  True"""
@@ -422,7 +421,7 @@ def test_options_in_force(tmp_path):
     with ad.options(spill_dir=tmp_path, memory="2 MiB"):
         found = g.report().options
     assert found["memory"] == 2**20 and found["spill_dir"] == str(tmp_path) and found["record"] == "f4"
-    assert found["fastmath"] is True and found["boundscheck"] is False and found["debug"] is False
+    assert found["fastmath"] is True and found["boundscheck"] is False
     assert g.report().options["spill_dir"] is None
 
 

@@ -2,7 +2,7 @@
 
 `rendered` runs a document and gives its text back; a document is right if that is what it says already.
 
-* A block of ``python`` runs, in the scope of the document; a block in another language right after it is what it prints.
+* A block of ``python`` runs, in the scope of the document; a block of another language after it is what it prints.
 * A table with the column "`ad` says" has code in its first column, of a function of a float x, an int n, an array a and
   a matrix m; the other column is the message that refuses it.
 * A table with the columns "expression", "x" and "derivative" has expressions of x, which is a number or an array, and

@@ -62,7 +62,7 @@ def _arrays():
 
 
 def _keywords(rule):
-    """The parameters that have a default: of the rule, or where that takes any, of what tells the kind of the result."""
+    """The parameters with a default: of the rule, or where that takes any, of what tells the kind of the result."""
     for function in (*filter(None, rule.vjps), rule.result):
         parameters = inspect.signature(function).parameters.values()
         if function is rule.result or all(p.kind is not p.VAR_KEYWORD for p in parameters):
