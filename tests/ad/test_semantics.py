@@ -163,7 +163,7 @@ def test_an_array_of_the_module_cannot_be_written_to():
         WEIGHTS[0] = x
         return x
 
-    with pytest.raises(ad.ADError, match=r"WEIGHTS\w* is an array of the enclosing scope: only arguments can be written to"):
+    with pytest.raises(ad.ADError, match=r"WEIGHTS is an array of the enclosing scope: only arguments"):
         ad.grad(writes)(1.0)
     assert WEIGHTS.tolist() == [1.0, 2.0]
 
