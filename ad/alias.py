@@ -38,7 +38,7 @@ __all__ = ["Aliases", "Part", "State", "Symbol", "definitions", "root_of", "shar
 Part = tuple[Stmt | None, str]
 """A block, named by its statement and field; ``(None, "body")`` is the function's."""
 
-_VIEWS = (np.transpose, np.reshape, np.swapaxes, np.flip, np.diagonal)
+_VIEWS = (np.transpose, np.reshape, np.swapaxes, np.flip, np.diagonal, np.real, np.imag)
 
 
 def viewed(e: Expr, kinds: dict[str, Kind]) -> str | None:

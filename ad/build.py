@@ -85,7 +85,8 @@ class Kernel:
 
     def _stored(self) -> Path | None:
         """The file of the module; None where there can be none."""
-        if self._emitted.injected:  # objects of the running program: another process does not have them
+        if self._emitted.recursive or self._emitted.injected:
+            # Objects of the running program: another process does not have them.
             return None
         return store(self._emitted.main, self._emitted.text + "\n\n" + _provenance())
 
@@ -102,9 +103,10 @@ class Kernel:
             self.filename = f"<ad {emitted.main} {digest}>"
             linecache.cache[self.filename] = (len(text), None, text.splitlines(keepends=True), self.filename)
         # Numba finds the module of cached code by its name.
-        module = ModuleType(f"_ad_{path.stem}" if path is not None else f"_ad_{emitted.main}")
+        name = path.stem if path is not None else f"{emitted.main}_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+        module = ModuleType(f"_ad_{name}")
         module.__file__ = self.filename
-        if path is not None:
+        if path is not None or emitted.recursive:  # what calls itself is found by its module
             sys.modules[module.__name__] = module
         namespace = module.__dict__
         namespace.update(emitted.injected)

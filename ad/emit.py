@@ -82,6 +82,8 @@ class Emitted:
     text: str
     main: str
     injected: dict[str, Any]
+    recursive: bool = False
+    """Whether a function calls itself: Numba's own cache crashes on some of these (numba issues 6061, 6713)."""
 
 
 def emit(main: Unit) -> Emitted:
@@ -102,6 +104,7 @@ class _Module:
     main: Unit
     units: list[Unit] = field(default_factory=list)
     under_way: list[Unit] = field(default_factory=list)
+    recursive: bool = False
     allocating: set[Unit] = field(default_factory=set)
     names: dict[Any, str] = field(default_factory=dict)  # of units, functions, constants
     imports: dict[str, set[str]] = field(default_factory=dict)
@@ -123,11 +126,14 @@ class _Module:
         for unit in sorted(self.units, key=lambda u: u is not self.main):
             self.names[unit] = self.namer.fresh(unit.name)
         functions = [_Printer(self, unit).text() for unit in self.units]
-        return Emitted(self.head() + "\n\n".join(functions), self.names[self.main], self.injected)
+        return Emitted(self.head() + "\n\n".join(functions), self.names[self.main], self.injected, self.recursive)
 
     def collect(self, unit: Unit) -> None:
         """The unit and what it calls, callees first."""
-        if unit in self.units or unit in self.under_way:
+        if unit in self.units:
+            return
+        if unit in self.under_way:
+            self.recursive = True
             return
         self.under_way.append(unit)
         for callee in _called(unit):

@@ -12,14 +12,14 @@ REFUSED = {"scalars": 0, "arrays": 10}
 """How many of 20 may be refused: of programs over arrays, those in which names may or may not share an array."""
 
 
-@pytest.mark.parametrize("block", range(20))
+@pytest.mark.parametrize("block", range(7))
 @pytest.mark.parametrize("kind", KINDS)
 def test_interpreted(kind, block):
     seeds = range(20 * block, 20 * block + 20)
     assert sum(refused(kind, seed) for seed in seeds) <= REFUSED[kind]
 
 
-@pytest.mark.parametrize("seed", range(100_000, 100_012))
+@pytest.mark.parametrize("seed", range(100_000, 100_004))
 @pytest.mark.parametrize("kind", KINDS)
 def test_compiled(kind, seed):
     if refused(kind, seed, compiled_gradient):
@@ -45,7 +45,7 @@ def test_a_wrong_gradient_is_seen(kind):
         check(kind, 5, slightly_wrong)
 
 
-@pytest.mark.parametrize("block", range(10))
+@pytest.mark.parametrize("block", range(4))
 def test_references_agree(block):
     uncertain = 0
     for seed in range(20 * block, 20 * block + 20):
