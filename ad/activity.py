@@ -186,6 +186,9 @@ class Activity:
                 if target in self.shared:
                     return varied | self.shared[target] if depends else varied
                 return varied | {target} if depends else varied - {target}
+            case Rebind(targets):
+                # Shared arrays vary together, so there is nothing to do; of others it is a run of assignments.
+                assert self.shared.keys() >= {*targets}, s
             case Store(array=array, value=value):
                 depends = self.kinds[array].is_float and differentiable(value, self.kinds) & varied
                 return varied | self.shared[array] if depends else varied

@@ -28,6 +28,8 @@ from numba.core.registry import CPUDispatcher
 from numba.core.target_extension import CPU, dispatcher_registry, jit_registry, target_override, target_registry
 from numba.core.targetconfig import Option
 from numba.core.typed_passes import NativeLowering
+from numba.extending import overload
+from numba.np.arrayobj import raise_with_shape_context
 
 __all__ = ["Guarded"]
 
@@ -174,6 +176,15 @@ class _GuardedCPU(CPU):
 target_registry[_TARGET] = _GuardedCPU
 dispatcher_registry[_GuardedCPU] = CPUDispatcher
 jit_registry[_GuardedCPU] = partial(jit, pipeline_class=Guarded)
+
+
+@overload(raise_with_shape_context, target=_TARGET)
+def _shapes_differ(src_shapes, index_shape):
+    # Numba makes one text of these, which takes it 2 s of compilation wherever a slice is assigned.
+    def implementation(src_shapes, index_shape):
+        raise ValueError("cannot assign slice of shape", index_shape, "from input of shape", src_shapes)
+
+    return implementation
 
 
 class _GuardedFlags(Flags):

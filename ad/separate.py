@@ -58,6 +58,7 @@ def separated(
         kinds[name] = kinds[old]
         called[name] = called.get(old, old)
     shared = shared_arrays(body, kinds)
+    body = _without_swaps(body, kinds, set(shared), namer)  # of a name that is written to only as another array
     body = _without_overlap(body, kinds, shared)
     copied = tuple(p for p in params if p in shared)
     copies: list[Stmt] = []

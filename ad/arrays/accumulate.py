@@ -147,46 +147,44 @@ def add_to(target: Any, value: Any) -> Function:
 # ----------------------------------------------------------------------------------------- summing
 
 
+_SHORT, _LONGER, _LONG = 128, 64 * 128, 64 * 64 * 128
+"""The lengths of parts, each of which has a sum of its own: no chain of additions is longer than 64 up to 33 million."""
+
+
 @njit(**OPTIONS)
-def _short_sum(a: Any, start: int, n: int) -> Any:
-    """The sum of a few elements, at most 128: eight partial sums, which fit in vector registers."""
-    s = a.dtype.type(0)
-    end = start + n
-    if n >= 8:
-        s0, s1, s2, s3 = a[start], a[start + 1], a[start + 2], a[start + 3]
-        s4, s5, s6, s7 = a[start + 4], a[start + 5], a[start + 6], a[start + 7]
-        for i in range(start + 8, end - 7, 8):
-            s0 += a[i]
-            s1 += a[i + 1]
-            s2 += a[i + 2]
-            s3 += a[i + 3]
-            s4 += a[i + 4]
-            s5 += a[i + 5]
-            s6 += a[i + 6]
-            s7 += a[i + 7]
-        s = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
-        start = end - n % 8
-    for i in range(start, end):
-        s += a[i]
+def cascade_sum(a: Any, start: int, n: int) -> Any:
+    """The sum of `n` elements from `start` on."""
+    # One function for all lengths, with loops: each further function costs compilation, and one that is compiled with
+    # a recursive function (as NumPy's sum is) crashes when it is loaded from Numba's cache (numba issue 6061).
+    stop = start + n
+    zero = a.dtype.type(0)
+    s = zero
+    for i in range(start, stop, _LONG):
+        long_stop, long_sum = min(i + _LONG, stop), zero
+        for j in range(i, long_stop, _LONGER):
+            longer_stop, longer_sum = min(j + _LONGER, long_stop), zero
+            for k in range(j, longer_stop, _SHORT):
+                end, short_sum = min(k + _SHORT, longer_stop), zero
+                if end - k >= 8:  # eight partial sums, which fit in vector registers
+                    s0, s1, s2, s3 = a[k], a[k + 1], a[k + 2], a[k + 3]
+                    s4, s5, s6, s7 = a[k + 4], a[k + 5], a[k + 6], a[k + 7]
+                    for m in range(k + 8, end - 7, 8):
+                        s0 += a[m]
+                        s1 += a[m + 1]
+                        s2 += a[m + 2]
+                        s3 += a[m + 3]
+                        s4 += a[m + 4]
+                        s5 += a[m + 5]
+                        s6 += a[m + 6]
+                        s7 += a[m + 7]
+                    short_sum = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+                    k = end - (end - k) % 8
+                for m in range(k, end):
+                    short_sum += a[m]
+                longer_sum += short_sum
+            long_sum += longer_sum
+        s += long_sum
     return s
-
-
-def _summing(part: Function, length: int) -> Function:
-    """The sum of the sums of parts of this length."""
-
-    @njit(**OPTIONS)
-    def kernel(a: Any, start: int, n: int) -> Any:
-        s = part(a, start, min(n, length))
-        for i in range(length, n, length):
-            s += part(a, start + i, min(n - i, length))
-        return s
-
-    return kernel
-
-
-# Not by recursion, as NumPy does: a function that is compiled with a recursive one crashes when it is loaded from
-# Numba's cache (numba issue 6061).  No chain of additions is longer than 64 up to 33 million elements.
-cascade_sum = _summing(_summing(_summing(_short_sum, 128), 64 * 128), 64 * 64 * 128)
 
 
 @specialised

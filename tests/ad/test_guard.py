@@ -207,7 +207,7 @@ FAILURES = {
     pop_too_much: PopFailed(),
     pop_block_too_large: PopFailed(),
     add_other_shape: ValueError("unable to broadcast argument 1 to output array"),
-    assign_other_shape: ValueError("cannot assign slice of shape ("),
+    assign_other_shape: ValueError("cannot assign slice of shape", (LARGE - 1,), "from input of shape", (LARGE,)),
     reshape: ValueError("total size of new array must be unchanged"),
     dot_other_shape: ValueError("incompatible array sizes for np.dot(a, b) (matrix * matrix)"),
     where_other_shape: ValueError("shape mismatch: objects cannot be broadcast to a single shape"),

@@ -288,6 +288,15 @@ def time_levels_in_one_array(u, n):
     return np.sum(u * u)
 
 
+@case(values(4), values(4, start=5))
+def swap_of_a_name_that_was_another_array(a, b):
+    b = np.zeros(4)
+    b += np.cos(b)
+    b = np.sin(a * b[1])
+    a, b = b, a
+    return np.sum(a * b)
+
+
 @case(values(2, 3, 2))
 def views_of_three_dimensions(a):
     plane = a[1]
