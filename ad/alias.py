@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ad.flow import raises
 from ad.function import kind_of
 from ad.ir import (
     Assign,
@@ -192,7 +193,7 @@ class Aliases:
             case If(_, then, orelse):
                 a, b = self.block(then, state), self.block(orelse, state)
                 self.at_end[s, "then"], self.at_end[s, "orelse"] = a, b
-                return _join(s, a, b)
+                return b if raises(then) else a if raises(orelse) else _join(s, a, b)
             case For(body=body) | While(body=body):
                 inner = {n for n in self.shared if all(s in path for path in self.paths[n])}
                 while True:
@@ -229,11 +230,9 @@ class Aliases:
 
 
 def _join(s: Stmt, a: State, b: State) -> State:
+    """What holds whichever way was taken.  A name without an array on one of them is not read any more."""
     symbols = {}
-    for name in a.symbols.keys() | b.symbols.keys():
-        first, second = a.symbols.get(name), b.symbols.get(name)
-        if first == second and first is not None:
-            symbols[name] = first
-        else:
-            symbols[name] = Symbol((s, name))
-    return State(symbols, a.pairs | b.pairs)
+    for name in a.symbols.keys() & b.symbols.keys():
+        first, second = a.symbols[name], b.symbols[name]
+        symbols[name] = first if first == second else Symbol((s, name))
+    return State(symbols, frozenset(pair for pair in a.pairs | b.pairs if pair <= symbols.keys()))

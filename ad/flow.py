@@ -35,7 +35,7 @@ from ad.ir import (
 from ad.primitive import Primitive, primitive
 from ad.source import Source
 
-__all__ = ["Liveness", "check_assigned", "never_empty", "run_at_least_once"]
+__all__ = ["Liveness", "check_assigned", "never_empty", "raises", "run_at_least_once"]
 
 
 def never_empty(loop: For) -> bool:
@@ -82,7 +82,7 @@ def run_at_least_once(
                 case If(_, then, orelse):
                     (then, a), (orelse, b) = block(then, known), block(orelse, known)
                     out.append(replace(s, then=then, orelse=orelse))
-                    known = b if _raises(then) else a if _raises(orelse) else a & b
+                    known = b if raises(then) else a if raises(orelse) else a & b
                 case _:
                     out.append(s)
                     known = known | assigned((s,))
@@ -154,16 +154,16 @@ class _Assigned:
                 return after if isinstance(cond, Const) and cond.value else known
             case If(_, then, orelse):
                 a, b = self.block(then, known), self.block(orelse, known)
-                return b if _raises(then) else a if _raises(orelse) else a & b
+                return b if raises(then) else a if raises(orelse) else a & b
         return known
 
 
-def _raises(block: Block) -> bool:
+def raises(block: Block) -> bool:
     """Whether a block surely ends in an exception."""
     if not block:
         return False
     last = block[-1]
-    return isinstance(last, Raise) or (isinstance(last, If) and _raises(last.then) and _raises(last.orelse))
+    return isinstance(last, Raise) or (isinstance(last, If) and raises(last.then) and raises(last.orelse))
 
 
 _CURE = "give it one before the loop or in the other branch"

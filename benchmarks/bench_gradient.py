@@ -66,16 +66,3 @@ class Call:
         gradient = self.gradient
         for _ in range(1000):
             gradient(1.0, 2.0)
-
-
-class FirstGradient:
-    """The first call: reading the source, making the adjoint, compiling it (no cache)."""
-
-    number = 1
-    repeat = 3
-    timeout = 300
-
-    def time_lorenz(self):
-        # A new function each time, so that nothing is found in a cache.
-        self.count = getattr(self, "count", 0) + 1
-        ad.grad(lorenz.lorenz, wrt=WRT[: 1 + self.count % 6])(*ARGUMENTS)
