@@ -31,6 +31,8 @@ from numba.core.typed_passes import NativeLowering
 from numba.extending import overload
 from numba.np.arrayobj import raise_with_shape_context
 
+from ad.elements import element_access
+
 __all__ = ["Guarded"]
 
 
@@ -198,6 +200,12 @@ _internal_functions: dict[Any, Any] = {}
 
 class _GuardedContext(CPUContext):
     """Compiles the pieces that Numba's functions are made of in the same way, and keeps them apart."""
+
+    def get_function(self, fn, sig, _firstcall=True):
+        access = element_access(fn, sig)
+        if access is None:
+            return super().get_function(fn, sig, _firstcall)
+        return lambda builder, args: access(self, builder, sig, args)
 
     def _compile_subroutine_no_cache(self, builder, impl, sig, locals=None, flags=None):
         if flags is None:

@@ -5,6 +5,7 @@ assignment; only where sweeps of loops and branches meet is a zero written out. 
 the adjoint of its target.  Loops run backward over the same indices, branches follow the recorded decision.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -72,6 +73,8 @@ Pairs = Callable[[Function, tuple[bool, ...]], Pair]
 Primals = Callable[[Function], Unit]
 
 _SHAPE = shape_of("")
+_SHARED = 20
+"""How many statements share a name: Numba's time grows with the square of the assignments of a name in one block."""
 _State = dict[str, Expr]
 """The adjoints that may be nonzero, by variable: a Var where it was computed, a Const for one known beforehand."""
 
@@ -119,8 +122,9 @@ class _Sweep:
         self.bits = f.namer.fresh("_bits")
         self.uses_bits = False
         self.nobody = f.namer.fresh("_")  # the variable of loops that only count
-        self.temporaries: dict[Kind, list[str]] = {}
-        self.seeds: dict[Kind, str] = {}
+        self.shared_names: dict[tuple[str | int, Kind], str] = {}
+        self.uses: Counter[tuple[str | int, Kind]] = Counter()
+        self.made = 0  # temporaries
         self.given: set[str] = set()
         order = [*f.params, *f.kinds]
         self.order = {name: order.index(name) for name in order}
@@ -177,20 +181,21 @@ class _Sweep:
         return self.adjoint_names[name]
 
     def temporary(self, n: int, kind: Kind = Kind.FLOAT) -> str:
-        """The n-th name for temporaries of a kind; statements share them."""
-        names = self.temporaries.setdefault(kind, [])
-        while len(names) <= n:
-            total = sum(map(len, self.temporaries.values()))
-            names.append(self.f.namer.fresh(f"t{total + 1}"))
-            self.kinds[names[-1]] = kind
-        return names[n]
+        """The name for the n-th temporary of a kind in a statement."""
+        return self.reused((n, kind), f"t{self.made + 1}", kind)
 
     def seed(self, kind: Kind) -> str:
         """The variable for the adjoint of a part of an array that is written to."""
-        if kind not in self.seeds:
-            self.seeds[kind] = self.f.namer.fresh("g")
-            self.kinds[self.seeds[kind]] = kind
-        return self.seeds[kind]
+        return self.reused(("g", kind), "g", kind)
+
+    def reused(self, use: tuple[str | int, Kind], wish: str, kind: Kind) -> str:
+        """A name that statements share, but not too many of them."""
+        if self.uses[use] % _SHARED == 0:
+            self.made += use[0] != "g"
+            self.shared_names[use] = self.f.namer.fresh(wish)
+            self.kinds[self.shared_names[use]] = kind
+        self.uses[use] += 1
+        return self.shared_names[use]
 
     def imported(self, block: Block) -> Block:
         return self.importer.block(block)

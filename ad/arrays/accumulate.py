@@ -148,7 +148,7 @@ def add_to(target: Any, value: Any) -> Function:
 
 
 _SHORT, _LONGER, _LONG = 128, 64 * 128, 64 * 64 * 128
-"""The lengths of parts, each of which has a sum of its own: no chain of additions is longer than 64 up to 33 million."""
+"""Parts of these lengths have a sum of their own: no chain of additions is longer than 64 up to 33 million."""
 
 
 @njit(**OPTIONS)
