@@ -38,6 +38,7 @@ class Given(TypedDict, total=False):
     inplace: str | None
     boundscheck: bool | None
     fastmath: bool | set[str] | None
+    debug: bool | None
 
 
 class TapeOptions(NamedTuple):
@@ -52,13 +53,15 @@ class TapeOptions(NamedTuple):
 class CodeOptions(NamedTuple):
     """Options that change the generated code.
 
-    None is the default: for `boundscheck` and `fastmath` the flags that the user's function was compiled with.
+    None is the default: for `boundscheck` and `fastmath` the flags that the user's function was compiled with.  `debug`
+    checks every pop against its push, and reports what is not finite where it first appears.
     """
 
     record: str | None = None
     inplace: str | None = None
     boundscheck: bool | None = None
     fastmath: Any = None
+    debug: bool | None = None
 
 
 OPTIONS = (*TapeOptions._fields, *CodeOptions._fields)
@@ -139,6 +142,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "inplace": _choice("inplace", "copy", "update"),
     "boundscheck": _flag("boundscheck"),
     "fastmath": _fastmath,
+    "debug": _flag("debug"),
 }
 
 
