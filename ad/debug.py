@@ -273,8 +273,8 @@ class _Pass:
     def adjoint_checks(self, s: Stmt) -> list[Stmt]:
         """Checks of the adjoints that a statement of the reverse sweep adds to."""
         match s:
-            case Assign(target, value) if not isinstance(value, Index) and not self.is_old(value):
-                return self.adjoint_check(Var(target)) if _callee(value) is not ZEROS_LIKE else []
+            case Assign(target, value) if not self.is_old_adjoint(value):
+                return self.adjoint_check(Var(target))
             case AddTo(target):
                 return self.adjoint_check(target)
             case MultiAssign((), Call(callee, (Var() | Index() as target, _))) if callee is ADD_TO:
@@ -282,6 +282,15 @@ class _Pass:
             case MultiAssign((), Call(callee, (Var(array), index, _))) if callee is SCATTER_ADD:
                 return self.adjoint_check(Index(array, index))
         return []
+
+    def is_old_adjoint(self, value: Expr) -> bool:
+        """Whether there is nothing in an adjoint that was not in another one before."""
+        match value:
+            case Call(callee, _) if callee is ZEROS_LIKE:
+                return True
+            case Var(name) | Index(name, _):
+                return name in self.terms.facts.adjoints
+        return _is_finite(value) or viewed(value, self.kinds) is not None
 
     def adjoint_check(self, e: Var | Index) -> list[Stmt]:
         own = self.terms.facts.adjoints.get(e.name if isinstance(e, Var) else e.array)
@@ -315,10 +324,6 @@ class _Main(_Pass):
 
 def _push_tag(tag: Const) -> Stmt:
     return Push((tag,), Kind.INT)
-
-
-def _callee(e: Expr) -> Any:
-    return e.callee if isinstance(e, Call) else None
 
 
 def _is_finite(e: Expr) -> bool:

@@ -163,6 +163,8 @@ def options(**given: Unpack[Given]) -> AbstractContextManager[None]:
         False reads back only what the reverse sweep has come to, and waits for it: to see what reading ahead is worth.
 
     A gradient that needs no tape ignores them.  An inner block changes the options that it names.
+    Options of the code (`record`, `inplace`, `boundscheck`, `fastmath`, `debug`) belong to a call, or to
+    `Gradient.with_options`.
 
     >>> with ad.options(memory="1 GiB", spill_dir="/scratch"):
     ...     g(1.0, 10**9)
