@@ -5,7 +5,7 @@ reverse sweep needs of the forward sweep goes on a `tape`.
 """
 
 from ad.custom import custom_vjp, stop_gradient
-from ad.errors import ADError, ADTypeError, ADValueError, UnsupportedSyntax
+from ad.errors import ADError, ADTypeError, ADValueError, NotFiniteWarning, UnsupportedSyntax
 from ad.options import options
 from ad.rules import defvjp
 from ad.testing import check_grads
@@ -16,6 +16,7 @@ __all__ = [
     "ADTypeError",
     "ADValueError",
     "Gradient",
+    "NotFiniteWarning",
     "UnsupportedSyntax",
     "check_grads",
     "custom_vjp",

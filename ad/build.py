@@ -46,6 +46,7 @@ def _provenance() -> str:
     ours, tapes = Path(__file__).parent, Path(cursor.__file__).parent
     for path in (
         ours / "runtime.py",
+        ours / "checks.py",
         ours / "special.py",
         ours / "helpers.py",
         ours / "guard.py",

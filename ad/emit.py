@@ -340,7 +340,7 @@ class _Printer:
 
     def push(self, values: tuple[Expr, ...], kind: Kind, shape_only: bool, depth: int) -> None:
         tape = str(self.unit.tape)
-        if kind is Kind.BOOL:
+        if kind is Kind.BOOL and self.unit.bits is not None:
             function, bits = self.module.imported("ad.bits", "push_bit"), self.unit.bits
             for value in values:
                 self.put(depth, f"{bits} = {function}({tape}, {bits}, {self.expr(value)})")
@@ -353,7 +353,7 @@ class _Printer:
         self.put(depth, f"{function}({', '.join((tape, *map(self.expr, values)))})")
 
     def pop(self, targets: tuple[Var | Index, ...], kind: Kind, shape_only: bool, depth: int) -> None:
-        if kind is Kind.BOOL:
+        if kind is Kind.BOOL and self.unit.bits is not None:
             function, bits = self.module.imported("ad.bits", "pop_bit"), self.unit.bits
             for target in reversed(targets):
                 self.put(depth, f"{self.expr(target)}, {bits} = {function}({self.unit.tape}, {bits})")

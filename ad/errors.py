@@ -1,6 +1,6 @@
-"""The errors of `ad`.  Each also inherits the built-in that a caller would catch."""
+"""The errors and warnings of `ad`.  Each also inherits the built-in that a caller would catch."""
 
-__all__ = ["ADError", "ADTypeError", "ADValueError", "UnsupportedSyntax"]
+__all__ = ["ADError", "ADTypeError", "ADValueError", "NotFiniteWarning", "UnsupportedSyntax"]
 
 
 class ADError(Exception):
@@ -20,4 +20,11 @@ class UnsupportedSyntax(ADError, SyntaxError):
 
     Its `filename`, `lineno`, `offset` and `text` point into the user's file, so that a traceback shows the line.
     The message says what is unsupported and what to write instead.
+    """
+
+
+class NotFiniteWarning(RuntimeWarning):
+    """With ``debug=True``: the first value, or the first adjoint, that is NaN or infinite; at the user's line.
+
+    It is no error, because programs use infinity on purpose.  A filter of `warnings` makes it one.
     """

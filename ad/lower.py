@@ -173,12 +173,28 @@ class _Lower:
     def store(self, s: Store, out: list[Stmt]) -> None:
         """A write to a part of an array; what its adjoint reads has a name where that pays."""
         varied = set(self.activity.varied_before(s))
+        s = replace(s, index=self.settled(s, out))
         if not differentiable(s.value, self.kinds) & varied:
             out.append(s)
             return
         value = self.value(s.value, varied, s, out)
         value = self.keep_expensive(s.array, value, varied, s, out, itself=True)
         out.append(replace(s, value=value))
+
+    def settled(self, s: Store, out: list[Stmt]) -> Expr:
+        """The index of a write; what it reads of the same array has a name, as the write may change it."""
+        own = self.activity.shared[s.array]
+
+        def change(e: Expr) -> Expr | None:
+            if not names(e) & own:
+                return e
+            if isinstance(e, Items | Slice):
+                return None
+            name = self.fresh(f"{s.array}_at", kind_of(e, self.kinds))
+            self.put(name, e, s, out)
+            return Var(name)
+
+        return substitute(s.index, change)
 
     def put(self, target: str, value: Expr, at: Stmt, out: list[Stmt]) -> None:
         out.append(Assign(target, value, line=at.line, source=at.source))

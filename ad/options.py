@@ -38,6 +38,7 @@ class Given(TypedDict, total=False):
     inplace: str | None
     boundscheck: bool | None
     fastmath: bool | set[str] | None
+    debug: bool | None
 
 
 class TapeOptions(NamedTuple):
@@ -52,13 +53,15 @@ class TapeOptions(NamedTuple):
 class CodeOptions(NamedTuple):
     """Options that change the generated code.
 
-    None is the default: for `boundscheck` and `fastmath` the flags that the user's function was compiled with.
+    None is the default: for `boundscheck` and `fastmath` the flags that the user's function was compiled with.  `debug`
+    checks every pop against its push, and reports what is not finite where it first appears.
     """
 
     record: str | None = None
     inplace: str | None = None
     boundscheck: bool | None = None
     fastmath: Any = None
+    debug: bool | None = None
 
 
 OPTIONS = (*TapeOptions._fields, *CodeOptions._fields)
@@ -139,6 +142,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "inplace": _choice("inplace", "copy", "update"),
     "boundscheck": _flag("boundscheck"),
     "fastmath": _fastmath,
+    "debug": _flag("debug"),
 }
 
 
@@ -159,6 +163,8 @@ def options(**given: Unpack[Given]) -> AbstractContextManager[None]:
         False reads back only what the reverse sweep has come to, and waits for it: to see what reading ahead is worth.
 
     A gradient that needs no tape ignores them.  An inner block changes the options that it names.
+    Options of the code (`record`, `inplace`, `boundscheck`, `fastmath`, `debug`) belong to a call, or to
+    `Gradient.with_options`.
 
     >>> with ad.options(memory="1 GiB", spill_dir="/scratch"):
     ...     g(1.0, 10**9)

@@ -151,7 +151,7 @@ class Program:
         else:
             check, result = [], Return((value, *gradient))
         if self._code.inplace == "update":
-            forward = self._updated(f, forward, namer)
+            forward = self._updated(f, forward, namer, made.bits)
         body = [Comment("forward sweep"), *forward, *check, Comment(SWEEP_BACK), *made.reverse, *last, result]
         doc = f"Value and gradient of {f.name}() with respect to {', '.join(wrt)}."
         return self._unit(f"{f.name}_grad", (*handle, *f.params), tuple(body), f, doc, made)
@@ -160,14 +160,16 @@ class Program:
         single = self._code.record == "f4"
         return Unit(name, params, body, f.options, doc, made.tape, made.kinds, single, made.bits, made.facts)
 
-    def _updated(self, f: Function, forward: list[Stmt], namer: Namer) -> list[Stmt]:
+    def _updated(self, f: Function, forward: list[Stmt], namer: Namer, bits: str | None) -> list[Stmt]:
         """The forward sweep, with what it has written to copies of arguments written to these at its end."""
         out, back = list(forward), []
+        first = 0 if bits is None else 1  # decisions start before the copies
         for k, p in enumerate(f.copied):
-            copy = out[2 * k]
+            at = first + 2 * k
+            copy = out[at]
             assert isinstance(copy, Assign) and copy.value == Call(primitive(np.copy), (Var(p),)), copy
             kept = namer.fresh(f"{p}_final")
-            out.insert(2 * k + 1, Assign(kept, Var(copy.target)))
+            out.insert(at + 1, Assign(kept, Var(copy.target)))
             back.append(Store(p, Slice(Marker(""), Marker(""), Marker("")), Var(kept)))
         return [*out, *back]
 

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from ad.emit import text_of
 from ad.helpers import GATHER
-from ad.ir import Assign, Call, Const, Expr, Index, Kind, Len, Stmt, Var, substitute, walk_stmts
+from ad.ir import Assign, Call, Const, Expr, Index, Kind, Len, Stmt, Store, Var, substitute, walk_stmts
 from ad.primitive import Primitive
 from ad.records import Facts
 from ad.report import Line
@@ -74,9 +74,14 @@ class Terms:
 
     @cached_property
     def definitions(self) -> dict[str, Expr]:
-        """What variables stand for that are assigned at one place only."""
+        """What variables stand for that are assigned at one place only, and never written to."""
         found: dict[str, list[Expr]] = {}
+        written: set[str] = set()
         for s in walk_stmts(self.facts.function.body):
-            if isinstance(s, Assign):
-                found.setdefault(s.target, []).append(s.value)
-        return {name: e[0] for name, e in found.items() if len(e) == 1 and not isinstance(e[0], Const)}
+            match s:
+                case Assign(target, value):
+                    found.setdefault(target, []).append(value)
+                case Store(array):
+                    written.add(array)
+        once = {name: e[0] for name, e in found.items() if len(e) == 1 and name not in written}
+        return {name: e for name, e in once.items() if not isinstance(e, Const)}

@@ -12,9 +12,12 @@ from numba.core.dispatcher import Dispatcher
 
 from ad.arguments import adapt, flattened, has_float, leaves, structure_of
 from ad.build import Kernel
+from ad.checks import new_notes
+from ad.debug import instrument
 from ad.emit import emit
 from ad.errors import ADError, ADTypeError, ADValueError
 from ad.fastcall import checked_call
+from ad.findings import Findings
 from ad.function import Function
 from ad.guess import likely_kinds
 from ad.ir import Kind
@@ -99,7 +102,7 @@ class Gradient:
         self._all_positional = self._arity == len(self._names)
         self._quick: Callable[..., Any] = self._find_call
         self._specials: dict[tuple[CodeOptions, tuple[Structure, ...]], _Special] = {}
-        self._latest: _Special | None = None
+        self._latest: tuple[tuple[Structure, ...], CodeOptions] | None = None
         self._lock = threading.RLock()
         self.__name__ = f"{self._plain.__name__}_grad"
         self.__qualname__ = self.__name__
@@ -123,15 +126,34 @@ class Gradient:
         return Gradient, (self._user.dispatcher or self._plain, self._wrt_given, self._with_value, self._options)
 
     def with_options(self, **given: Unpack[Given]) -> "Gradient":
-        """The same gradient with options of its own (see `ad.options`); both share the compiled code.
+        """The same gradient with options of its own: those of `ad.options`, and options of the code.
+
+        Both share what is compiled for equal options of the code.
+
+        Parameters
+        ----------
+        record : {"f8", "f4"} or None
+            ``"f4"`` records floats in single precision.
+        inplace : {"copy", "update"} or None
+            ``"update"`` leaves in the arguments what the function writes to them.
+        boundscheck, fastmath : bool (or a set of flags) or None
+            Numba's flags; None for those of the function.
+        debug : bool or None
+            True checks every pop of the tape against the push that it belongs to (ADError where these do not match),
+            and warns by `NotFiniteWarning` of the first value and the first adjoint that are NaN or infinite, at their
+            lines.  The results are the same.
 
         An option in a call, ``g(a, b, memory="256 MiB")``, goes before one given here, and this before `ad.options`.
         Where the function has a parameter of an option's name, a call passes that, and the option can only be given
         here or by `ad.options`.
+
+        Raises ADTypeError or ADValueError for options that make no sense.
         """
         other = object.__new__(Gradient)
         other.__dict__.update(self.__dict__)
         other._options = {**self._options, **checked(given)}
+        if self._latest is not None:
+            other._latest = self._latest[0], code_options(other._options)
         other._quick = other._find_call
         return other
 
@@ -176,7 +198,7 @@ class Gradient:
     def _likely_special(self) -> "_Special":
         """The specialisation of the latest call, or before the first one that for likely kinds."""
         if self._latest is not None:
-            return self._latest
+            return self._special(*self._latest)
         try:
             code = code_options(self._options)
             source = self._library(code).source(self._user)
@@ -226,8 +248,8 @@ class Gradient:
         with self._lock:
             if (code, kinds) not in self._specials:
                 self._specials[code, kinds] = self._make_special(kinds, code)
-            self._latest = self._specials[code, kinds]
-            return self._latest
+            self._latest = kinds, code
+            return self._specials[code, kinds]
 
     def _make_special(self, kinds: tuple[Structure, ...], code: CodeOptions) -> "_Special":
         by_name = dict(zip(self._names, kinds, strict=True))
@@ -244,6 +266,7 @@ class Gradient:
         params = {n: [next(inner) for _ in leaves(kind)] for n, kind in by_name.items()}
         floats = {n: [p for p, k in zip(params[n], leaves(by_name[n]), strict=True) if k.is_float] for n in wrt}
         unit = Program(code).gradient(function, tuple(p for n in wrt for p in floats[n]))
+        findings = Findings(instrument(unit)) if code.debug else None
         results = tuple(by_name[n] for n in wrt)
         names = tuple(n for n in self._names for _ in leaves(by_name[n]))
         return _Special(
@@ -256,6 +279,7 @@ class Gradient:
             self._bare and len(wrt) == 1,
             self._with_value,
             wrt,
+            findings,
         )
 
 
@@ -263,7 +287,7 @@ class _Special:
     """A gradient for one combination of structures of arguments.
 
     `names` are the arguments that the kernel's parameters belong to, `results` the structures of those that there are
-    derivatives with respect to.
+    derivatives with respect to.  With `findings` the kernel takes notes of a debugging run, and these read them.
     """
 
     def __init__(
@@ -277,6 +301,7 @@ class _Special:
         single: bool,
         with_value: bool,
         wrt: tuple[str, ...],
+        findings: Findings | None,
     ) -> None:
         self.function = function
         self.kernel = kernel
@@ -288,6 +313,7 @@ class _Special:
         self.single = single
         self.with_value = with_value
         self.wrt = wrt
+        self.findings = findings
         self._compiled = False
         self._plain = all(isinstance(k, Kind) for k in kinds) and not function.constants
         self._plain_results = all(isinstance(r, Kind) for r in results)
@@ -319,7 +345,9 @@ class _Special:
     def compile(self, values: Sequence[Any]) -> None:
         """Compile for the first arguments that come."""
         if not self._compiled:
-            self.kernel.compile([*([0] if self.uses_tape else []), *self.flat(values)])
+            handle = [0] if self.uses_tape else []
+            notes = [new_notes()] if self.findings is not None else []
+            self.kernel.compile([*handle, *notes, *self.flat(values)])
             self._compiled = True
 
     def call(self, options: dict[str, Any]) -> Callable[..., Any]:
@@ -327,6 +355,8 @@ class _Special:
         kernel, single, with_value = self.kernel.function, self.single, self.with_value
         plain, plain_results, written = self._plain, self._plain_results, self._written
         run = on_tape(kernel, options) if self.uses_tape else _pairing(kernel)
+        if self.findings is not None:
+            run = self.findings.reported(run)
 
         def call(*args: Any) -> Any:
             flat = args if plain else self.flat(args)
@@ -368,7 +398,7 @@ class _Special:
 
     def shortcut(self, call: Callable[..., Any]) -> tuple[Callable[..., Any], str]:
         """What to call instead of `call` where that is the kernel alone; what to return of it, as an expression."""
-        if self.uses_tape or self._written or not self._plain or not self._plain_results:
+        if self.uses_tape or self._written or not self._plain or not self._plain_results or self.findings is not None:
             return call, "{}"
         if self.single:
             return self.kernel.function, "{}" if self.with_value else "{}[1]"

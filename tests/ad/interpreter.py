@@ -1,11 +1,14 @@
 """Run a generated adjoint in plain Python, without Numba: quick, and every misuse of a name or of the tape shows."""
 
+import functools
 import importlib
 
 import numpy as np
 
 from ad.arguments import flattened, leaves, structure_of
+from ad.debug import instrument
 from ad.emit import emit
+from ad.findings import Findings
 from ad.ir import Kind
 from ad.library import Library, TupleOf
 from ad.program import Program
@@ -80,7 +83,7 @@ class ListTape:
         return 0
 
 
-def interpreted_gradient(f, args, wrt):
+def interpreted_gradient(f, args, wrt, debug=False):
     """Value, derivatives with respect to the arguments at the positions `wrt`, and the text of the adjoint."""
     f = getattr(f, "py_func", f)
     structures = tuple(structure_of(str(i), a, False) for i, a in enumerate(args))
@@ -91,6 +94,7 @@ def interpreted_gradient(f, args, wrt):
     params = [[next(names) for _ in leaves(s)] for s in structures]
     active = [p for i in wrt for p, k in zip(params[i], leaves(structures[i]), strict=True) if k.is_float]
     unit = Program().gradient(function, tuple(active))
+    findings = Findings(instrument(unit)) if debug else None
     emitted = emit(unit)
     tape = ListTape()
     namespace, lines = dict(emitted.injected), []
@@ -111,8 +115,11 @@ def interpreted_gradient(f, args, wrt):
     flat = [leaf for a, s in zip(args, structures, strict=True) for leaf in flattened(a, s)]
     flat += function.constants
     copies = [a.copy() if isinstance(a, np.ndarray) else a for a in flat]
+    run = functools.partial(namespace[emitted.main], 0) if unit.tape else namespace[emitted.main]
+    if findings is not None:
+        run = findings.reported(run)
     with np.errstate(all="ignore"):  # compiled code gives no warnings
-        result = namespace[emitted.main](*((0,) if unit.tape else ()), *copies)
+        result = run(*copies)
     result = result if isinstance(result, tuple) else (result,)
     if unit.tape:
         assert result[0] == 0

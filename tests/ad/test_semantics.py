@@ -43,6 +43,24 @@ def test_written_arguments_are_copied_on_entry(smoothed):
     np.testing.assert_array_equal(u, left)
 
 
+def test_written_arguments_are_updated_where_branches_are_recorded():
+    def f(u, v):
+        for i in range(len(u)):
+            if u[i] > v[0]:
+                u[i] *= v[i]
+            v[i] += u[i]
+        return np.sum(u * v)
+
+    u, v = np.array([1.0, 0.2, 3.0]), np.array([0.5, 1.5, 2.0])
+    left = u.copy(), v.copy()
+    value = f(*left)
+    g = ad.value_and_grad(f)
+    expected = g(u, v)
+    assert expected[0] == value
+    np.testing.assert_equal(g(u, v, inplace="update"), expected)
+    np.testing.assert_equal((u, v), left)
+
+
 def test_a_read_only_argument_may_be_written_to_by_the_function(smoothed):
     u, v = np.array([1.0, 2.0, 3.0]), np.array([0.5])
     expected = smoothed(u, v)

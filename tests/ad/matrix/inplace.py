@@ -301,3 +301,13 @@ def rows_are_updated_by_rows(a, n):
             a[i] -= 0.5 * a[i - 1] * a[i]
         a[0] = a[3] / 2.0
     return np.sum(a[0] * a[2])
+
+
+@case(np.array([2.6, 5.3, 0.4]), 1.5)
+def place_from_the_array_itself(u, k):
+    for i in range(3):
+        u[int(u[0]) % 2] *= k
+        u[int(u[1]) % 2 : int(u[1]) % 2 + 2] += k * u[1]
+        w = u[::-1]
+        w[int(abs(u[2])) % 3] = 0.1 * u[1] * k
+    return np.sum(u * u)
