@@ -45,8 +45,9 @@ def grad(f: Callable[..., float], wrt: Wrt = None) -> "Gradient":
     Parameters
     ----------
     f:
-        A plain Python function or one compiled with ``numba.njit``, of float and int scalars and one-dimensional
-        float64 or int64 arrays, that returns a float.  Numbers of its module or closure count as constants.
+        A plain Python function or one compiled with ``numba.njit`` that returns a float.  Its arguments are numbers and
+        arrays of float64, float32, complex, ints or bools, tuples of these, None and functions; what it may do with
+        them is in docs/language.md.  Numbers and arrays of its module or closure count as constants.
     wrt:
         The arguments to differentiate with respect to: a name, an index, or a sequence of these.  By default all
         that are floats or float arrays at the call.
@@ -55,7 +56,8 @@ def grad(f: Callable[..., float], wrt: Wrt = None) -> "Gradient":
     -------
     Gradient:
         A function of the same arguments.  It returns the derivative with respect to a single argument as it is, those
-        with respect to several (or a sequence) as a tuple: a float for a float, an array for an array.
+        with respect to several (or a sequence) as a tuple: a float for a float, an array of the same shape and dtype
+        for an array, a tuple of these for a tuple.
 
     A call also takes the options of `ad.options`, as in ``g(a, b, memory="256 MiB")``.
 
