@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ad.arrays.references import view_at
 from ad.flow import raises
 from ad.function import kind_of
 from ad.ir import (
@@ -34,12 +35,17 @@ from ad.ir import (
 )
 from ad.primitive import Primitive
 
-__all__ = ["Aliases", "Part", "State", "Symbol", "definitions", "root_of", "shared_arrays", "viewed"]
+__all__ = ["VIEW_AT", "Aliases", "Part", "State", "Symbol", "definitions", "root_of", "shared_arrays", "viewed"]
 
 Part = tuple[Stmt | None, str]
 """A block, named by its statement and field; ``(None, "body")`` is the function's."""
 
-_VIEWS = (np.transpose, np.reshape, np.swapaxes, np.flip, np.diagonal, np.real, np.imag)
+VIEW_AT = Primitive(
+    view_at, (lambda g, ans, *_: g, None, None, None), lambda base, at, shape, steps: Kind(base.dtype, shape.ndim)
+)
+"""A view made from numbers; as of every view of a shared array, its rule is not asked for."""
+
+_VIEWS = (np.transpose, np.reshape, np.swapaxes, np.flip, np.diagonal, np.real, np.imag, view_at)
 
 
 def viewed(e: Expr, kinds: dict[str, Kind]) -> str | None:

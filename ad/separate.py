@@ -27,6 +27,7 @@ from ad.ir import (
 )
 from ad.names import Namer
 from ad.primitive import primitive
+from ad.references import without_carried_references
 from ad.webs import rename_arrays, rename_webs
 
 __all__ = ["separated"]
@@ -52,11 +53,12 @@ def separated(
     body = _without_swaps(body, kinds, set(shared), namer)
     if not shared:
         return body, ()
+    body = _renamed(body, kinds, set(shared), params, result, namer, called)
+    shared = shared_arrays(body, kinds)
+    body = without_carried_references(body, kinds, shared, params, result, namer)
+    shared = shared_arrays(body, kinds)
     body = _Branches(kinds, set(shared)).block(body, 0)
-    body, origin = rename_webs(body, set(shared), params, namer, result)
-    for name, old in origin.items():
-        kinds[name] = kinds[old]
-        called[name] = called.get(old, old)
+    body = _renamed(body, kinds, set(shared), params, result, namer, called)
     shared = shared_arrays(body, kinds)
     body = _without_swaps(body, kinds, set(shared), namer)  # of a name that is written to only as another array
     body = _without_overlap(body, kinds, shared)
@@ -70,6 +72,23 @@ def separated(
         value: Expr = Call(primitive(np.copy), (Var(p),))
         copies.append(Assign(new[p], value, line=line))
     return (*copies, *rename_arrays(body, new)), copied
+
+
+def _renamed(
+    body: Block,
+    kinds: dict[str, Kind],
+    shared: set[str],
+    params: tuple[str, ...],
+    result: str,
+    namer: Namer,
+    called: dict[str, str],
+) -> Block:
+    """The body with the webs of shared arrays renamed apart."""
+    body, origin = rename_webs(body, shared, params, namer, result)
+    for name, old in origin.items():
+        kinds[name] = kinds[old]
+        called[name] = called.get(old, old)
+    return body
 
 
 def _without_swaps(block: Block, kinds: dict[str, Kind], shared: set[str], namer: Namer) -> Block:

@@ -288,6 +288,71 @@ def time_levels_in_one_array(u, n):
     return np.sum(u * u)
 
 
+@case(values(3), values(4, 3), 1)
+@case(values(3), values(4, 3), 0, name="no trip")
+@case(values(3), values(4, 3), 4, name="all rows")
+def row_of_the_trip_before(first, table, n):
+    row = first
+    for i in range(n):
+        table[i] += row * row
+        row = table[i]
+    row *= 2.0
+    return np.sum(table * first) + row[1]
+
+
+@case(
+    values(3),
+    values(3, start=4),
+    values(5, start=8),
+    5,
+    spill=(values(3), values(3, start=4), values(5, start=8), 3000),
+)
+def one_of_three_arrays(a, b, c, n):
+    w = a
+    for i in range(n):
+        w[i % 3] = 0.5 * w[(i + 1) % 3] + np.sin(b[i % 3]) * c[i % 5]
+        if w[0] > 0.4:
+            w = c[i % 3 : i % 3 + 3]
+        elif w[1] > 0.0:
+            w = b[::-1]
+        else:
+            w = a
+    return np.sum(a) + np.sum(b * b) + np.sum(c) * w[2]
+
+
+@case(values(4, 4), 3)
+def corner_moves(a, n):
+    w = np.ones((2, 2))
+    s = 0.0
+    for k in range(n):
+        for i in range(2):
+            w[i] *= a[k, :2] + w[1 - i, 0]
+            s += w[0, 1]
+        w = a[k : k + 2, k : k + 2].T
+    return s * np.sum(a)
+
+
+@case(values(8), 0.3)
+def half_of_what_is_left(a, x):
+    part = a
+    while len(part) > 1:
+        half = len(part) // 2
+        part[:half] = part[:half] * x + np.sin(part[half : 2 * half])
+        part = part[:half]
+    return part[0] + np.sum(a)
+
+
+@case(values(6), 6)
+def out_of_a_loop_early(a, n):
+    at = a
+    for i in range(n):
+        at[0] *= 1.5
+        if a[i] > 0.9:
+            break
+        at = a[i:]
+    return at[0] * np.sum(a)
+
+
 @case(values(4), values(4, start=5))
 def swap_of_a_name_that_was_another_array(a, b):
     b = np.zeros(4)
