@@ -39,20 +39,16 @@ _lock = threading.RLock()
 _kernels: "WeakValueDictionary[str, Kernel]" = WeakValueDictionary()
 
 
+def _sources() -> list[Path]:
+    """All of our own Python: a list of what generated code calls would miss what that calls in its turn."""
+    return [path for package in (__file__, cursor.__file__) for path in sorted(Path(package).parent.rglob("*.py"))]
+
+
 @cache
 def _provenance() -> str:
     """What the machine code depends on besides the text: our own helpers, the layout of the tape, the compiler."""
     helpers = hashlib.sha256()
-    ours, tapes = Path(__file__).parent, Path(cursor.__file__).parent
-    for path in (
-        ours / "runtime.py",
-        ours / "special.py",
-        ours / "helpers.py",
-        ours / "guard.py",
-        ours / "words.py",
-        *sorted(ours.glob("arrays/*.py")),
-        *sorted(tapes.glob("*.py")),
-    ):
+    for path in _sources():
         helpers.update(path.read_bytes())
     return (
         f"# layered-tape {version('layered-tape')}, tape ABI {cursor.ABI}, helpers {helpers.hexdigest()[:16]}, "
