@@ -162,7 +162,10 @@ class Gradient:
         return self._likely_special().report({**(in_context() or {}), **self._options})
 
     def stats(self) -> TapeStats | None:
-        """Statistics of the tape that this thread's latest gradient used; None where none was needed yet."""
+        """Statistics of the tape that this thread's latest gradient used; None where none was needed yet.
+
+        Calls share a tape, so `high_bytes` is the most that any of them had on it, not that of the latest one.
+        """
         tape = latest_tape()
         return tape.stats() if tape is not None else None
 
