@@ -124,6 +124,8 @@ class Calls(ArrayExpressions):
             np.array,
             np.asarray,
             np.ravel,
+            np.shape,
+            np.ndim,
             np.vstack,
             np.hstack,
             np.column_stack,
