@@ -259,6 +259,7 @@ class Gradient:
             self._bare and len(wrt) == 1,
             self._with_value,
             wrt,
+            code.inplace == "update",
         )
 
 
@@ -266,7 +267,7 @@ class _Special:
     """A gradient for one combination of structures of arguments.
 
     `names` are the arguments that the kernel's parameters belong to, `results` the structures of those that there are
-    derivatives with respect to.
+    derivatives with respect to.  `updates` says that the arguments which the function writes to are written to.
     """
 
     def __init__(
@@ -280,6 +281,7 @@ class _Special:
         single: bool,
         with_value: bool,
         wrt: tuple[str, ...],
+        updates: bool,
     ) -> None:
         self.function = function
         self.kernel = kernel
@@ -291,6 +293,7 @@ class _Special:
         self.single = single
         self.with_value = with_value
         self.wrt = wrt
+        self.updates = updates
         self._compiled = False
         self._plain = all(isinstance(k, Kind) for k in kinds) and not function.constants
         self._plain_results = all(isinstance(r, Kind) for r in results)
@@ -322,7 +325,9 @@ class _Special:
     def compile(self, values: Sequence[Any]) -> None:
         """Compile for the first arguments that come."""
         if not self._compiled:
-            self.kernel.compile([*([0] if self.uses_tape else []), *self.flat(values)])
+            flat = self.flat(values)
+            self.check_written(flat)  # Numba's own words would name no argument
+            self.kernel.compile([*([0] if self.uses_tape else []), *flat])
             self._compiled = True
 
     def call(self, options: dict[str, Any]) -> Callable[..., Any]:
@@ -334,7 +339,7 @@ class _Special:
         def call(*args: Any) -> Any:
             flat = args if plain else self.flat(args)
             if written:
-                self.refuse_overlap(flat)
+                self.check_written(flat)
             value, derivatives = run(*flat)
             found = derivatives if plain_results else self.structured(derivatives)
             gradient = found[0] if single else tuple(found)
@@ -357,9 +362,14 @@ class _Special:
 
         return [build(r) for r in self.results]
 
-    def refuse_overlap(self, flat: Sequence[Any]) -> None:
-        """Raise where an array that is written to shares memory with another argument."""
+    def check_written(self, flat: Sequence[Any]) -> None:
+        """Raise where an array that is written to is read-only, or shares memory with another argument."""
         for i in self._written:
+            if self.updates and not flat[i].flags.writeable:
+                raise ADValueError(
+                    f"the argument {self.names[i]!r} is read-only, and {self.function.name}() writes to it: pass a "
+                    'copy, or leave inplace="update" out'
+                )
             for j, other in enumerate(flat):
                 if j == i or not isinstance(other, np.ndarray) or not np.may_share_memory(flat[i], other):
                     continue

@@ -50,6 +50,18 @@ def test_a_read_only_argument_may_be_written_to_by_the_function(smoothed):
     np.testing.assert_equal(smoothed(u, v), expected)
 
 
+def test_a_read_only_argument_cannot_be_updated(smoothed):
+    u, v = np.array([1.0, 2.0, 3.0]), np.array([0.5])
+    locked = u.copy()
+    locked.flags.writeable = False
+    updating = ad.value_and_grad(smooth).with_options(inplace="update")
+    for _ in range(2):  # before anything is compiled, and after
+        with pytest.raises(ad.ADValueError, match=r"'u' is read-only, and smooth\(\) writes to it: pass a copy"):
+            updating(locked, v)
+        v.flags.writeable = False  # it is only read
+        np.testing.assert_equal(updating(u.copy(), v), smoothed(u, v))
+
+
 def test_overlapping_arguments_are_refused_where_one_is_written(smoothed):
     x = np.arange(1.0, 7.0)
     for u, v in ((x, x), (x[:3], x[2:]), (x[::-1], x[5:]), (x, x.reshape(2, 3)[1])):
