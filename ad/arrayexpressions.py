@@ -29,7 +29,7 @@ from ad.ir import (
 )
 from ad.rules import primitive
 from ad.source import MISSING, place_of
-from ad.values import NONE, NoneValue, Text, TupleValue, Value
+from ad.values import NONE, FunctionValue, NoneValue, Text, TupleValue, UserFunction, Value
 
 __all__ = ["ArrayExpressions"]
 
@@ -342,16 +342,19 @@ class ArrayExpressions(Expressions):
         if isinstance(node, ast.Attribute) and node.attr == "dtype":
             e = self.expr(node.value)
             return Dtype(self.kind(e).dtype)
-        if isinstance(node, ast.Constant):
-            if node.value is None:
-                return None
-            if isinstance(node.value, str):
-                try:
-                    return Dtype(np.dtype(node.value).name)
-                except TypeError:
-                    self.refuse(f"{node.value!r} is no dtype", node)
         found = self.resolve(node)
-        if isinstance(found, np.dtype):
+        if not isinstance(found, np.dtype):
+            match self.value(node):
+                case NoneValue():
+                    return None
+                case Text(text):
+                    try:
+                        found = np.dtype(text)
+                    except TypeError:
+                        self.refuse(f"{text!r} is no dtype", node)
+                case FunctionValue(UserFunction(function)):
+                    found = function
+        if isinstance(found, np.dtype) and found.name in _DTYPES.values():
             return Dtype(found.name)
         if isinstance(found, type) and found in _DTYPES:
             return Dtype(_DTYPES[found])

@@ -417,6 +417,12 @@ class Expressions:
             return NONE
         if isinstance(value, np.float64 | np.int64 | np.bool_ | np.complex128):
             value = value.item()
+        if isinstance(value, np.integer):
+            value = int(value)  # as those that are arguments
+        if isinstance(value, np.float32 | np.complex64):
+            return Cast(Kind(value.dtype.name), Const(value.item(), name, at=place), at=place)
+        if isinstance(value, np.generic):
+            self.refuse(f"{name} is a {type(value).__name__}, which is not supported: write float(...) of it", node)
         if isinstance(value, bool) or type(value) in (int, float, complex):
             if isinstance(value, int) and not -(2**63) <= value < 2**63:
                 self.refuse(f"{name} does not fit 64 bits", node)

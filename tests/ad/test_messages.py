@@ -13,7 +13,7 @@ import ad
 
 TABLE = {"a": 1.0}
 WEIGHTS = np.ones(3)
-SINGLE = np.float32(1.0)
+HALF = np.float16(1.0)
 HUGE = 2**70
 
 
@@ -79,7 +79,8 @@ REFUSED = [
     ("return x * WEIGHTS", 1, "returns a 1-D float64 array"),
     ("return x * TABLE", 1, "pass it as an argument"),
     ("return x * TABLE['a']", 1, "pass it as an argument"),
-    ("return x * SINGLE", 1, "pass it as an argument"),
+    ("return x * HALF", 1, "write float(...) of it"),
+    ("k = np.zeros(3, 'f2')\nreturn x", 1, "not supported as a dtype"),
     ("return x * HUGE", 1, "64 bits"),
     ("return x * 100000000000000000000", 1, "64 bits"),
     ("return x * unknown", 1, "not defined"),

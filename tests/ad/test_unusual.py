@@ -1,0 +1,94 @@
+"""Code that is unusual, but Python: it has the right gradient, or is refused in so many words."""
+
+import math
+
+import numpy as np
+import pytest
+
+import ad
+
+SINGLE = np.float32(2.1)
+SINGLE_COMPLEX = np.complex64(0.3 + 2.0j)
+SMALL_INT = np.int16(3)
+single = np.float32
+described = np.dtype("f4")
+named = "float32"
+
+
+@pytest.fixture
+def check(dual_gradient, interpreted_gradient):
+    """Compare a function's adjoint, run as plain Python, with dual numbers."""
+
+    def compare(f, *args, wrt=None, rtol=1e-12):
+        wrt = wrt or tuple(i for i, a in enumerate(args) if isinstance(a, float | np.ndarray))
+        expected_value, expected = dual_gradient(f, args, wrt)
+        value, found, text = interpreted_gradient(f, args, wrt)
+        assert value == pytest.approx(expected_value, rel=rtol)
+        for mine, reference in zip(found, expected, strict=True):
+            np.testing.assert_allclose(mine, reference, rtol=rtol, err_msg=text)
+        return text
+
+    return compare
+
+
+# --------------------------------------------------------------------------- what the module and arguments hold
+
+
+def scaled(x, f):
+    return f(x) * x
+
+
+@pytest.mark.parametrize("f", [math.sin, np.sin, abs, np.exp])
+def test_functions_with_rules_as_arguments(f, check):
+    check(scaled, -0.7, f)
+
+
+def test_functions_with_rules_as_arguments_compiled():
+    g = ad.grad(scaled)
+    assert g(0.7, math.sin) == pytest.approx(0.7 * math.cos(0.7) + math.sin(0.7), rel=1e-15)
+    assert g(0.7, ad.stop_gradient) == 0.7
+
+
+def test_a_function_with_the_wrong_number_of_arguments_is_refused():
+    def apply(x, f):
+        return f(x)
+
+    with pytest.raises(ad.UnsupportedSyntax, match="takes 2 scalar arguments here, not 1"):
+        ad.grad(apply)(0.7, math.hypot)
+    with pytest.raises(ad.UnsupportedSyntax, match=r"list\(\) is not supported|f\(\) is not supported"):
+        ad.grad(apply)(0.7, list)
+
+
+def test_constants_of_numpys_types(check):
+    def f(x):
+        y = SINGLE * SINGLE  # in single precision
+        return x * y + (x * SINGLE_COMPLEX).real * x**SMALL_INT + x * (SMALL_INT / 2)
+
+    assert "np.float32(SINGLE)" in check(f, 0.7, rtol=1e-6)
+    square = float(SINGLE * SINGLE)
+    assert square != float(SINGLE) ** 2
+    x, c = 0.7, float(SINGLE_COMPLEX.real)
+    assert ad.grad(f)(x) == pytest.approx(square + c * 4 * x**3 + 1.5, rel=1e-15)
+
+
+def test_types_as_dtypes(check):
+    def globals_(x):
+        a, b, c = np.zeros(2, single), np.full(2, x, dtype=described), np.array([x, x], named)
+        a[1] = b[0] * c[1]
+        return a[1] * single(x)
+
+    def variables(x):
+        dtype, text = np.float32, "complex128"
+        a, b = np.zeros(2, dtype), np.zeros(2, dtype=text)
+        a[1] = x * x
+        b[0] = a[1] * 1j
+        return b[0].imag * dtype(x)
+
+    def argument(x, dtype):
+        a = np.zeros(2, dtype)
+        a[1] = x * x
+        return a[1] * dtype(x)
+
+    for f, more in ((globals_, ()), (variables, ()), (argument, (np.float32,))):
+        check(f, 0.7, *more, rtol=1e-6)
+    assert ad.grad(argument)(0.7, float) == pytest.approx(3 * 0.7**2, rel=1e-15)
