@@ -9,6 +9,7 @@ import ast
 import builtins
 import inspect
 import linecache
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType, FunctionType
@@ -80,7 +81,7 @@ class Source:
             text = _line(lines, tree.lineno)
             raise UnsupportedSyntax("a coroutine has no derivative: use def", (filename, tree.lineno, 1, text))
         source = cls(function, tree, filename, tuple(lines))
-        if not _runs(compiled, code):
+        if not _runs(compiled, code) and not _runs(_rewritten("".join(lines), filename, code), code):
             raise ADError(
                 f"{filename} has changed since {name}() was defined: its source is no longer that of the function. "
                 "Import or run it again"
@@ -153,6 +154,16 @@ def _parsed(text: str, filename: str) -> tuple[ast.Module, CodeType]:
     return tree, compile(tree, filename, "exec", flags=flags, dont_inherit=True)
 
 
+def _rewritten(text: str, filename: str, code: CodeType) -> CodeType | None:
+    """What a module of tests compiles to after pytest has put its own code in the place of assert; None of others."""
+    pytest = sys.modules.get("_pytest.assertion.rewrite")
+    if pytest is None or "@pytest_ar" not in code.co_names:
+        return None
+    tree = ast.parse(text, filename)
+    pytest.rewrite_asserts(tree, text.encode(), filename)
+    return compile(tree, filename, "exec", dont_inherit=True)
+
+
 def _find(module: ast.Module, code: CodeType) -> Any:
     for node in ast.walk(module):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == code.co_name:
@@ -165,9 +176,9 @@ def _find(module: ast.Module, code: CodeType) -> Any:
     )
 
 
-def _runs(compiled: CodeType, code: CodeType) -> bool:
+def _runs(compiled: CodeType | None, code: CodeType) -> bool:
     """Whether the code of a module contains that of a function."""
-    pending = [compiled]
+    pending = [compiled] if compiled is not None else []
     while pending:
         candidate = pending.pop()
         if candidate.co_name == code.co_name and candidate.co_firstlineno == code.co_firstlineno:

@@ -1,9 +1,11 @@
 """Code that is unusual, but Python: it has the right gradient, or is refused in so many words."""
 
+import ast
 import math
 
 import numpy as np
 import pytest
+from _pytest.assertion.rewrite import rewrite_asserts
 
 import ad
 
@@ -92,3 +94,37 @@ def test_types_as_dtypes(check):
     for f, more in ((globals_, ()), (variables, ()), (argument, (np.float32,))):
         check(f, 0.7, *more, rtol=1e-6)
     assert ad.grad(argument)(0.7, float) == pytest.approx(3 * 0.7**2, rel=1e-15)
+
+
+# ------------------------------------------------------------------------------------------------- statements
+
+
+def test_assertions_that_pytest_has_rewritten():
+    """pytest compiles this file to other code than stands in it."""
+
+    def f(x):
+        assert x > 0.0, "must be positive"
+        y = x * x
+        assert 0.0 < y < 9.0 and not math.isnan(y)
+        return y
+
+    assert "@pytest_ar" in f.__code__.co_names, "pytest rewrites no assertions here"
+    g = ad.grad(f)
+    assert g(1.5) == 3.0
+    with pytest.raises(AssertionError, match="must be positive"):
+        g(-1.0)
+    with pytest.raises(AssertionError):
+        g(3.0)
+
+
+def test_rewritten_assertions_that_have_changed(tmp_path, pytestconfig):
+    path = tmp_path / "test_model.py"
+    path.write_text("def f(x):\n    assert x > 0.0\n    return x * 2.0\n")
+    tree = ast.parse(path.read_text(), str(path))
+    rewrite_asserts(tree, path.read_bytes(), str(path), pytestconfig)
+    scope = {}
+    exec(compile(tree, str(path), "exec"), scope)
+    assert ad.grad(scope["f"])(1.0) == 2.0
+    path.write_text("def f(x):\n    assert x > 0.0\n    return x * 3.0\n")
+    with pytest.raises(ad.ADError, match="has changed since"):
+        ad.grad(scope["f"])(1.0)
