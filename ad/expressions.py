@@ -9,7 +9,7 @@ from typing import Any, Never
 
 import numpy as np
 
-from ad.function import arithmetic, kind_of
+from ad.function import Options, arithmetic, kind_of
 from ad.ir import (
     Assign,
     Binary,
@@ -61,6 +61,7 @@ BINARY = {
     ast.LShift: "<<",
     ast.RShift: ">>",
 }
+_DIVISIONS = ("/", "//", "%")
 _COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 _UNSUPPORTED: dict[type[ast.AST], str] = {
     ast.NamedExpr: "an assignment inside an expression is not supported: assign before",
@@ -82,11 +83,20 @@ _UNSUPPORTED: dict[type[ast.AST], str] = {
 class Expressions:
     """Turns the expressions of one scope into IR with kinds.
 
-    `values` says what its variables stand for at this place, `local_names` which they are.
+    `values` says what its variables stand for at this place, `local_names` which they are, `options` how the function
+    is compiled where it stands by itself.
     """
 
-    def __init__(self, build: Build, source: Source, local_names: set[str], outer: "Expressions | None" = None) -> None:
+    def __init__(
+        self,
+        build: Build,
+        source: Source,
+        local_names: set[str],
+        outer: "Expressions | None" = None,
+        options: Options | None = None,
+    ) -> None:
         self.build = build
+        self.options: Options = options or (outer.options if outer is not None else build.options)
         self.source = source
         self.local_names = local_names
         self.outer = outer
@@ -257,7 +267,7 @@ class Expressions:
 
     def binary(self, op: str, left: Expr, right: Expr, place: Any) -> Expr:
         a, b = self.kind(left), self.kind(right)
-        e = Binary(op, left, right, at=place)
+        e = Binary(op, left, right, checked=op in _DIVISIONS and self.options.checked, at=place)
         if op == "**" and not (a.is_array or b.is_array):
             if Kind.BOOL in (a, b):
                 self.refuse("a power of bools is not supported", e)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ad.calls import Calls
 from ad.expressions import BINARY, a_kind
-from ad.function import arithmetic
+from ad.function import Options, arithmetic
 from ad.ir import (
     Assign,
     Binary,
@@ -95,10 +95,15 @@ class Scope(Calls):
     """One function: the one that is differentiated, or one whose body takes the place of a call."""
 
     def __init__(
-        self, build: Build, source: Source, tree: ast.FunctionDef | ast.Lambda, outer: "Scope | None" = None
+        self,
+        build: Build,
+        source: Source,
+        tree: ast.FunctionDef | ast.Lambda,
+        outer: "Scope | None" = None,
+        options: Options | None = None,
     ) -> None:
         self.tree = tree
-        super().__init__(build, source, _local_names(tree), outer)
+        super().__init__(build, source, _local_names(tree), outer, options)
         self.main = source is build.source and outer is None
         self.names: dict[str, str] = {}
         self.assigned = _assigned_names(tree) if isinstance(tree, ast.FunctionDef) else set()
@@ -116,7 +121,7 @@ class Scope(Calls):
         target = function.function
         if isinstance(target, UserFunction):
             source = Source.of(target.function)
-            return Scope(self.build, source, source.tree)
+            return Scope(self.build, source, source.tree, options=self.build.library.options(target, self.options))
         assert isinstance(function.scope, Scope)
         return Scope(self.build, function.scope.source, target, function.scope)
 

@@ -51,7 +51,7 @@ class Program:
         """The function itself, for calls that carry no derivative."""
         if f not in self._primals:
             unit = self._primals[f] = Unit(f.name, f.params, (), f.options, "")
-            body = (*Importer(f.kinds, f.options.checked, self.primal).block(f.body), Return((Var(f.result),)))
+            body = (*Importer(f.kinds, self.primal).block(f.body), Return((Var(f.result),)))
             doc, facts = f"{f.name}() itself.", Facts(f)
             unit.fill(Unit(f.name, f.params, body, f.options, doc, None, f.kinds, facts=facts))
         return self._primals[f]
