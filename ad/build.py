@@ -106,7 +106,10 @@ class Kernel:
             sys.modules[module.__name__] = module
         namespace = module.__dict__
         namespace.update(emitted.injected)
-        exec(compile(text, self.filename, "exec"), namespace)
+        try:
+            exec(compile(text, self.filename, "exec"), namespace)
+        except SyntaxError as error:  # of loops in one another Python takes 20, and bodies of functions were put in
+            raise ADError(f"Python cannot compile the generated {emitted.main}() ({self.filename}): {error}") from error
         for value in list(namespace.values()):
             if isinstance(value, Dispatcher) and value.py_func.__globals__ is namespace:
                 if value._compiler.pipeline_class is not Guarded:

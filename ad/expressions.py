@@ -61,6 +61,7 @@ BINARY = {
     ast.LShift: "<<",
     ast.RShift: ">>",
 }
+_HIGHEST = 24
 _DIVISIONS = ("/", "//", "%")
 _COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 _UNSUPPORTED: dict[type[ast.AST], str] = {
@@ -211,13 +212,8 @@ class Expressions:
             case ast.UnaryOp(op=op, operand=operand):
                 symbol = {ast.USub: "-", ast.UAdd: "+", ast.Invert: "~"}[type(op)]
                 return self.unary(symbol, self.expr(operand), place)
-            case ast.BinOp(left=left, op=ast.MatMult(), right=right):
-                return self.numpy_call(np.matmul, tuple(self.ordered((left, right), self.expr)), {}, node)
-            case ast.BinOp(left=left, op=op, right=right):
-                a, b = self.ordered((left, right), self.value)
-                if isinstance(a, TupleValue) and isinstance(b, TupleValue) and isinstance(op, ast.Add):
-                    return TupleValue(a.items + b.items)
-                return self.binary(BINARY[type(op)], self.expr_of(a, left), self.expr_of(b, right), place)
+            case ast.BinOp():
+                return self.operations(node)
             case ast.Compare(left=left, ops=ops, comparators=rest):
                 return self.compare(node, left, ops, rest)
             case ast.BoolOp():
@@ -227,12 +223,38 @@ class Expressions:
             case ast.Subscript():
                 return self.subscript(node)
             case ast.Call():
-                return self.call(node)
+                return self.cut(self.call(node), node)
             case ast.Tuple(elts=elts):
                 return TupleValue(tuple(self.ordered(elts, self.value)))
             case ast.Lambda():
                 return self.local_function(node)
         self.refuse(_UNSUPPORTED.get(type(node), "this is not supported"), node)
+
+    def operations(self, node: ast.BinOp) -> Value:
+        """``a + b + ...``, from left to right: there may be more of them than Python lets functions call each other."""
+        spine = [node]
+        while isinstance(spine[-1].left, ast.BinOp):
+            spine.append(spine[-1].left)
+        value = self.value(spine[-1].left)
+        for part in reversed(spine):
+            value = self.cut(self.operation(part, value), part)
+        return value
+
+    def operation(self, node: ast.BinOp, left: Value) -> Value:
+        place, op = place_of(node), node.op
+        a, b = self.ordered((left, node.right), lambda v: self.value(v) if isinstance(v, ast.expr) else v)
+        if isinstance(a, TupleValue) and isinstance(b, TupleValue) and isinstance(op, ast.Add):
+            return TupleValue(a.items + b.items)
+        sides = self.expr_of(a, node.left), self.expr_of(b, node.right)
+        if isinstance(op, ast.MatMult):
+            return self.numpy_call(np.matmul, sides, {}, node)
+        return self.binary(BINARY[type(op)], *sides, place)
+
+    def cut(self, value: Value, node: ast.expr) -> Value:
+        """The value, in a variable where the expression is as high as one may be: derivatives grow faster than it."""
+        if self.source.heights[node] % _HIGHEST or not isinstance(value, Binary | Call):
+            return value
+        return self.temporary("part", value, node)
 
     def expr_of(self, value: Value, node: ast.expr) -> Expr:
         return value if isinstance(value, Expr) else self.expr(node)

@@ -7,7 +7,7 @@ another is a float, as it is for Numba where both meet.
 """
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -42,7 +42,7 @@ from ad.ir import (
     names,
 )
 from ad.primitive import Primitive, primitive
-from ad.source import MISSING, Source, place_of
+from ad.source import MISSING, TOO_DEEP, Source, place_of
 from ad.values import (
     NONE,
     Build,
@@ -277,7 +277,12 @@ class Scope(Calls):
 
     def statements(self, nodes: Sequence[ast.stmt]) -> Flow:
         for i, node in enumerate(nodes):
-            flow, rest = self.statement(node, nodes[i + 1 :])
+            try:
+                flow, rest = self.statement(node, nodes[i + 1 :])
+            except RecursionError:
+                flow = None
+            if flow is None:
+                self.refuse(TOO_DEEP, node)
             if flow is not Flow.ON or rest:
                 return flow
         return Flow.ON
@@ -794,16 +799,28 @@ def _endless(node: ast.For | ast.While) -> bool:
 
 def _own_nodes(node: ast.AST) -> list[ast.AST]:
     """The nodes below a statement that belong to the same function."""
-    if isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
-        return []
-    return [node, *(n for child in ast.iter_child_nodes(node) for n in _own_nodes(child))]
+    return _nodes(node, ast.iter_child_nodes)
 
 
 def _own_loop_nodes(node: ast.AST) -> list[ast.AST]:
-    """Those that belong to the same loop."""
-    if isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef | ast.For | ast.While):
-        return []
-    return [node, *(n for child in ast.iter_child_nodes(node) for n in _own_loop_nodes(child))]
+    """Those that belong to the same loop: of a loop in it, what stands in its else."""
+
+    def below(n: ast.AST) -> Iterable[ast.AST]:
+        return n.orelse if isinstance(n, ast.For | ast.While) else ast.iter_child_nodes(n)
+
+    return _nodes(node, below)
+
+
+def _nodes(node: ast.AST, below: Callable[[ast.AST], Iterable[ast.AST]]) -> list[ast.AST]:
+    """A node and what is `below` it, functions and classes apart."""
+    found: list[ast.AST] = []
+    pending = [node]
+    while pending:
+        node = pending.pop()
+        if not isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+            found.append(node)
+            pending += below(node)
+    return found
 
 
 def _bound_names(node: ast.AST) -> set[str]:

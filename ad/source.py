@@ -11,7 +11,7 @@ import inspect
 import linecache
 import sys
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import CodeType, FunctionType
 from typing import Any, Never
 
@@ -20,9 +20,10 @@ from numba.core.dispatcher import Dispatcher
 from ad.errors import ADError, ADTypeError, UnsupportedSyntax
 from ad.ir import Place
 
-__all__ = ["MISSING", "Source", "python_function"]
+__all__ = ["MISSING", "TOO_DEEP", "Source", "python_function"]
 
 MISSING: Any = object()
+TOO_DEEP = "this is nested too deep: compute parts of it before, or in functions of their own"
 
 
 def python_function(f: Any, what: str = "the function") -> FunctionType:
@@ -92,6 +93,14 @@ class Source:
     def name(self) -> str:
         return self.function.__code__.co_name
 
+    @cached_property
+    def heights(self) -> dict[ast.AST, int]:
+        """How many nodes there are on the way from each node down to the farthest leaf below it."""
+        found: dict[ast.AST, int] = {}
+        for node in reversed(list(ast.walk(self.tree))):
+            found[node] = 1 + max((found[child] for child in ast.iter_child_nodes(node)), default=0)
+        return found
+
     def line(self, number: int) -> str:
         """The text of a line of the file, stripped."""
         return _line(self.lines, number).strip()
@@ -140,6 +149,8 @@ def _parse(lines: list[str], filename: str, name: str) -> tuple[ast.Module, Code
     """The tree of a file, and what it compiles to."""
     try:
         return _parsed("".join(lines), filename)
+    except RecursionError:
+        raise ADError(f"the source of {name}() in {filename} cannot be parsed: it is nested too deep") from None
     except SyntaxError as error:
         raise ADError(
             f"the source of {name}() in {filename} cannot be parsed (line {error.lineno}): it has changed since it "
@@ -151,7 +162,8 @@ def _parse(lines: list[str], filename: str, name: str) -> tuple[ast.Module, Code
 def _parsed(text: str, filename: str) -> tuple[ast.Module, CodeType]:
     tree = ast.parse(text, filename)
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    return tree, compile(tree, filename, "exec", flags=flags, dont_inherit=True)
+    # From the text: trees as deep as Python's own parser makes them are too deep for compile().
+    return tree, compile(text, filename, "exec", flags=flags, dont_inherit=True)
 
 
 def _rewritten(text: str, filename: str, code: CodeType) -> CodeType | None:

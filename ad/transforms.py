@@ -3,6 +3,7 @@
 import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from types import FunctionType
 from typing import Any, Unpack
@@ -23,7 +24,7 @@ from ad.options import OPTIONS, CodeOptions, Given, TapeOptions, checked, code_o
 from ad.program import Program
 from ad.report import Report
 from ad.reportfacts import report_of
-from ad.source import python_function
+from ad.source import TOO_DEEP, python_function
 from ad.tapes import latest_tape, on_tape
 from ad.unit import Unit
 from ad.values import UserFunction
@@ -227,10 +228,14 @@ class Gradient:
 
     def _special(self, kinds: tuple[Structure, ...], code: CodeOptions) -> "_Special":
         with self._lock:
-            if (code, kinds) not in self._specials:
-                self._specials[code, kinds] = self._make_special(kinds, code)
-            self._latest = self._specials[code, kinds]
-            return self._latest
+            special = self._specials.get((code, kinds))
+            if special is None:
+                with suppress(RecursionError):
+                    special = self._specials[code, kinds] = self._make_special(kinds, code)
+            if special is None:
+                self._library(code).source(self._user).refuse(TOO_DEEP, None)
+            self._latest = special
+            return special
 
     def _make_special(self, kinds: tuple[Structure, ...], code: CodeOptions) -> "_Special":
         by_name = dict(zip(self._names, kinds, strict=True))

@@ -1,12 +1,12 @@
 """Errors: what is outside the subset is refused at its line, with what to write instead."""
 
 import functools
-import linecache
 import math
 import traceback
 
 import numpy as np
 import pytest
+import texts
 from numba import njit
 
 import ad
@@ -180,20 +180,10 @@ TAKEN = [
     "for i in range(n):\n    x = x * 2.0\nreturn x * i",
     "(a, b), c = (x, x), x\nreturn a",
 ]
-_count = 0
 
 
 def define(body, arguments="x, n=2, a=None", name="f", scope=None):
-    """A function whose text is found through linecache, as in an interactive session."""
-    global _count
-    _count += 1
-    lines = body.splitlines()
-    text = f"def {name}({arguments}):\n" + "\n".join("    " + line for line in lines) + "\n"
-    filename = f"<cell {_count}>"
-    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-    names = {**globals(), **(scope or {})}
-    exec(compile(text, filename, "exec"), names)
-    return names[name]
+    return texts.define(body, arguments, name, {**globals(), **(scope or {})})
 
 
 @pytest.mark.parametrize(("body", "line", "message"), REFUSED, ids=lambda v: repr(v)[:50])

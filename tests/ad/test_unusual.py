@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from _pytest.assertion.rewrite import rewrite_asserts
+from texts import define
 
 import ad
 
@@ -128,3 +129,98 @@ def test_rewritten_assertions_that_have_changed(tmp_path, pytestconfig):
     path.write_text("def f(x):\n    assert x > 0.0\n    return x * 3.0\n")
     with pytest.raises(ad.ADError, match="has changed since"):
         ad.grad(scope["f"])(1.0)
+
+
+# ---------------------------------------------------------------------------------------- much of the same
+
+
+def nested_loops(depth):
+    head = "".join("    " * d + f"for i{d} in range(n):\n" for d in range(depth))
+    return f"s = x\n{head}{'    ' * depth}s = s * x + 0.1\nreturn s"
+
+
+def else_ifs(count):
+    more = "".join(f"elif n == {k}:\n    y = x * {k} + 0.5\n" for k in range(1, count))
+    return f"if n == 0:\n    y = x\n{more}else:\n    y = x * x\nreturn y"
+
+
+def early_returns(count):
+    return "".join(f"if n == {k}:\n    return x * {k}.5\n" for k in range(count)) + "return x * x"
+
+
+def skipped_trips(count):
+    body = "".join(f"    if i == {k}:\n        continue\n    x = x * 1.{k}\n" for k in range(count))
+    return f"for i in range(n):\n{body}return x * x"
+
+
+def choices(count):
+    return "return " + " if n > 3 else ".join(f"x * {k}.5" for k in range(count))
+
+
+def in_each_other(count):
+    """``math.sin(math.sin(...))``"""
+    return "return " + "math.sin(" * count + "x" + ")" * count
+
+
+def in_parentheses(count):
+    return "return " + "(x + 0.9 * " * count + "x" + ")" * count
+
+
+def terms(count):
+    return "return " + " + ".join(f"x * {k}.5" for k in range(count))
+
+
+def factors(count):
+    return "return " + " * ".join("x" for _ in range(count))
+
+
+def statements(count):
+    return "s = x\n" + "".join(f"s = s * 0.99 + x * {k}.0\n" for k in range(count)) + "return s"
+
+
+def negations(count):
+    return f"return {'-' * count}x if {'not ' * count}n > 0 else x * x"
+
+
+MUCH = [
+    nested_loops(8),
+    else_ifs(60),
+    early_returns(60),
+    skipped_trips(60),
+    choices(60),
+    in_each_other(60),
+    in_parentheses(70),
+    terms(1000),
+    factors(300),
+    statements(1000),
+    negations(100),
+]
+TOO_MUCH = [else_ifs(95), early_returns(95), skipped_trips(95), choices(95), else_ifs(300), in_each_other(190)]
+
+
+@pytest.mark.parametrize("body", MUCH, ids=lambda b: f"{len(b)}")
+def test_much_of_the_same(body, check):
+    check(define(body, "x, n"), 0.99, 2, wrt=(0,))
+
+
+@pytest.mark.parametrize("body", TOO_MUCH, ids=lambda b: f"{len(b)}")
+def test_too_deep(body):
+    with pytest.raises(ad.UnsupportedSyntax, match="nested too deep") as caught:
+        ad.grad(define(body, "x, n"), wrt="x")(0.99, 2)
+    assert caught.value.text.strip() in body
+
+
+def test_too_deep_for_the_analyses():
+    f = define(negations(450), "x, n")
+    with pytest.raises(ad.UnsupportedSyntax, match="nested too deep"):
+        ad.grad(f, wrt="x")(0.99, 2)
+
+
+def test_more_loops_in_one_another_than_python_takes():
+    def loops(n):
+        return "".join("    " * d + f"for i{d} in range(n):\n" for d in range(n)) + "    " * n
+
+    inner = define(loops(11) + "x = x * 1.1\nreturn x, n", "x, n", "inner")
+    f = define(loops(11) + "x, n = inner(x, n)\nreturn x", "x, n", scope={"inner": inner})
+    with pytest.raises(ad.ADError, match="too many statically nested blocks"):
+        ad.grad(f)(0.7, 1)
