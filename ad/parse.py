@@ -623,17 +623,14 @@ class Scope(Calls):
         self.set_flag(loop.stop, False, node)
         if isinstance(node, ast.While):
             self.while_loop(node, loop)
-        elif self.for_loop(node, loop):  # unrolled
-            return Flow.ON, False
-        if node.orelse:
-            more, _ = self.nested(node.orelse)
-            self.emit(If(Var(loop.stop), (), more, **self.where(node)))
+        elif self.for_loop(node, loop):  # unrolled: nothing breaks out of it
+            return self.statements([*node.orelse, *rest]), True
         if not returns:
-            return Flow.ON, False
+            return self.loop_else(node, loop, rest)
         assert self.returned is not None
         if _endless(node) and not any(isinstance(n, ast.Break) for s in node.body for n in _own_loop_nodes(s)):
             return Flow.ENDS, True  # only a return leaves it
-        more, flow = self.rest_of(rest, node)
+        more, flow = self.block(lambda: self.after_loop(node, loop, rest))
         leave: Block = ()
         if self.loops:
             outer = self.loops[-1]
@@ -644,6 +641,25 @@ class Scope(Calls):
             )
         self.emit(If(Var(self.returned), leave, more, **self.where(node)))
         return Flow.ENDS if flow is Flow.ENDS else Flow.MIXED, True
+
+    def after_loop(self, node: ast.For | ast.While, loop: Loop, rest: Sequence[ast.stmt]) -> Flow:
+        """The else of a loop, and what follows the loop."""
+        flow, done = self.loop_else(node, loop, rest)
+        return flow if done else self.statements(rest)
+
+    def loop_else(self, node: ast.For | ast.While, loop: Loop, rest: Sequence[ast.stmt]) -> tuple[Flow, bool]:
+        """The else of a loop, as a branch for when it has not stopped early."""
+        if not node.orelse:
+            return Flow.ON, False
+        before = dict(self.values)
+        orelse, flow = self.nested(node.orelse)
+        if flow is Flow.ENDS:
+            self.values = before
+            stopped, flow = self.rest_of(rest, node)
+            self.emit(If(Var(loop.stop), stopped, orelse, **self.where(node)))
+            return Flow.ENDS if flow is Flow.ENDS else Flow.MIXED, True
+        self.emit(If(Var(loop.stop), (), orelse, **self.where(node)))
+        return (Flow.ON, False) if flow is Flow.ON else (self.unless_left(rest, node), True)
 
     def loop_body(self, loop: Loop, node: ast.For | ast.While, first: Any = None) -> Block:
         def fill() -> None:
@@ -717,8 +733,6 @@ class Scope(Calls):
         for item in [self.detached(item, changed, node) for item in items.items]:
             self.assign_target(node.target, item, node)
             self.statements(node.body)
-        if node.orelse:
-            self.statements(node.orelse)
 
     def iterable(self, node: ast.expr) -> Any:
         """A RangeValue, a TupleValue, or the number of items and a function from a counter to an item."""
