@@ -64,7 +64,9 @@ RESERVED = frozenset({"range", "len", "float", "int", "bool", "abs", "min", "max
 
 _STATEMENTS: dict[type[ast.AST], str] = {
     ast.Try: "try is not supported: check for the special case with an if",
+    ast.TryStar: "try is not supported: check for the special case with an if",
     ast.With: "with is not supported",
+    ast.AsyncFunctionDef: "a coroutine inside the function is not supported: write def",
     ast.Import: "an import inside the function is not supported: import at the top of the module",
     ast.ImportFrom: "an import inside the function is not supported: import at the top of the module",
     ast.ClassDef: "a class inside the function is not supported",
@@ -338,8 +340,7 @@ class Scope(Calls):
             case ast.Expr(value=value):
                 self.value(value)  # what it calls may have effects
             case _:
-                kind = "with is not supported" if isinstance(node, ast.AsyncWith | ast.AsyncFor) else ""
-                self.refuse(_STATEMENTS.get(type(node), kind or "this is not supported"), node)
+                self.refuse(_STATEMENTS.get(type(node), "this is not supported"), node)
         return Flow.ON, False
 
     def set_flag(self, name: str, value: bool, node: ast.AST) -> None:

@@ -10,8 +10,10 @@ import builtins
 import inspect
 import linecache
 import sys
+import warnings
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from types import CodeType, FunctionType
 from typing import Any, Never
 
@@ -123,6 +125,7 @@ class Source:
     def lookup(self, name: str) -> Any:
         """What a free name of the function stands for now: closure, module or builtin; MISSING where nothing."""
         code, function = self.function.__code__, self.function
+        name = _mangled(name, code.co_qualname)
         if name in code.co_freevars:
             cell = (function.__closure__ or ())[code.co_freevars.index(name)]
             try:
@@ -132,6 +135,15 @@ class Source:
         if name in function.__globals__:
             return function.__globals__[name]
         return getattr(builtins, name, MISSING)
+
+
+def _mangled(name: str, qualname: str) -> str:
+    """What Python makes of a name in a function: in a class, ``__x`` stands for ``_Class__x``."""
+    if not name.startswith("__") or name.endswith("__"):
+        return name
+    parts = qualname.split(".")
+    classes = [a for a, b in pairwise(parts) if "<locals>" not in (a, b) and a.strip("_")]
+    return f"_{classes[-1].lstrip('_')}{name}" if classes else name
 
 
 def place_of(node: ast.AST) -> Place | None:
@@ -160,10 +172,10 @@ def _parse(lines: list[str], filename: str, name: str) -> tuple[ast.Module, Code
 
 @lru_cache(maxsize=16)  # functions of one file call each other
 def _parsed(text: str, filename: str) -> tuple[ast.Module, CodeType]:
-    tree = ast.parse(text, filename)
-    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    # From the text: trees as deep as Python's own parser makes them are too deep for compile().
-    return tree, compile(text, filename, "exec", flags=flags, dont_inherit=True)
+    with warnings.catch_warnings(action="ignore"):  # Python gave them when it compiled the file itself
+        tree = ast.parse(text, filename)
+        # From the text: trees as deep as Python's own parser makes them are too deep for compile().
+        return tree, compile(text, filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
 
 
 def _rewritten(text: str, filename: str, code: CodeType) -> CodeType | None:
