@@ -38,37 +38,51 @@ from ad.ir import (
 from ad.primitive import Primitive
 from ad.rules import OPERATORS
 
-__all__ = ["Activity", "differentiable", "influences"]
+__all__ = ["Activity", "Known", "differentiable", "influences"]
 
 
-def differentiable(e: Expr, kinds: dict[str, Kind]) -> set[str]:
-    """The variables and arrays that a value depends on in a differentiable way."""
+Known = dict[int, set[str]]
+"""What `differentiable` has found out about subexpressions, by their ids."""
+
+
+def differentiable(e: Expr, kinds: dict[str, Kind], known: Known | None = None) -> set[str]:
+    """The variables and arrays that a value depends on in a differentiable way.
+
+    With the same `known`, which is for the time that an expression lives, each part of it is looked at once.
+    """
+    known = {} if known is None else known
+    if id(e) not in known:
+        known[id(e)] = _differentiable(e, kinds, known)
+    return known[id(e)]
+
+
+def _differentiable(e: Expr, kinds: dict[str, Kind], known: Known) -> set[str]:
     match e:
         case Var(name) | Index(name, _):
             return {name} if kinds[name].is_float else set()
         case Unary(op, operand):
-            return set() if op in ("not", "~") else differentiable(operand, kinds)
+            return set() if op in ("not", "~") else differentiable(operand, kinds, known)
         case Binary(op, left, right):
             rule = OPERATORS.get((op, 2))
-            return _through(rule, (left, right), kinds) if rule is not None else set()
+            return _through(rule, (left, right), kinds, known) if rule is not None else set()
         case Select(_, then, orelse):
-            return differentiable(then, kinds) | differentiable(orelse, kinds)
+            return differentiable(then, kinds, known) | differentiable(orelse, kinds, known)
         case Cast(kind, operand) if kind.is_float:
-            return differentiable(operand, kinds)
+            return differentiable(operand, kinds, known)
         case Items(parts):
-            return set().union(*(differentiable(p, kinds) for p in parts))
+            return set().union(*(differentiable(p, kinds, known) for p in parts))
         case Call(Primitive() as callee, args):
-            return _through(callee, args, kinds)
+            return _through(callee, args, kinds, known)
         case Call(Function() as callee, args):
             used = [a for a, matters in zip(args, influences(callee), strict=True) if matters]
-            return set().union(*(differentiable(a, kinds) for a in used))
+            return set().union(*(differentiable(a, kinds, known) for a in used))
     return set()
 
 
-def _through(p: Primitive, args: tuple[Expr, ...], kinds: dict[str, Kind]) -> set[str]:
+def _through(p: Primitive, args: tuple[Expr, ...], kinds: dict[str, Kind], known: Known) -> set[str]:
     if p.result in ("int", "bool") or (p.result == "same" and not any(kind_of(a, kinds).is_float for a in args)):
         return set()
-    found = [differentiable(a, kinds) for a, v in zip(args, p.vjps, strict=False) if v is not None]
+    found = [differentiable(a, kinds, known) for a, v in zip(args, p.vjps, strict=False) if v is not None]
     return set().union(*found)
 
 

@@ -9,6 +9,7 @@ from numba.core.dispatcher import Dispatcher
 from ad.errors import ADTypeError
 from ad.ir import Kind
 from ad.library import Constant, Structure, TupleOf
+from ad.primitive import find
 
 __all__ = ["adapt", "flattened", "has_float", "leaves", "structure_of"]
 
@@ -109,7 +110,7 @@ def _structure(name: str, value: Any) -> Structure:
     if isinstance(value, tuple):
         items = tuple(_structure(f"{name}[{i}]", item) for i, item in enumerate(value))
         return TupleOf(items, type(value) if hasattr(value, "_fields") else None)
-    if value is None or isinstance(value, FunctionType | Dispatcher | np.ufunc | str):
+    if value is None or isinstance(value, FunctionType | Dispatcher | np.ufunc | str | type) or find(value):
         return Constant(value)
     if isinstance(value, list):
         raise ADTypeError(f"argument {name!r} is a list: pass np.array({name}, dtype=float)")

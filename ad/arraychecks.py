@@ -17,6 +17,8 @@ _OTHER: dict[Any, tuple[int, tuple[str, ...]]] = {
     np.array: (2, ("dtype",)),
     np.asarray: (2, ("dtype",)),
     np.ravel: (1, ()),
+    np.shape: (1, ()),
+    np.ndim: (1, ()),
     np.where: (3, ()),
     np.linspace: (3, ("endpoint",)),
     np.clip: (3, ("a_min", "a_max", "min", "max")),
@@ -26,7 +28,15 @@ _OTHER: dict[Any, tuple[int, tuple[str, ...]]] = {
 }
 """How many arguments functions take by position that have no rule of their own, and keywords."""
 
-_SHAPES: dict[Any, int] = {np.zeros: 0, np.ones: 0, np.empty: 0, np.full: 0, np.reshape: 1, np.broadcast_to: 1}
+_SHAPES: dict[Any, int] = {
+    np.zeros: 0,
+    np.ones: 0,
+    np.empty: 0,
+    np.full: 0,
+    np.reshape: 1,
+    np.broadcast_to: 1,
+    np.tile: 1,
+}
 _INTS: dict[Any, tuple[int, ...]] = {
     np.roll: (1,),
     np.repeat: (1,),
@@ -91,7 +101,8 @@ def mismatch(function: Callable[..., Any], kinds: Sequence[Sequence[Kind]], keyw
     if function in _SHAPES and len(kinds) > _SHAPES[function]:
         for kind in kinds[_SHAPES[function]]:
             if kind is not Kind.INT:
-                return f"a shape is made of ints, not of {_said(kind)}; write int(...)"
+                what = "a shape is" if function is not np.tile else "repetitions are"
+                return f"{what} made of ints, not of {_said(kind)}; write int(...)"
     for i in _INTS.get(function, ()):
         if i < len(kinds) and tuple(kinds[i]) != (Kind.INT,):
             return f"argument {i + 1} must be an int, not {_said(*kinds[i])}"
@@ -104,7 +115,8 @@ def mismatch(function: Callable[..., Any], kinds: Sequence[Sequence[Kind]], keyw
             if not kind.is_array or kind.ndim != first.ndim:
                 return f"arrays of one number of dimensions can be joined, not {_said(first)} and {_said(kind)}"
     elif not first.is_array or len(kinds[0]) > 1:
-        return f"it takes an array, not {_said(*kinds[0])}"
+        advice = ": write np.array(...)" if len(kinds[0]) > 1 else ""
+        return f"it takes an array, not {_said(*kinds[0])}{advice}"
     if function in _NDIM and first.ndim not in _NDIM[function]:
         return f"it takes a {' or '.join(map(str, _NDIM[function]))}-D array, not {_said(first)}"
     ndim = first.ndim + (function is np.stack)

@@ -29,7 +29,7 @@ from ad.ir import (
 )
 from ad.rules import primitive
 from ad.source import MISSING, place_of
-from ad.values import NONE, NoneValue, Text, TupleValue, Value
+from ad.values import NONE, FunctionValue, NoneValue, Text, TupleValue, UserFunction, Value
 
 __all__ = ["ArrayExpressions"]
 
@@ -40,6 +40,7 @@ _DTYPES |= {np.bool_: "bool"}
 
 _PAIRS: dict[Any, int] = {np.vstack: 0, np.hstack: 1, np.column_stack: 1}
 _WHERE = "np.where takes a condition and two numbers or arrays; for indices write a loop"
+_REDUCTIONS = (np.sum, np.prod, np.mean, np.max, np.min, np.any, np.all, np.size)
 _LIKE = (np.zeros_like, np.ones_like, np.empty_like, np.full_like)
 
 
@@ -89,6 +90,8 @@ class ArrayExpressions(Expressions):
         return Index(array, index, at=place_of(node))
 
     def indices(self, node: ast.expr) -> list[Expr]:
+        if isinstance(node, ast.Constant) and node.value is ...:
+            return [Slice(Marker(""), Marker(""), Marker(""), at=place_of(node))]  # Numba does not read a[...]
         if isinstance(node, ast.Tuple):
             return [self.index(e) for e in node.elts]
         if isinstance(node, ast.Name | ast.Call | ast.Attribute):
@@ -165,14 +168,21 @@ class ArrayExpressions(Expressions):
             return Const(kind.ndim, at=place_of(node))
         if node.attr == "T":
             return self.numpy_call(np.transpose, (e,), {}, node)
-        if node.attr in ("shape", "size"):
+        if node.attr == "shape":
+            return self.shape(e, node)
+        if node.attr == "size":
             base = e if isinstance(e, Var) else self.temporary("part", e, node)
-            if node.attr == "size":
-                return Len(base.name, None if kind.ndim > 1 else 0, at=place_of(node))
-            return TupleValue(tuple(Len(base.name, axis, at=place_of(node)) for axis in range(kind.ndim)))
+            return Len(base.name, None if kind.ndim > 1 else 0, at=place_of(node))
         self.refuse(f".{node.attr} is not supported: of an array, write .shape, .size, .ndim or .T", node)
 
-    def method(self, node: ast.Call, owner: Expr) -> Expr:
+    def shape(self, e: Expr, node: ast.AST) -> TupleValue:
+        kind = self.kind(e)
+        if not kind.is_array:
+            return TupleValue(())
+        base = e if isinstance(e, Var) else self.temporary("part", e, node)
+        return TupleValue(tuple(Len(base.name, axis, at=place_of(node)) for axis in range(kind.ndim)))
+
+    def method(self, node: ast.Call, owner: Expr) -> Value:
         """``array.name(...)``: the function of that name, of the array."""
         assert isinstance(node.func, ast.Attribute)
         name = node.func.attr
@@ -208,7 +218,7 @@ class ArrayExpressions(Expressions):
         dtype = dtype or Dtype("float64")  # NumPy's default, which None stands for
         return Call(primitive(astype), (e,), (("dtype", dtype),), at=place_of(node))
 
-    def array_call(self, function: Callable[..., Any], args: list[Any], node: ast.Call) -> Expr:
+    def array_call(self, function: Callable[..., Any], args: list[Any], node: ast.Call) -> Value:
         """A call of a function of NumPy's that makes or takes arrays.  `args` are syntax, or values."""
         keywords: dict[str, Any] = {str(k.arg): k.value for k in node.keywords}
         text = ast.unparse(node.func)
@@ -220,6 +230,10 @@ class ArrayExpressions(Expressions):
             if len(values) != 3:
                 self.refuse(_WHERE, node)
             return self.np_where(values, node)
+        if function is np.shape:
+            return self.shape(self.argument(values[0], node), node)
+        if function is np.ndim:
+            return Const(self.kind(self.argument(values[0], node)).ndim, at=place_of(node))
         if function is np.ravel:
             return self.flat(self.argument(values[0], node), "ravel", node)
         if function is np.array or function is np.asarray:
@@ -252,11 +266,29 @@ class ArrayExpressions(Expressions):
         for name, given in keywords.items():
             fixed.append((name, self.keyword(name, given, node)))
         exprs = tuple(self.argument(v, node) for v in values)
+        if (
+            function in _REDUCTIONS
+            and not fixed
+            and not isinstance(exprs[0], Items)
+            and not self.kind(exprs[0]).is_array
+        ):
+            return self.reduced_number(function, exprs[0])
         kinds = [tuple(self.kind(p) for p in (e.parts if isinstance(e, Items) else (e,))) for e in exprs]
         wrong = mismatch(function, kinds, dict(fixed))
         if wrong is not None:
             self.refuse(f"{text}(): {wrong}", node)
         return self.numpy_call(function, exprs, dict(fixed), node)
+
+    def reduced_number(self, function: Callable[..., Any], e: Expr) -> Expr:
+        """The sum, the mean, the largest of one number."""
+        kind = self.kind(e)
+        if function is np.size:
+            return Const(1, at=e.at)
+        if function in (np.any, np.all):
+            return self.cast(e, Kind.BOOL)
+        if function is np.mean:
+            return e if kind.is_float else self.cast(e, Kind.FLOAT)
+        return self.cast(e, Kind.INT) if kind is Kind.BOOL and function in (np.sum, np.prod) else e
 
     def listed(self, node: ast.expr) -> Value:
         """The value of an argument; a list counts as a tuple."""
@@ -312,16 +344,19 @@ class ArrayExpressions(Expressions):
         if isinstance(node, ast.Attribute) and node.attr == "dtype":
             e = self.expr(node.value)
             return Dtype(self.kind(e).dtype)
-        if isinstance(node, ast.Constant):
-            if node.value is None:
-                return None
-            if isinstance(node.value, str):
-                try:
-                    return Dtype(np.dtype(node.value).name)
-                except TypeError:
-                    self.refuse(f"{node.value!r} is no dtype", node)
         found = self.resolve(node)
-        if isinstance(found, np.dtype):
+        if not isinstance(found, np.dtype):
+            match self.value(node):
+                case NoneValue():
+                    return None
+                case Text(text):
+                    try:
+                        found = np.dtype(text)
+                    except TypeError:
+                        self.refuse(f"{text!r} is no dtype", node)
+                case FunctionValue(UserFunction(function)):
+                    found = function
+        if isinstance(found, np.dtype) and found.name in _DTYPES.values():
             return Dtype(found.name)
         if isinstance(found, type) and found in _DTYPES:
             return Dtype(_DTYPES[found])

@@ -61,6 +61,10 @@ def _summed(array: Kind, axis: Any = None, keepdims: bool = False) -> Kind:
     return _reduced(array, axis, keepdims, array.dtype if array.is_float else "int64")
 
 
+def _decided(array: Kind, axis: Any = None, keepdims: bool = False) -> Kind:
+    return _reduced(array, axis, keepdims, "bool")
+
+
 def _averaged(array: Kind, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Kind:
     return _reduced(array, axis, keepdims, array.dtype if array.is_float else "float64")
 
@@ -227,7 +231,6 @@ defvjp(
 )
 defvjp(np.linalg.det, lambda g, ans, a: call(linalg.det_vjp, g, a), result=lambda a: a.scalar)
 defvjp(np.linalg.cholesky, lambda g, ans, a: call(linalg.cholesky_vjp, g, ans), result=_same)
-defvjp(np.shape, None, result=lambda a: Kind(SHAPE, a.ndim))
 defvjp(np.size, None, result=lambda a: Kind.INT)
 
 
@@ -273,6 +276,8 @@ defvjp(
     compiled=reductions.array_std,
     native=True,
 )
+for _function, _compiled in ((np.any, reductions.array_any), (np.all, reductions.array_all)):
+    defvjp(_function, None, result=_decided, compiled=_compiled, native=True)
 
 
 defvjp(
@@ -344,8 +349,6 @@ for _helper, _position in (
     defvjp(_helper, None, result=_of_argument(_position))
 
 for _function, _result in (
-    (np.any, lambda a, axis=None: Kind.BOOL),
-    (np.all, lambda a, axis=None: Kind.BOOL),
     (np.argmax, lambda a, axis=None: Kind("int64", 0 if axis is None else a.ndim - 1)),
     (np.argmin, lambda a, axis=None: Kind("int64", 0 if axis is None else a.ndim - 1)),
     (np.argsort, lambda a: Kind("int64", a.ndim)),

@@ -39,21 +39,16 @@ _lock = threading.RLock()
 _kernels: "WeakValueDictionary[str, Kernel]" = WeakValueDictionary()
 
 
+def _sources() -> list[Path]:
+    """All of our own Python: a list of what generated code calls would miss what that calls in its turn."""
+    return [path for package in (__file__, cursor.__file__) for path in sorted(Path(package).parent.rglob("*.py"))]
+
+
 @cache
 def _provenance() -> str:
     """What the machine code depends on besides the text: our own helpers, the layout of the tape, the compiler."""
     helpers = hashlib.sha256()
-    ours, tapes = Path(__file__).parent, Path(cursor.__file__).parent
-    for path in (
-        ours / "runtime.py",
-        ours / "checks.py",
-        ours / "special.py",
-        ours / "helpers.py",
-        ours / "guard.py",
-        ours / "words.py",
-        *sorted(ours.glob("arrays/*.py")),
-        *sorted(tapes.glob("*.py")),
-    ):
+    for path in _sources():
         helpers.update(path.read_bytes())
     return (
         f"# layered-tape {version('layered-tape')}, tape ABI {cursor.ABI}, helpers {helpers.hexdigest()[:16]}, "
@@ -111,7 +106,10 @@ class Kernel:
             sys.modules[module.__name__] = module
         namespace = module.__dict__
         namespace.update(emitted.injected)
-        exec(compile(text, self.filename, "exec"), namespace)
+        try:
+            exec(compile(text, self.filename, "exec"), namespace)
+        except SyntaxError as error:  # of loops in one another Python takes 20, and bodies of functions were put in
+            raise ADError(f"Python cannot compile the generated {emitted.main}() ({self.filename}): {error}") from error
         for value in list(namespace.values()):
             if isinstance(value, Dispatcher) and value.py_func.__globals__ is namespace:
                 if value._compiler.pipeline_class is not Guarded:

@@ -124,6 +124,8 @@ class Calls(ArrayExpressions):
             np.array,
             np.asarray,
             np.ravel,
+            np.shape,
+            np.ndim,
             np.vstack,
             np.hstack,
             np.column_stack,
@@ -206,7 +208,7 @@ class Calls(ArrayExpressions):
             return folded
         if function is math.log and len(args) == 2:
             logs = [self.checked_call(rule, (a,), text, node) for a in args]
-            return Binary("/", *logs, at=place)
+            return self.binary("/", logs[0], logs[1], place)
         arity = len(rule.vjps)
         if function in (min, max) and len(args) == 1 and self.kind(args[0]).is_array:
             self.refuse(f"{text}() takes numbers, not a whole array: write np.{text}", node)
@@ -237,7 +239,7 @@ class Calls(ArrayExpressions):
         if isinstance(target, UserFunction) and all(isinstance(v, Expr) for v in bound.values()):
             exprs = [v for v in bound.values() if isinstance(v, Expr)]
             kinds = tuple(self.kind(e) for e in exprs)
-            callee = self.build.library.callee(target, kinds, place_of(node), self)
+            callee = self.build.library.callee(target, kinds, self.options)
             if isinstance(callee, Function):
                 named = tuple(
                     self.temporary("argument", e, node) if k.is_array and not isinstance(e, Var) else e
@@ -290,6 +292,7 @@ class Calls(ArrayExpressions):
         if target in build.calls or len(build.calls) > _DEEP:
             self.refuse(f"{name}() calls itself, which is supported for functions of numbers only: write a loop", node)
         scope = self.scope_of(function)
+        build.options = build.options.beside(scope.options)
         for parameter, value in bound.items():
             scope.enter(parameter, value, node)
         build.calls.append(target)

@@ -2,6 +2,7 @@
 
 ``LAYERED_TAPE_CACHE_DIR``
     An absolute path: where generated modules and their compiled code are kept, instead of the user's cache directory.
+    Modules with functions that call themselves, or with functions of the caller's, are compiled by each process.
 """
 
 import os

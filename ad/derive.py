@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ad.activity import differentiable
+from ad.activity import Known, differentiable
 from ad.arrays.moves import concatenate_vjp, stack_vjp
 from ad.errors import ADTypeError
 from ad.function import kind_of
@@ -178,9 +178,10 @@ class _Deriver:
         self.kinds = kinds
         self.varied = varied
         self.terms = terms
+        self.known: Known = {}
 
     def active(self, e: Expr) -> bool:
-        return bool(differentiable(e, self.kinds) & self.varied)
+        return bool(differentiable(e, self.kinds, self.known) & self.varied)
 
     def derive(self, e: Expr, seed: Expr) -> None:
         if not self.active(e):

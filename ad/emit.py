@@ -233,14 +233,16 @@ def _import(module: str, name: str) -> str:
     return f"import {module}" if module == name else f"import {module} as {name}"
 
 
-def decorator_options(options: Options) -> str:
-    """The arguments of njit for a generated function."""
+def decorator_options(options: Options, among: Sequence[Unit]) -> str:
+    """The arguments of njit for a function of a module; what it does not name, Numba takes from its caller."""
     parts = ["nogil=True", 'error_model="numpy"']
     if options.boundscheck:
         parts.append("boundscheck=True")
     if options.fastmath:
         flags = options.fastmath
         parts.append("fastmath={" + ", ".join(map(repr, flags)) + "}" if isinstance(flags, tuple) else "fastmath=True")
+    elif any(unit.options.fastmath for unit in among):
+        parts.append("fastmath=False")
     return ", ".join(parts)
 
 
@@ -257,7 +259,7 @@ class _Printer:
     def text(self) -> str:
         unit, name = self.unit, self.module.names[self.unit]
         self.lines = [
-            f"@{self.module.njit}({self.guard()}{decorator_options(unit.options)})",
+            f"@{self.module.njit}({self.guard()}{decorator_options(unit.options, self.module.units)})",
             f"def {name}({', '.join(unit.params)}):",
             f'{_INDENT}"""{unit.doc}"""',
         ]

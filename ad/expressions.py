@@ -9,7 +9,7 @@ from typing import Any, Never
 
 import numpy as np
 
-from ad.function import arithmetic, kind_of
+from ad.function import Options, arithmetic, kind_of
 from ad.ir import (
     Assign,
     Binary,
@@ -61,6 +61,8 @@ BINARY = {
     ast.LShift: "<<",
     ast.RShift: ">>",
 }
+_HIGHEST = 24
+_DIVISIONS = ("/", "//", "%")
 _COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 _UNSUPPORTED: dict[type[ast.AST], str] = {
     ast.NamedExpr: "an assignment inside an expression is not supported: assign before",
@@ -82,11 +84,20 @@ _UNSUPPORTED: dict[type[ast.AST], str] = {
 class Expressions:
     """Turns the expressions of one scope into IR with kinds.
 
-    `values` says what its variables stand for at this place, `local_names` which they are.
+    `values` says what its variables stand for at this place, `local_names` which they are, `options` how the function
+    is compiled where it stands by itself.
     """
 
-    def __init__(self, build: Build, source: Source, local_names: set[str], outer: "Expressions | None" = None) -> None:
+    def __init__(
+        self,
+        build: Build,
+        source: Source,
+        local_names: set[str],
+        outer: "Expressions | None" = None,
+        options: Options | None = None,
+    ) -> None:
         self.build = build
+        self.options: Options = options or (outer.options if outer is not None else build.options)
         self.source = source
         self.local_names = local_names
         self.outer = outer
@@ -201,13 +212,8 @@ class Expressions:
             case ast.UnaryOp(op=op, operand=operand):
                 symbol = {ast.USub: "-", ast.UAdd: "+", ast.Invert: "~"}[type(op)]
                 return self.unary(symbol, self.expr(operand), place)
-            case ast.BinOp(left=left, op=ast.MatMult(), right=right):
-                return self.numpy_call(np.matmul, tuple(self.ordered((left, right), self.expr)), {}, node)
-            case ast.BinOp(left=left, op=op, right=right):
-                a, b = self.ordered((left, right), self.value)
-                if isinstance(a, TupleValue) and isinstance(b, TupleValue) and isinstance(op, ast.Add):
-                    return TupleValue(a.items + b.items)
-                return self.binary(BINARY[type(op)], self.expr_of(a, left), self.expr_of(b, right), place)
+            case ast.BinOp():
+                return self.operations(node)
             case ast.Compare(left=left, ops=ops, comparators=rest):
                 return self.compare(node, left, ops, rest)
             case ast.BoolOp():
@@ -217,12 +223,38 @@ class Expressions:
             case ast.Subscript():
                 return self.subscript(node)
             case ast.Call():
-                return self.call(node)
+                return self.cut(self.call(node), node)
             case ast.Tuple(elts=elts):
                 return TupleValue(tuple(self.ordered(elts, self.value)))
             case ast.Lambda():
                 return self.local_function(node)
         self.refuse(_UNSUPPORTED.get(type(node), "this is not supported"), node)
+
+    def operations(self, node: ast.BinOp) -> Value:
+        """``a + b + ...``, from left to right: there may be more of them than Python lets functions call each other."""
+        spine = [node]
+        while isinstance(spine[-1].left, ast.BinOp):
+            spine.append(spine[-1].left)
+        value = self.value(spine[-1].left)
+        for part in reversed(spine):
+            value = self.cut(self.operation(part, value), part)
+        return value
+
+    def operation(self, node: ast.BinOp, left: Value) -> Value:
+        place, op = place_of(node), node.op
+        a, b = self.ordered((left, node.right), lambda v: self.value(v) if isinstance(v, ast.expr) else v)
+        if isinstance(a, TupleValue) and isinstance(b, TupleValue) and isinstance(op, ast.Add):
+            return TupleValue(a.items + b.items)
+        sides = self.expr_of(a, node.left), self.expr_of(b, node.right)
+        if isinstance(op, ast.MatMult):
+            return self.numpy_call(np.matmul, sides, {}, node)
+        return self.binary(BINARY[type(op)], *sides, place)
+
+    def cut(self, value: Value, node: ast.expr) -> Value:
+        """The value, in a variable where the expression is as high as one may be: derivatives grow faster than it."""
+        if self.source.heights[node] % _HIGHEST or not isinstance(value, Binary | Call):
+            return value
+        return self.temporary("part", value, node)
 
     def expr_of(self, value: Value, node: ast.expr) -> Expr:
         return value if isinstance(value, Expr) else self.expr(node)
@@ -257,7 +289,7 @@ class Expressions:
 
     def binary(self, op: str, left: Expr, right: Expr, place: Any) -> Expr:
         a, b = self.kind(left), self.kind(right)
-        e = Binary(op, left, right, at=place)
+        e = Binary(op, left, right, checked=op in _DIVISIONS and self.options.checked, at=place)
         if op == "**" and not (a.is_array or b.is_array):
             if Kind.BOOL in (a, b):
                 self.refuse("a power of bools is not supported", e)
@@ -417,6 +449,12 @@ class Expressions:
             return NONE
         if isinstance(value, np.float64 | np.int64 | np.bool_ | np.complex128):
             value = value.item()
+        if isinstance(value, np.integer):
+            value = int(value)  # as those that are arguments
+        if isinstance(value, np.float32 | np.complex64):
+            return Cast(Kind(value.dtype.name), Const(value.item(), name, at=place), at=place)
+        if isinstance(value, np.generic):
+            self.refuse(f"{name} is a {type(value).__name__}, which is not supported: write float(...) of it", node)
         if isinstance(value, bool) or type(value) in (int, float, complex):
             if isinstance(value, int) and not -(2**63) <= value < 2**63:
                 self.refuse(f"{name} does not fit 64 bits", node)

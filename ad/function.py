@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -49,17 +49,30 @@ class Options:
     boundscheck: bool = True
     fastmath: Any = False
 
+    def beside(self, other: "Options") -> "Options":
+        """Those of a function that has the body of another one in it: nothing is less exact or safe than in either.
+
+        `checked` stays its own: each division knows where it is from.
+        """
+        fastmath = self.fastmath if self.fastmath == other.fastmath else False
+        return replace(self, boundscheck=self.boundscheck or other.boundscheck, fastmath=fastmath)
+
     @classmethod
-    def of(cls, dispatcher: Dispatcher | None) -> "Options":
-        """The flags of the user's own compilation; those of the Python language where there is none."""
+    def of(cls, dispatcher: Dispatcher | None, caller: "Options | None" = None) -> "Options":
+        """The flags of the user's own compilation; those of the Python language where there is none.
+
+        As in Numba, a function takes its error model and its fastmath from its caller where it names none itself.
+        """
         if dispatcher is None:
             return cls()
-        options = dispatcher.targetoptions
-        fastmath = options.get("fastmath", False)
+        options, caller = dispatcher.targetoptions, caller or cls()
+        fastmath = options.get("fastmath", caller.fastmath)
+        if isinstance(fastmath, set):
+            fastmath = tuple(sorted(fastmath))
         return cls(
-            checked=options.get("error_model", "python") == "python",
+            checked=options["error_model"] == "python" if "error_model" in options else caller.checked,
             boundscheck=bool(options.get("boundscheck")),
-            fastmath=tuple(sorted(fastmath)) if isinstance(fastmath, set) else bool(fastmath),
+            fastmath=fastmath,
         )
 
 

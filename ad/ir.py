@@ -176,9 +176,12 @@ class Unary(Expr):
 
 @dataclass(frozen=True, slots=True)
 class Binary(Expr):
+    """`checked` is a division by the function that it comes from: by zero it raises ZeroDivisionError."""
+
     op: str  # "+", "-", "*", "/", "//", "%", "**"
     left: Expr
     right: Expr
+    checked: bool = field(default=False, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ class Constant:
 
 
 Structure = Kind | TupleOf | Constant
+_Key = tuple[UserFunction, Options, tuple[Structure, ...]]
 
 
 class Library:
@@ -65,50 +66,59 @@ class Library:
         self.boundscheck = boundscheck
         self.fastmath = fastmath
         self._sources: dict[Any, Source] = {}
-        self._made: dict[tuple[UserFunction, tuple[Structure, ...]], Function | None] = {}
-        self._shells: dict[tuple[UserFunction, tuple[Structure, ...]], Function] = {}
+        self._made: dict[_Key, Function | None] = {}
+        self._shells: dict[_Key, Function] = {}
 
     def source(self, function: UserFunction) -> Source:
         if function.function not in self._sources:
             self._sources[function.function] = Source.of(function.function)
         return self._sources[function.function]
 
+    def options(self, function: UserFunction, caller: Options | None = None) -> Options:
+        """The flags that a function is compiled with, where one with the flags `caller` calls it."""
+        options = Options.of(function.dispatcher, caller)
+        if self.boundscheck is not None:
+            options = replace(options, boundscheck=self.boundscheck)
+        if self.fastmath is not None:
+            options = replace(options, fastmath=self.fastmath)
+        return options
+
     def specialise(self, function: UserFunction, arguments: tuple[Structure, ...]) -> Function:
         """The typed function for arguments of these kinds.  Tuples are taken apart: it has a parameter for each leaf.
 
         Raises UnsupportedSyntax for what is outside the subset.
         """
-        made = self._make(function, arguments, probing=False)
+        made = self._make((function, self.options(function), arguments), probing=False)
         assert made is not None
         return made
 
-    def callee(self, function: UserFunction, kinds: tuple[Kind, ...], at: Place | None, caller: Any) -> Function | None:
+    def callee(self, function: UserFunction, kinds: tuple[Kind, ...], caller: Options) -> Function | None:
         """The same for a function that is called; None where its body is to take the place of the call.
 
         That is so unless it returns a number and leaves its arguments alone.
         """
-        shell = self._shells.get((function, kinds))
+        key = function, self.options(function, caller), kinds
+        shell = self._shells.get(key)
         if shell is not None:
             return shell
-        made = self._make(function, kinds, probing=True)
+        made = self._make(key, probing=True)
         if made is None or made.copied:
             return None
         changed = assigned(made.body)
         return None if any(p in changed and made.kinds[p].is_array for p in made.params) else made
 
-    def _make(self, function: UserFunction, arguments: tuple[Structure, ...], probing: bool) -> Function | None:
-        key = (function, arguments)
+    def _make(self, key: _Key, probing: bool) -> Function | None:
         if key not in self._made:
-            self._made[key] = self._read(function, arguments, probing)
+            self._made[key] = self._read(key, probing)
         return self._made[key]
 
-    def _read(self, function: UserFunction, arguments: tuple[Structure, ...], probing: bool) -> Function | None:
+    def _read(self, key: _Key, probing: bool) -> Function | None:
+        function, options, arguments = key
         source = self.source(function)
         widened: dict[str, Kind] = {}
-        key = function, arguments
         result = Kind.FLOAT  # of a call of itself, until more is known
         while True:
-            reading = _Reading(self, source, function, arguments, widened, probing)
+            reading = _Reading(self, source, function, options, arguments, widened, probing)
             shell = self._shells[key] = reading.shell(result)
             try:
                 made = reading.function()
@@ -151,6 +161,7 @@ class _Reading:
         library: Library,
         source: Source,
         function: UserFunction,
+        options: Options,
         arguments: tuple[Structure, ...],
         widened: dict[str, Kind],
         probing: bool,
@@ -161,11 +172,6 @@ class _Reading:
             source.refuse("*args and **kwargs are not supported: name every argument", extra)
         taken = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
         taken |= {a.arg for a in ast.walk(tree.args) if isinstance(a, ast.arg)}
-        options = Options.of(function.dispatcher)
-        if library.boundscheck is not None:
-            options = replace(options, boundscheck=library.boundscheck)
-        if library.fastmath is not None:
-            options = replace(options, fastmath=library.fastmath)
         self.build = Build(source, options, library, Namer(taken | RESERVED), widened, probing=probing)
         self.build.calls.append(function)
         self.scope = Scope(self.build, source, tree)

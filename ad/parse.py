@@ -7,14 +7,14 @@ another is a float, as it is for Numba where both meet.
 """
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from ad.calls import Calls
 from ad.expressions import BINARY, a_kind
-from ad.function import arithmetic
+from ad.function import Options, arithmetic
 from ad.ir import (
     Assign,
     Binary,
@@ -42,7 +42,7 @@ from ad.ir import (
     names,
 )
 from ad.primitive import Primitive, primitive
-from ad.source import MISSING, Source, place_of
+from ad.source import MISSING, TOO_DEEP, Source, place_of
 from ad.values import (
     NONE,
     Build,
@@ -64,7 +64,9 @@ RESERVED = frozenset({"range", "len", "float", "int", "bool", "abs", "min", "max
 
 _STATEMENTS: dict[type[ast.AST], str] = {
     ast.Try: "try is not supported: check for the special case with an if",
+    ast.TryStar: "try is not supported: check for the special case with an if",
     ast.With: "with is not supported",
+    ast.AsyncFunctionDef: "a coroutine inside the function is not supported: write def",
     ast.Import: "an import inside the function is not supported: import at the top of the module",
     ast.ImportFrom: "an import inside the function is not supported: import at the top of the module",
     ast.ClassDef: "a class inside the function is not supported",
@@ -95,10 +97,15 @@ class Scope(Calls):
     """One function: the one that is differentiated, or one whose body takes the place of a call."""
 
     def __init__(
-        self, build: Build, source: Source, tree: ast.FunctionDef | ast.Lambda, outer: "Scope | None" = None
+        self,
+        build: Build,
+        source: Source,
+        tree: ast.FunctionDef | ast.Lambda,
+        outer: "Scope | None" = None,
+        options: Options | None = None,
     ) -> None:
         self.tree = tree
-        super().__init__(build, source, _local_names(tree), outer)
+        super().__init__(build, source, _local_names(tree), outer, options)
         self.main = source is build.source and outer is None
         self.names: dict[str, str] = {}
         self.assigned = _assigned_names(tree) if isinstance(tree, ast.FunctionDef) else set()
@@ -116,7 +123,7 @@ class Scope(Calls):
         target = function.function
         if isinstance(target, UserFunction):
             source = Source.of(target.function)
-            return Scope(self.build, source, source.tree)
+            return Scope(self.build, source, source.tree, options=self.build.library.options(target, self.options))
         assert isinstance(function.scope, Scope)
         return Scope(self.build, function.scope.source, target, function.scope)
 
@@ -272,7 +279,12 @@ class Scope(Calls):
 
     def statements(self, nodes: Sequence[ast.stmt]) -> Flow:
         for i, node in enumerate(nodes):
-            flow, rest = self.statement(node, nodes[i + 1 :])
+            try:
+                flow, rest = self.statement(node, nodes[i + 1 :])
+            except RecursionError:
+                flow = None
+            if flow is None:
+                self.refuse(TOO_DEEP, node)
             if flow is not Flow.ON or rest:
                 return flow
         return Flow.ON
@@ -328,8 +340,7 @@ class Scope(Calls):
             case ast.Expr(value=value):
                 self.value(value)  # what it calls may have effects
             case _:
-                kind = "with is not supported" if isinstance(node, ast.AsyncWith | ast.AsyncFor) else ""
-                self.refuse(_STATEMENTS.get(type(node), kind or "this is not supported"), node)
+                self.refuse(_STATEMENTS.get(type(node), "this is not supported"), node)
         return Flow.ON, False
 
     def set_flag(self, name: str, value: bool, node: ast.AST) -> None:
@@ -613,17 +624,14 @@ class Scope(Calls):
         self.set_flag(loop.stop, False, node)
         if isinstance(node, ast.While):
             self.while_loop(node, loop)
-        elif self.for_loop(node, loop):  # unrolled
-            return Flow.ON, False
-        if node.orelse:
-            more, _ = self.nested(node.orelse)
-            self.emit(If(Var(loop.stop), (), more, **self.where(node)))
+        elif self.for_loop(node, loop):  # unrolled: nothing breaks out of it
+            return self.statements([*node.orelse, *rest]), True
         if not returns:
-            return Flow.ON, False
+            return self.loop_else(node, loop, rest)
         assert self.returned is not None
         if _endless(node) and not any(isinstance(n, ast.Break) for s in node.body for n in _own_loop_nodes(s)):
             return Flow.ENDS, True  # only a return leaves it
-        more, flow = self.rest_of(rest, node)
+        more, flow = self.block(lambda: self.after_loop(node, loop, rest))
         leave: Block = ()
         if self.loops:
             outer = self.loops[-1]
@@ -634,6 +642,25 @@ class Scope(Calls):
             )
         self.emit(If(Var(self.returned), leave, more, **self.where(node)))
         return Flow.ENDS if flow is Flow.ENDS else Flow.MIXED, True
+
+    def after_loop(self, node: ast.For | ast.While, loop: Loop, rest: Sequence[ast.stmt]) -> Flow:
+        """The else of a loop, and what follows the loop."""
+        flow, done = self.loop_else(node, loop, rest)
+        return flow if done else self.statements(rest)
+
+    def loop_else(self, node: ast.For | ast.While, loop: Loop, rest: Sequence[ast.stmt]) -> tuple[Flow, bool]:
+        """The else of a loop, as a branch for when it has not stopped early."""
+        if not node.orelse:
+            return Flow.ON, False
+        before = dict(self.values)
+        orelse, flow = self.nested(node.orelse)
+        if flow is Flow.ENDS:
+            self.values = before
+            stopped, flow = self.rest_of(rest, node)
+            self.emit(If(Var(loop.stop), stopped, orelse, **self.where(node)))
+            return Flow.ENDS if flow is Flow.ENDS else Flow.MIXED, True
+        self.emit(If(Var(loop.stop), (), orelse, **self.where(node)))
+        return (Flow.ON, False) if flow is Flow.ON else (self.unless_left(rest, node), True)
 
     def loop_body(self, loop: Loop, node: ast.For | ast.While, first: Any = None) -> Block:
         def fill() -> None:
@@ -707,8 +734,6 @@ class Scope(Calls):
         for item in [self.detached(item, changed, node) for item in items.items]:
             self.assign_target(node.target, item, node)
             self.statements(node.body)
-        if node.orelse:
-            self.statements(node.orelse)
 
     def iterable(self, node: ast.expr) -> Any:
         """A RangeValue, a TupleValue, or the number of items and a function from a counter to an item."""
@@ -789,16 +814,28 @@ def _endless(node: ast.For | ast.While) -> bool:
 
 def _own_nodes(node: ast.AST) -> list[ast.AST]:
     """The nodes below a statement that belong to the same function."""
-    if isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
-        return []
-    return [node, *(n for child in ast.iter_child_nodes(node) for n in _own_nodes(child))]
+    return _nodes(node, ast.iter_child_nodes)
 
 
 def _own_loop_nodes(node: ast.AST) -> list[ast.AST]:
-    """Those that belong to the same loop."""
-    if isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef | ast.For | ast.While):
-        return []
-    return [node, *(n for child in ast.iter_child_nodes(node) for n in _own_loop_nodes(child))]
+    """Those that belong to the same loop: of a loop in it, what stands in its else."""
+
+    def below(n: ast.AST) -> Iterable[ast.AST]:
+        return n.orelse if isinstance(n, ast.For | ast.While) else ast.iter_child_nodes(n)
+
+    return _nodes(node, below)
+
+
+def _nodes(node: ast.AST, below: Callable[[ast.AST], Iterable[ast.AST]]) -> list[ast.AST]:
+    """A node and what is `below` it, functions and classes apart."""
+    found: list[ast.AST] = []
+    pending = [node]
+    while pending:
+        node = pending.pop()
+        if not isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+            found.append(node)
+            pending += below(node)
+    return found
 
 
 def _bound_names(node: ast.AST) -> set[str]:

@@ -16,12 +16,14 @@ from ad.ir import (
     Kind,
     Marker,
     MultiAssign,
+    Place,
     Return,
     Slice,
     Stmt,
     Store,
     Var,
     assigned,
+    parts_of,
 )
 from ad.lower import Lowered, lower
 from ad.names import Namer
@@ -29,12 +31,15 @@ from ad.options import CodeOptions
 from ad.primitive import Primitive, primitive
 from ad.records import Facts
 from ad.reverse import Pair, Sweeps, sweep
+from ad.source import TOO_DEEP
 from ad.symbolic import ONE, ZERO
 from ad.tbr import find_saves
 from ad.unit import SWEEP_BACK, Importer, Unit, effects
 from tape.numba import failed
 
 __all__ = ["Program"]
+
+_DEEPEST = 90
 
 
 class Program:
@@ -51,7 +56,7 @@ class Program:
         """The function itself, for calls that carry no derivative."""
         if f not in self._primals:
             unit = self._primals[f] = Unit(f.name, f.params, (), f.options, "")
-            body = (*Importer(f.kinds, f.options.checked, self.primal).block(f.body), Return((Var(f.result),)))
+            body = (*Importer(f.kinds, self.primal).block(f.body), Return((Var(f.result),)))
             doc, facts = f"{f.name}() itself.", Facts(f)
             unit.fill(Unit(f.name, f.params, body, f.options, doc, None, f.kinds, facts=facts))
         return self._primals[f]
@@ -60,7 +65,9 @@ class Program:
         return self.pair(f, active).reads
 
     def _lowered(self, f: Function, active: tuple[bool, ...]) -> Lowered:
-        return lower(f, {p for p, a in zip(f.params, active, strict=True) if a}, self.reads)
+        lowered = lower(f, {p for p, a in zip(f.params, active, strict=True) if a}, self.reads)
+        _check_depth(lowered.function)
+        return lowered
 
     def pair(self, f: Function, active: tuple[bool, ...]) -> Pair:
         """The two sweeps of a called function for a mask of active parameters."""
@@ -191,3 +198,12 @@ def _nothing(p: str, kind: Kind) -> Expr:
     if kind.is_array:
         return Call(ZEROS_LIKE, (Var(p),))
     return Const(0.0) if kind is Kind.FLOAT else Cast(kind, Const(0.0))
+
+
+def _check_depth(f: Function) -> None:
+    """Raise where statements stand in one another deeper than Python has levels of indentation."""
+    level: Block = f.body
+    for _ in range(_DEEPEST):
+        level = tuple(part for s in level for part in parts_of(s))
+    if level:
+        (level[0].source or f.source).refuse(TOO_DEEP, Place(level[0].line))

@@ -116,8 +116,8 @@ class _Sweep:
         self.aliases = self.lowered.aliases
         self.shared = self.aliases.shared
         self.kinds = dict(f.kinds)
-        self.importer = Importer(self.kinds, f.options.checked, self.primals)
-        self.unchecked = Importer(self.kinds, False, self.primals)
+        self.importer = Importer(self.kinds, self.primals)
+        self.unchecked = Importer(self.kinds, self.primals, before=True)
         self.tape = f.namer.fresh("_tape")
         self.bits = f.namer.fresh("_bits")
         self.uses_bits = False

@@ -9,8 +9,11 @@ import ast
 import builtins
 import inspect
 import linecache
+import sys
+import warnings
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import pairwise
 from types import CodeType, FunctionType
 from typing import Any, Never
 
@@ -19,9 +22,10 @@ from numba.core.dispatcher import Dispatcher
 from ad.errors import ADError, ADTypeError, UnsupportedSyntax
 from ad.ir import Place
 
-__all__ = ["MISSING", "Source", "python_function"]
+__all__ = ["MISSING", "TOO_DEEP", "Source", "python_function"]
 
 MISSING: Any = object()
+TOO_DEEP = "this is nested too deep: compute parts of it before, or in functions of their own"
 
 
 def python_function(f: Any, what: str = "the function") -> FunctionType:
@@ -80,7 +84,7 @@ class Source:
             text = _line(lines, tree.lineno)
             raise UnsupportedSyntax("a coroutine has no derivative: use def", (filename, tree.lineno, 1, text))
         source = cls(function, tree, filename, tuple(lines))
-        if not _runs(compiled, code):
+        if not _runs(compiled, code) and not _runs(_rewritten("".join(lines), filename, code), code):
             raise ADError(
                 f"{filename} has changed since {name}() was defined: its source is no longer that of the function. "
                 "Import or run it again"
@@ -90,6 +94,14 @@ class Source:
     @property
     def name(self) -> str:
         return self.function.__code__.co_name
+
+    @cached_property
+    def heights(self) -> dict[ast.AST, int]:
+        """How many nodes there are on the way from each node down to the farthest leaf below it."""
+        found: dict[ast.AST, int] = {}
+        for node in reversed(list(ast.walk(self.tree))):
+            found[node] = 1 + max((found[child] for child in ast.iter_child_nodes(node)), default=0)
+        return found
 
     def line(self, number: int) -> str:
         """The text of a line of the file, stripped."""
@@ -113,6 +125,7 @@ class Source:
     def lookup(self, name: str) -> Any:
         """What a free name of the function stands for now: closure, module or builtin; MISSING where nothing."""
         code, function = self.function.__code__, self.function
+        name = _mangled(name, code.co_qualname)
         if name in code.co_freevars:
             cell = (function.__closure__ or ())[code.co_freevars.index(name)]
             try:
@@ -122,6 +135,15 @@ class Source:
         if name in function.__globals__:
             return function.__globals__[name]
         return getattr(builtins, name, MISSING)
+
+
+def _mangled(name: str, qualname: str) -> str:
+    """What Python makes of a name in a function: in a class, ``__x`` stands for ``_Class__x``."""
+    if not name.startswith("__") or name.endswith("__"):
+        return name
+    parts = qualname.split(".")
+    classes = [a for a, b in pairwise(parts) if "<locals>" not in (a, b) and a.strip("_")]
+    return f"_{classes[-1].lstrip('_')}{name}" if classes else name
 
 
 def place_of(node: ast.AST) -> Place | None:
@@ -139,6 +161,8 @@ def _parse(lines: list[str], filename: str, name: str) -> tuple[ast.Module, Code
     """The tree of a file, and what it compiles to."""
     try:
         return _parsed("".join(lines), filename)
+    except RecursionError:
+        raise ADError(f"the source of {name}() in {filename} cannot be parsed: it is nested too deep") from None
     except SyntaxError as error:
         raise ADError(
             f"the source of {name}() in {filename} cannot be parsed (line {error.lineno}): it has changed since it "
@@ -148,9 +172,20 @@ def _parse(lines: list[str], filename: str, name: str) -> tuple[ast.Module, Code
 
 @lru_cache(maxsize=16)  # functions of one file call each other
 def _parsed(text: str, filename: str) -> tuple[ast.Module, CodeType]:
+    with warnings.catch_warnings(action="ignore"):  # Python gave them when it compiled the file itself
+        tree = ast.parse(text, filename)
+        # From the text: trees as deep as Python's own parser makes them are too deep for compile().
+        return tree, compile(text, filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+
+
+def _rewritten(text: str, filename: str, code: CodeType) -> CodeType | None:
+    """What a module of tests compiles to after pytest has put its own code in the place of assert; None of others."""
+    pytest = sys.modules.get("_pytest.assertion.rewrite")
+    if pytest is None or "@pytest_ar" not in code.co_names:
+        return None
     tree = ast.parse(text, filename)
-    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    return tree, compile(tree, filename, "exec", flags=flags, dont_inherit=True)
+    pytest.rewrite_asserts(tree, text.encode(), filename)
+    return compile(tree, filename, "exec", dont_inherit=True)
 
 
 def _find(module: ast.Module, code: CodeType) -> Any:
@@ -165,9 +200,9 @@ def _find(module: ast.Module, code: CodeType) -> Any:
     )
 
 
-def _runs(compiled: CodeType, code: CodeType) -> bool:
+def _runs(compiled: CodeType | None, code: CodeType) -> bool:
     """Whether the code of a module contains that of a function."""
-    pending = [compiled]
+    pending = [compiled] if compiled is not None else []
     while pending:
         candidate = pending.pop()
         if candidate.co_name == code.co_name and candidate.co_firstlineno == code.co_firstlineno:

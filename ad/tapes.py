@@ -74,7 +74,7 @@ def on_tape(kernel: Callable[..., Any], given: dict[str, Any]) -> Callable[..., 
                 status = True
             if status:
                 tape.raise_failed()
-            if len(tape):
+            if status or len(tape):
                 raise ADError("the sweeps did not match: this is a defect of ad, please report it with the function")
         except BaseException:
             tape.clear()  # a tape that fails even there is not used again

@@ -3,6 +3,7 @@
 import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from types import FunctionType
 from typing import Any, Unpack
@@ -26,7 +27,7 @@ from ad.options import OPTIONS, CodeOptions, Given, TapeOptions, checked, code_o
 from ad.program import Program
 from ad.report import Report
 from ad.reportfacts import report_of
-from ad.source import python_function
+from ad.source import TOO_DEEP, python_function
 from ad.tapes import latest_tape, on_tape
 from ad.unit import Unit
 from ad.values import UserFunction
@@ -186,7 +187,10 @@ class Gradient:
         return self._likely_special().report({**(in_context() or {}), **self._options})
 
     def stats(self) -> TapeStats | None:
-        """Statistics of the tape that this thread's latest gradient used; None where none was needed yet."""
+        """Statistics of the tape that this thread's latest gradient used; None where none was needed yet.
+
+        Calls share a tape, so `high_bytes` is the most that any of them had on it, not that of the latest one.
+        """
         tape = latest_tape()
         return tape.stats() if tape is not None else None
 
@@ -248,10 +252,14 @@ class Gradient:
 
     def _special(self, kinds: tuple[Structure, ...], code: CodeOptions) -> "_Special":
         with self._lock:
-            if (code, kinds) not in self._specials:
-                self._specials[code, kinds] = self._make_special(kinds, code)
+            special = self._specials.get((code, kinds))
+            if special is None:
+                with suppress(RecursionError):
+                    special = self._specials[code, kinds] = self._make_special(kinds, code)
+            if special is None:
+                self._library(code).source(self._user).refuse(TOO_DEEP, None)
             self._latest = kinds, code
-            return self._specials[code, kinds]
+            return special
 
     def _make_special(self, kinds: tuple[Structure, ...], code: CodeOptions) -> "_Special":
         by_name = dict(zip(self._names, kinds, strict=True))
@@ -282,6 +290,7 @@ class Gradient:
             self._with_value,
             wrt,
             findings,
+            code.inplace == "update",
         )
 
 
@@ -290,6 +299,7 @@ class _Special:
 
     `names` are the arguments that the kernel's parameters belong to, `results` the structures of those that there are
     derivatives with respect to.  With `findings` the kernel takes notes of a debugging run, and these read them.
+    `updates` says that the arguments which the function writes to are written to.
     """
 
     def __init__(
@@ -304,6 +314,7 @@ class _Special:
         with_value: bool,
         wrt: tuple[str, ...],
         findings: Findings | None,
+        updates: bool,
     ) -> None:
         self.function = function
         self.kernel = kernel
@@ -316,6 +327,7 @@ class _Special:
         self.with_value = with_value
         self.wrt = wrt
         self.findings = findings
+        self.updates = updates
         self._compiled = False
         self._plain = all(isinstance(k, Kind) for k in kinds) and not function.constants
         self._plain_results = all(isinstance(r, Kind) for r in results)
@@ -347,9 +359,11 @@ class _Special:
     def compile(self, values: Sequence[Any]) -> None:
         """Compile for the first arguments that come."""
         if not self._compiled:
+            flat = self.flat(values)
+            self.check_written(flat)  # Numba's own words would name no argument
             handle = [0] if self.uses_tape else []
             notes = [new_notes()] if self.findings is not None else []
-            self.kernel.compile([*handle, *notes, *self.flat(values)])
+            self.kernel.compile([*handle, *notes, *flat])
             self._compiled = True
 
     def call(self, options: dict[str, Any]) -> Callable[..., Any]:
@@ -363,7 +377,7 @@ class _Special:
         def call(*args: Any) -> Any:
             flat = args if plain else self.flat(args)
             if written:
-                self.refuse_overlap(flat)
+                self.check_written(flat)
             value, derivatives = run(*flat)
             found = derivatives if plain_results else self.structured(derivatives)
             gradient = found[0] if single else tuple(found)
@@ -386,9 +400,14 @@ class _Special:
 
         return [build(r) for r in self.results]
 
-    def refuse_overlap(self, flat: Sequence[Any]) -> None:
-        """Raise where an array that is written to shares memory with another argument."""
+    def check_written(self, flat: Sequence[Any]) -> None:
+        """Raise where an array that is written to is read-only, or shares memory with another argument."""
         for i in self._written:
+            if self.updates and not flat[i].flags.writeable:
+                raise ADValueError(
+                    f"the argument {self.names[i]!r} is read-only, and {self.function.name}() writes to it: pass a "
+                    'copy, or leave inplace="update" out'
+                )
             for j, other in enumerate(flat):
                 if j == i or not isinstance(other, np.ndarray) or not np.may_share_memory(flat[i], other):
                     continue

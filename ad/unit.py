@@ -78,20 +78,20 @@ class Unit:
 class Importer:
     """Makes the user's code part of a generated function.
 
-    Divisions of numbers are `checked` as Python does; what is called becomes generated functions; index arrays go
-    through functions that check them, which Numba does not.
+    Divisions of numbers are checked as Python does, unless that was done `before`; what is called becomes generated
+    functions; index arrays go through functions that check them, which Numba does not.
     """
 
     kinds: Mapping[str, Kind]
-    checked: bool
     primal: Callable[[Function], Unit]
+    before: bool = False
 
     def expr(self, e: Expr) -> Expr:
         return substitute(e, self._change)
 
     def _change(self, part: Expr) -> Expr | None:
         match part:
-            case Binary("/" | "//" | "%" as op, left, right) if self.checked and self._may_fail(left, right):
+            case Binary(op, left, right, checked=True) if not self.before and self._may_fail(left, right):
                 return Call(_CHECKED[op], (self.expr(left), self.expr(right)))
             case Call(Function() as callee, args):
                 return Call(self.primal(callee), tuple(self.expr(a) for a in args))

@@ -4,7 +4,7 @@ Views.  What returns a view needs no rule: its adjoint is the same view of the a
 (or, for np.transpose and np.swapaxes, compiles only in seconds):
 
     x.transpose(axes), np.transpose(x, axes)   array_transpose(x, axes); None reverses them
-    np.swapaxes(x, a, b)                       array_swapaxes(x, a, b)
+    np.swapaxes(x, axis1, axis2)               array_swapaxes(x, axis1, axis2)
     np.flip(x, axis)                           array_flip(x, axis)
     np.squeeze(x, axis)                        array_squeeze(x, axis); the axis cannot be left out
     np.diagonal(x, offset)                     array_diagonal(x, offset), of a matrix
@@ -18,7 +18,7 @@ Copies, forward, and the rules:
     np.ravel(x), x.flatten()   Numba's                      reshape_vjp(g, x)
     np.roll(x, shift, axis)    array_roll(x, shift, axis)   roll_vjp(g, shift, axis)
     np.repeat(x, n, axis)      array_repeat(x, n, axis)     repeat_vjp(g, x, n, axis)
-    np.tile(x, n)              array_tile(x, n)             tile_vjp(g, x, n)
+    np.tile(x, n)              array_tile(x, n)             tile_vjp(g, x, n); n is an int or a tuple of ints
     np.concatenate             Numba's                      concatenate_vjp(g, start, stop, axis)
     np.stack                   Numba's                      stack_vjp(g, i, axis)
     np.broadcast_to            Numba's                      g: adding it up does the rest
@@ -45,7 +45,7 @@ Every axis is a literal; shifts, counts and bounds may be computed.
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import register_jitable
 from numpy.lib.stride_tricks import as_strided
 
@@ -107,10 +107,10 @@ def _swap(a: int, b: int, ndim: int) -> Function:
 
 
 @specialised
-def array_swapaxes(x: Any, a: Any, b: Any) -> Function:
+def array_swapaxes(x: Any, axis1: Any, axis2: Any) -> Function:
     """np.swapaxes: a view."""
-    turn = _swap(normalised(literal(a, "axis1"), x.ndim), normalised(literal(b, "axis2"), x.ndim), x.ndim)
-    return lambda x, a, b: turn(x)
+    turn = _swap(normalised(literal(axis1, "axis1"), x.ndim), normalised(literal(axis2, "axis2"), x.ndim), x.ndim)
+    return lambda x, axis1, axis2: turn(x)
 
 
 @specialised
@@ -248,12 +248,52 @@ def repeat_vjp(g: Any, x: Any, n: int, axis: Any = None) -> Any:
 
 
 @compiled
-def array_tile(x: Any, n: int) -> Any:
-    """np.tile: `n` times along the last axis."""
-    return _repeat(fold(x, -1), 1, n).reshape(resized(x, -1, x.shape[-1] * n))
+def _tiled(x: Any, n: int, axis: Any) -> Any:
+    return _repeat(fold(x, axis), 1, n).reshape(resized(x, axis, x.shape[axis] * n))
 
 
 @compiled
-def tile_vjp(g: Any, x: Any, n: int) -> Any:
+def _untiled(g: Any, n: int, axis: Any) -> Any:
+    """The rule of `_tiled` for an array that had length `n` there."""
+    return _repeat_rule(fold(g, axis), n, 1).reshape(resized(g, axis, n))
+
+
+def _along(axes: tuple[int, ...], step: Function) -> Function:
+    """The function that takes an array through ``step(x, counts[axis], axis)`` for one axis after another."""
+    if not axes:
+        return register_jitable(lambda x, counts: x)
+    axis, rest = axes[0], _along(axes[1:], step)
+    return register_jitable(lambda x, counts: rest(step(x, counts[axis], axis), counts))
+
+
+def _with_ones(missing: int) -> Function:
+    """The function that puts as many ones before a tuple."""
+    ones = (1,) * missing
+    return register_jitable((lambda t: ones + t) if missing else (lambda t: t))
+
+
+def _axes_of_tile(x: Any, n: Any) -> tuple[tuple[int, ...], Function, Function]:
+    """The axes of the result, and what completes the shape of `x` and the counts `n` to as many."""
+    counts = len(n)
+    ndim = max(x.ndim, counts)
+    return tuple(range(ndim)), _with_ones(ndim - x.ndim), _with_ones(ndim - counts)
+
+
+@specialised
+def array_tile(x: Any, n: Any) -> Function:
+    """np.tile: `n` times along the last axis, or as often along each as a tuple says."""
+    if not isinstance(n, tuple | types.BaseTuple):
+        return lambda x, n: _tiled(x, n, -1)
+    axes, of_shape, of_counts = _axes_of_tile(x, n)
+    tiled = _along(axes, _tiled)
+    return lambda x, n: tiled(np.ascontiguousarray(x).reshape(of_shape(x.shape)), of_counts(n))
+
+
+@specialised
+def tile_vjp(g: Any, x: Any, n: Any) -> Function:
     """The rule of np.tile."""
-    return unfold(_repeat_rule(fold(g, -1), x.shape[-1], 1), x, -1)
+    if not isinstance(n, tuple | types.BaseTuple):
+        return lambda g, x, n: _untiled(g, x.shape[-1], -1)
+    axes, of_shape, _ = _axes_of_tile(x, n)
+    untiled = _along(axes, _untiled)
+    return lambda g, x, n: untiled(g, of_shape(x.shape)).reshape(x.shape)

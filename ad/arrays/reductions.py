@@ -4,6 +4,7 @@ Forward, for what Numba does not compile (axes for all but np.sum, keepdims, ddo
 `axis` and `keepdims` must be literals.
 
     np.sum, prod, mean, max, min(x, axis, keepdims)    array_sum, ...(x, axis, keepdims)
+    np.any, all(x, axis, keepdims)                     array_any, array_all(x, axis, keepdims)
     np.var, np.std(x, axis, ddof, keepdims)            array_var, array_std(x, axis, ddof, keepdims)
 
 Rules; g and ans may have the reduced axes or not, so that they need no keepdims:
@@ -38,6 +39,8 @@ from ad.arrays.axes import fold, fold_result, reduced_count, spread, unfold, unf
 from ad.arrays.compiled import OPTIONS, Function, as_float, as_summable, compiled
 
 __all__ = [
+    "array_all",
+    "array_any",
     "array_max",
     "array_mean",
     "array_min",
@@ -152,6 +155,25 @@ def _folding(step: Function) -> Function:
 _prod, _max, _min = _folding(_times), _folding(_largest), _folding(_smallest)
 
 
+def _deciding(decisive: bool) -> Function:
+    """The kernel that finds out whether an element is true, or false, and then says just that."""
+
+    @njit(**OPTIONS)
+    def kernel(x: Any) -> Any:
+        out = np.full((x.shape[0], x.shape[2]), not decisive)
+        for o in range(x.shape[0]):
+            for k in range(x.shape[1]):
+                for i in range(x.shape[2]):
+                    if (x[o, k, i] != 0) == decisive:
+                        out[o, i] = decisive
+        return out
+
+    return kernel
+
+
+_any, _all = _deciding(True), _deciding(False)
+
+
 # ------------------------------------------------------------------------------------------------ forward
 
 
@@ -197,6 +219,18 @@ def array_min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """np.min: a NaN is passed on.  Raises ValueError where there is no element."""
     _check_any(x, axis)
     return unfold_result(_min(fold(x, axis)), x, axis, keepdims)
+
+
+@compiled
+def array_any(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """np.any."""
+    return unfold_result(_any(fold(x, axis)), x, axis, keepdims)
+
+
+@compiled
+def array_all(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """np.all."""
+    return unfold_result(_all(fold(x, axis)), x, axis, keepdims)
 
 
 @register_jitable

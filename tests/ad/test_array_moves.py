@@ -104,6 +104,15 @@ def test_rolling_and_repeating(shape, data):
     check_rule(lambda x: np.tile(x, n), x, lambda g: m.tile_vjp(g, x, n))
 
 
+@given(array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3), st.data())
+def test_tiling_along_several_axes(shape, data):
+    x = layouts(numbers(shape))[data.draw(st.integers(0, 2))]
+    n = tuple(data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=4)))
+    tiled, wanted = m.array_tile(x, n), np.tile(x, n)
+    assert tiled.shape == wanted.shape and np.array_equal(tiled, wanted)
+    check_rule(lambda x: np.tile(x, n), x, lambda g: m.tile_vjp(g, x, n))
+
+
 def check_rule(f, x, rule):
     g = layouts(numbers(f(x).shape, 1))[x.size % 3]
     np.testing.assert_allclose(contribution(x, rule(g)), by_complex_step(f, x, g), rtol=1e-13, atol=1e-13)

@@ -18,6 +18,8 @@ PLAIN = {
     np.mean: r.array_mean,
     np.max: r.array_max,
     np.min: r.array_min,
+    np.any: r.array_any,
+    np.all: r.array_all,
 }
 SPREADS = {np.var: r.array_var, np.std: r.array_std}
 SHAPES = {1: (5,), 2: (3, 4), 3: (2, 3, 4)}
@@ -244,3 +246,16 @@ def test_rules_of_no_elements(shape, axis):
     g = np.ones(np.sum(x, axis=axis).shape) if axis is not None else 1.0
     for f, value in rules(g, {np.std: g}, x, axis, 0).items():
         assert contribution(x, value).shape == shape, f
+
+
+@pytest.mark.parametrize("dtype", ["f8", "i4", "?", "c16"])
+def test_any_and_all(dtype):
+    """Of what is false as a number, too; a NaN is true."""
+    x = np.array([[0, 1, 2], [0, 0, 1], [0, 3, 0]]).astype(dtype)
+    if dtype == "f8":
+        x[0, 1] = np.nan
+    for a in (*layouts(x), x[:0], x[:, :0]):
+        for axis in (None, 0, 1, (0, 1)):
+            for keepdims in (False, True):
+                for numpy, ours in ((np.any, r.array_any), (np.all, r.array_all)):
+                    same(ours(a, axis, keepdims), numpy(a, axis=axis, keepdims=keepdims))

@@ -1,16 +1,22 @@
 """Generated modules on disk: found again by the next process, harmless when damaged, and never necessary."""
 
+import ast
+import importlib
 import json
 import os
+import pkgutil
+import re
 import stat
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
 import ad
-from ad import cache, config
+from ad import build, cache, config, emit, rules
+from ad.primitive import Primitive, _registry
 
 MODEL = """
 import math
@@ -182,6 +188,38 @@ def test_change_of_a_called_function_is_seen(run, tmp_path):
     second, _ = run(directory)
     assert second["misses"] == 1
     assert second["found"] != first["found"]
+
+
+def imported_by_generated_code():
+    """Our modules that the text of a module may import from, and those that they import in their turn."""
+    named = re.findall(r'imported\(["\']([\w.]+)', Path(emit.__file__).read_text())
+    called = [p.compiled for p in _registry.values()] + list(vars(rules).values())
+    primitives = [*_registry.values(), *(Primitive(f, ()) for f in called if callable(f))]
+    for module in pkgutil.iter_modules(ad.__path__, "ad."):
+        if module.name != "ad.__main__":
+            known = vars(importlib.import_module(module.name)).values()
+            primitives += [v for v in known if isinstance(v, Primitive)]
+    pending = [name for name in (*named, *(str(p.home) for p in primitives)) if name.startswith(("ad.", "tape."))]
+    assert {"ad.runtime", "ad.bits", "ad.words", "ad.guard", "ad.special", "ad.custom", "tape.numba"} <= set(pending)
+    found = {}
+    while pending:
+        name = pending.pop()
+        path = Path(str(getattr(sys.modules.get(name), "__file__", "")))
+        if name in found or name.partition(".")[0] not in ("ad", "tape") or path.suffix != ".py":
+            continue
+        found[name] = path
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                pending += [str(node.module), *(f"{node.module}.{a.name}" for a in node.names)]
+    return found
+
+
+def test_change_of_what_generated_code_imports_is_seen():
+    imported = imported_by_generated_code()
+    assert {"ad.arrays.compiled", "tape.handle", "tape.arrays"} <= set(imported)
+    covered = set(build._sources())
+    missing = {name for name, path in imported.items() if path not in covered}
+    assert not missing, "the key of the cache does not depend on these"
 
 
 def test_import_of_ad_needs_no_extras():

@@ -1,19 +1,19 @@
 """Errors: what is outside the subset is refused at its line, with what to write instead."""
 
 import functools
-import linecache
 import math
 import traceback
 
 import numpy as np
 import pytest
+import texts
 from numba import njit
 
 import ad
 
 TABLE = {"a": 1.0}
 WEIGHTS = np.ones(3)
-SINGLE = np.float32(1.0)
+HALF = np.float16(1.0)
 HUGE = 2**70
 
 
@@ -79,7 +79,8 @@ REFUSED = [
     ("return x * WEIGHTS", 1, "returns a 1-D float64 array"),
     ("return x * TABLE", 1, "pass it as an argument"),
     ("return x * TABLE['a']", 1, "pass it as an argument"),
-    ("return x * SINGLE", 1, "pass it as an argument"),
+    ("return x * HALF", 1, "write float(...) of it"),
+    ("k = np.zeros(3, 'f2')\nreturn x", 1, "not supported as a dtype"),
     ("return x * HUGE", 1, "64 bits"),
     ("return x * 100000000000000000000", 1, "64 bits"),
     ("return x * unknown", 1, "not defined"),
@@ -179,20 +180,10 @@ TAKEN = [
     "for i in range(n):\n    x = x * 2.0\nreturn x * i",
     "(a, b), c = (x, x), x\nreturn a",
 ]
-_count = 0
 
 
 def define(body, arguments="x, n=2, a=None", name="f", scope=None):
-    """A function whose text is found through linecache, as in an interactive session."""
-    global _count
-    _count += 1
-    lines = body.splitlines()
-    text = f"def {name}({arguments}):\n" + "\n".join("    " + line for line in lines) + "\n"
-    filename = f"<cell {_count}>"
-    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-    names = {**globals(), **(scope or {})}
-    exec(compile(text, filename, "exec"), names)
-    return names[name]
+    return texts.define(body, arguments, name, {**globals(), **(scope or {})})
 
 
 @pytest.mark.parametrize(("body", "line", "message"), REFUSED, ids=lambda v: repr(v)[:50])

@@ -249,6 +249,20 @@ def test_a_pop_that_fails_raises_the_error_of_the_tape(made):
     assert len(made) == 1
 
 
+@pytest.mark.parametrize("leave", [lambda: 1, PopFailed])
+def test_a_failure_that_the_tape_knows_nothing_of_is_a_defect(made, leave):
+    """Whatever says that numbers are missing, there is no gradient."""
+
+    def kernel(handle):
+        left = leave()
+        if isinstance(left, Exception):
+            raise left
+        return left, 1.0
+
+    with pytest.raises(ad.ADError, match="the sweeps did not match"):
+        tapes.on_tape(kernel, {})()
+
+
 def test_an_index_that_was_lost_is_not_used():
     """With zeros in place of what was recorded, `i - k` would leave the array, and nothing checks it."""
 

@@ -68,6 +68,18 @@ def test_a_read_only_argument_may_be_written_to_by_the_function(smoothed):
     np.testing.assert_equal(smoothed(u, v), expected)
 
 
+def test_a_read_only_argument_cannot_be_updated(smoothed):
+    u, v = np.array([1.0, 2.0, 3.0]), np.array([0.5])
+    locked = u.copy()
+    locked.flags.writeable = False
+    updating = ad.value_and_grad(smooth).with_options(inplace="update")
+    for _ in range(2):  # before anything is compiled, and after
+        with pytest.raises(ad.ADValueError, match=r"'u' is read-only, and smooth\(\) writes to it: pass a copy"):
+            updating(locked, v)
+        v.flags.writeable = False  # it is only read
+        np.testing.assert_equal(updating(u.copy(), v), smoothed(u, v))
+
+
 def test_overlapping_arguments_are_refused_where_one_is_written(smoothed):
     x = np.arange(1.0, 7.0)
     for u, v in ((x, x), (x[:3], x[2:]), (x[::-1], x[5:]), (x, x.reshape(2, 3)[1])):
@@ -269,6 +281,99 @@ def test_index_arrays_are_always_checked():
         with pytest.raises(IndexError):
             g(np.arange(3.0), np.array([0, 3]), boundscheck=boundscheck)
     np.testing.assert_array_equal(g(np.arange(3.0), np.array([0, 0, -1]), boundscheck=False), [2.0, 0.0, 1.0])
+
+
+def shares(a, n):
+    b = np.zeros(3)
+    b[n] = 1.0 / a[0]
+    return b
+
+
+def share(a):
+    return 1.0 / a
+
+
+def of_an_array(**flags):
+    callee = njit(**flags)(shares)
+
+    def f(a, n):
+        return np.sum(callee(a, n)) + 1.0 / a[1]
+
+    return f
+
+
+def of_a_number(**flags):
+    callee = njit(**flags)(share)
+
+    def f(a, n):
+        return callee(a[0]) + 1.0 / a[1]
+
+    return f
+
+
+@pytest.mark.parametrize("caller", ["python", "numpy"])
+@pytest.mark.parametrize("callee", ["python", "numpy", None])
+@pytest.mark.parametrize("make", [of_an_array, of_a_number])
+def test_divisions_keep_the_flags_of_the_function_that_they_are_from(make, callee, caller):
+    """The first function divides by a[0], the second by a[1]; Numba's own code says the same of the function itself."""
+    f = njit(error_model=caller)(make(error_model=callee) if callee else make())
+    gradient = ad.value_and_grad(f)
+    for a, model in ((np.array([0.0, 2.0]), callee or caller), (np.array([2.0, 0.0]), caller)):
+        if model == "python":
+            for call in (f, gradient):
+                with pytest.raises(ZeroDivisionError):
+                    call(a, 1)
+        else:
+            value, derivative = gradient(a, 1)
+            assert value == f(a, 1) == math.inf
+            assert -math.inf in derivative
+
+
+def test_functions_that_are_put_in_are_compiled_with_care():
+    @njit(fastmath=False)
+    def careful(a):
+        return a * 2.0
+
+    @njit(fastmath=True)
+    def fast(a, n):
+        return np.sum(careful(a)) + a[1] * a[n]
+
+    @njit(boundscheck=True)
+    def guarded(a, n):
+        return a * a[n]
+
+    @njit(fastmath=True)
+    def fast_of_guarded(a, n):
+        return np.sum(guarded(a, n))
+
+    def flags(f, **options):
+        g = ad.grad(f).with_options(**options)
+        g(np.array([2.0, 0.5]), 1)
+        return "fastmath=True" in g.source, "boundscheck=True" in g.source
+
+    assert flags(fast) == (False, False)
+    assert flags(fast_of_guarded) == (True, True)
+    assert flags(fast, fastmath=True, boundscheck=True) == (True, True)
+
+
+def test_a_function_without_fastmath_does_not_get_it_from_its_caller():
+    @njit(fastmath=False)
+    def is_number(x):
+        return 0.0 if x != x else x
+
+    @njit
+    def unsaid(x):
+        return 0.0 if x != x else x * x
+
+    @njit(fastmath=True)
+    def fast(x):
+        return is_number(x) * x + unsaid(x)
+
+    decorated = ad.grad(fast).source.split("\n@")[1:]
+    assert len(decorated) > 3
+    for text in decorated:
+        assert ("fastmath=False" in text) == ("def is_number" in text), text
+        assert ("fastmath=True" in text) == ("def is_number" not in text), text
 
 
 def test_fastmath_only_where_it_was_asked_for():

@@ -317,3 +317,118 @@ def only_return_is_in_the_loop(a):
         i += 1
         if i == len(a):
             return s * s
+
+
+@case(0.7, 3)
+@case(1.5, 3, name="late")
+def break_in_the_else_of_an_inner_loop(x, n):
+    for j in range(n):
+        for i in range(n):
+            x = x * 1.1
+            if x > 3.0:
+                break
+        else:
+            break
+        x = x + 0.1
+    else:
+        x = x * 3.0
+    return x * x
+
+
+@case(0.7, 3)
+@case(0.9, 3, name="late")
+def continue_in_the_else_of_an_inner_loop(x, n):
+    for j in range(n):
+        for i in range(n):
+            x = x * 1.1
+            if x > 1.0:
+                break
+        else:
+            continue
+        x = x + 0.1
+    return x * x
+
+
+@case(0.7, 3)
+@case(1.5, 3, name="late")
+def loop_that_only_an_else_leaves(x, n):
+    while True:
+        for i in range(n):
+            x = x * 1.1
+            if x > 3.0:
+                return x * x
+        else:
+            if x > 1.5:
+                break
+    return x
+
+
+@case(0.7, 3)
+@case(1.5, 3, name="broken")
+def return_in_the_else_of_a_loop(x, n):
+    for i in range(n):
+        x = x * 1.1
+        if x > 2.0:
+            break
+    else:
+        return x * x
+    x = x * 3.0
+    return x * x * x
+
+
+@case(0.7, 3)
+@case(0.9, 3, name="on")
+@case(1.9, 3, name="returned")
+def decisions_in_the_else_of_a_loop(x, n):
+    for j in range(n):
+        for i in range(n):
+            x = x * 1.1
+            if x > 2.5:
+                return x * 7.0
+        else:
+            if x > 1.3:
+                break
+            x = x + 0.1
+        x = x * 1.3
+    else:
+        return x * 5.0
+    return x * x * x
+
+
+@case(0.7, 3)
+def three_loops_with_else(x, n):
+    for k in range(n):
+        for j in range(n):
+            for i in range(n):
+                x = x * 1.1
+                if x > 1.0:
+                    break
+            else:
+                continue
+            break
+        else:
+            x = x + 0.3
+            continue
+        x = x * 0.5
+        break
+    else:
+        x = 7.0 * x
+    return x * x
+
+
+@case(0.7, 3)
+@case(1.2, 3, name="late")
+def else_of_a_loop_over_a_tuple(x, n):
+    for j in range(n):
+        for v in (x, 2.0, x * x):
+            x = x + 0.1 * v
+        else:
+            if x > 2.0:
+                break
+            continue
+        x = x * 1.1
+    for v in (x, 1.0):
+        x = x * v
+    else:
+        return x * x
+    return x

@@ -106,6 +106,22 @@ def flipped_and_repeated(a):
     return np.sum(b * b * a) + np.sum(c * np.arange(8.0)) + np.sum(a[::-1] * np.arange(4.0))
 
 
+@case(values(3), values(2, 3, start=3), 2, without_numba="Numba has no np.tile")
+def tiled(a, m, n):
+    b = np.tile(a, n) * np.arange(6.0)
+    c = np.tile(m, (n, 1))
+    d = np.tile(a, (2, 1, n)) * c[0, 0]
+    return np.sum(b * b) + np.sum(c * c * np.tile(m * m, [2, 1])) + np.sum(d**3 * np.tile(b, (2, 1, 1)))
+
+
+@case(values(2, 3, 4), without_numba="Numba has no method swapaxes")
+def swapped_axes(a):
+    b = np.swapaxes(a, 0, 2)
+    c = a.swapaxes(-1, 1)
+    c[1, 2] *= b[0, :, 1].sum()
+    return np.sum(b[3] ** 2 * c[:, 1].T) + np.sum(a * a)
+
+
 @case(values(3, 3))
 def diagonal(a):
     d = np.diag(a)

@@ -182,3 +182,33 @@ def sum_by_loop_and_by_function(a):
         s += x
     a *= s / np.sum(a * a)
     return np.sum(a * a * a)
+
+
+@case(values(3, 4), without_numba=NO_AXIS)
+def decisions_along_axes(a):
+    low, some = np.any(a < -1.0, axis=1), (a > 0.0).all(axis=0)
+    chosen = a[low]
+    return np.sum(chosen * chosen) + np.sum(np.where(some, a[0], a[1] * a[2])) + np.sum(a[:, 0] ** 3)
+
+
+@case(values(3, 4), without_numba="Numba has no keepdims")
+def decisions_that_keep_dimensions(a):
+    return np.sum(np.where(np.all(np.abs(a) < 1.0, axis=1, keepdims=True), a * a, a))
+
+
+@case(0.7, 0.3, 2)
+def reductions_of_numbers(x, y, n):
+    s = np.sum(x * x) + np.mean(x) * np.max(y) + np.prod(x) * np.min(x)
+    if np.any(x) and np.all(n > 1):
+        s *= np.sum(n) + np.mean(n)
+    return s * np.size(x)
+
+
+@case(values(2, 3), without_numba="Numba has no np.ndim")
+def shapes_by_functions(a):
+    rows, columns = np.shape(a)
+    b = np.zeros(np.shape(a.T))
+    for i in range(rows):
+        for j in range(columns):
+            b[j, i] = a[i, j] * np.ndim(a) + np.size(b) * len(np.shape(b[0]))
+    return np.sum(b * b) * (1 + len(np.shape(b[0, 0])) + np.ndim(b[0, 0]))
