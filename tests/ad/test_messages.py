@@ -116,7 +116,11 @@ REFUSED = [
         3,
         "try is not supported",
     ),
-    ("w = a\nfor i in range(n):\n    w[0] = x\n    w = w[1:]\nreturn w[0]", 4, "may stand for the same array"),
+    (
+        "w = a\nfor i in range(n):\n    w[0] = x\n    w = w[1:] if i < 1 else np.ones(2)\nreturn w[0]",
+        4,
+        "may stand for the same array",
+    ),
     ("y = a[0, 1, 2]\nreturn y", 1, "3 indices for an array of 1 dimension"),
     ("return a[0.5] * x", 1, "an index must be an int, not a float"),
     ("y = a[::0]\nreturn x", 1, "the step of a slice cannot be 0"),
