@@ -90,19 +90,20 @@ class ArrayExpressions(Expressions):
 
     def indices(self, node: ast.expr) -> list[Expr]:
         if isinstance(node, ast.Tuple):
-            return [self.index(e) for e in node.elts]
+            return self.ordered(node.elts, self.index)
         if isinstance(node, ast.Name | ast.Call | ast.Attribute):
             value = self.value(node)
             if isinstance(value, TupleValue):
                 return [self.checked_index(self.expr_of(item, node), node) for item in value.items]
             if value == NONE:
                 return [Marker("None")]
+            return [self.checked_index(self.expr_of(value, node), node)]
         return [self.index(node)]
 
     def index(self, node: ast.expr) -> Expr:
         match node:
             case ast.Slice(lower=lower, upper=upper, step=step):
-                parts = [Marker("") if e is None else self.bound(e) for e in (lower, upper, step)]
+                parts = self.ordered((lower, upper, step), self.bound)
                 if isinstance(parts[2], Const) and parts[2].value == 0:
                     self.refuse("the step of a slice cannot be 0", node)
                 return Slice(parts[0], parts[1], parts[2], at=place_of(node))
@@ -112,8 +113,8 @@ class ArrayExpressions(Expressions):
             return Marker("None")
         return self.checked_index(self.expr(node), node)
 
-    def bound(self, node: ast.expr) -> Expr:
-        if isinstance(node, ast.Constant) and node.value is None:
+    def bound(self, node: ast.expr | None) -> Expr:
+        if node is None or (isinstance(node, ast.Constant) and node.value is None):
             return Marker("")
         return self.integer(node, "a bound of a slice")
 
@@ -188,7 +189,7 @@ class ArrayExpressions(Expressions):
             )
         args: list[ast.expr | Value] = [owner, *node.args]
         if name in ("reshape", "transpose") and len(node.args) > 1:
-            args = [owner, TupleValue(tuple(self.value(a) for a in node.args))]
+            args = [owner, TupleValue(tuple(self.ordered(node.args, self.value)))]
         if name in ("ravel", "flatten"):
             return self.flat(owner, name, node)
         return self.array_call(METHODS[name], args, node)
@@ -215,7 +216,7 @@ class ArrayExpressions(Expressions):
         wrong = malformed(primitive(function), len(args), keywords)
         if wrong is not None:
             self.refuse(f"{text}(): {wrong}", node)
-        values = [a if not isinstance(a, ast.expr) else self.listed(a) for a in args]
+        values = self.ordered(args, lambda a: self.listed(a) if isinstance(a, ast.expr) else a)
         if function is np.where:
             if len(values) != 3:
                 self.refuse(_WHERE, node)

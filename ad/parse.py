@@ -8,10 +8,11 @@ another is a float, as it is for Numba where both meet.
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from ad.alias import viewed
 from ad.calls import Calls
 from ad.expressions import BINARY, a_kind
 from ad.function import arithmetic
@@ -28,7 +29,6 @@ from ad.ir import (
     For,
     If,
     Index,
-    Items,
     Kind,
     Len,
     Marker,
@@ -475,22 +475,22 @@ class Scope(Calls):
                 self.assign_name(target.id, TupleValue(found.items + more.items), node)
                 return
         old = self.expr_of(found, target)
-        value = self.expr(node.value)
         if isinstance(node.op, ast.MatMult):
             self.refuse("@= is not supported: write a = a @ b", node)
         op = BINARY[type(node.op)]
         if isinstance(target, ast.Name) and not self.kind(old).is_array:
-            self.assign_name(target.id, self.binary(op, old, value, place), node)
+            self.assign_name(target.id, self.binary(op, old, self.expr(node.value), place), node)
             return
         part = old if isinstance(old, Index) else Index(old.name, _whole(), at=place)  # type: ignore[attr-defined]
-        if op in "+-" and self.views_only(part.index):
-            self.assign_part(part, value, op, node)
+        # What the right side writes to: Python knows the place by then, and has read it, but a view shows the change.
+        view = viewed(part, self.build.kinds) is not None
+        before = [part.index] if view else [part.index, part]
+        index, *read, value = self.then(before, lambda: self.expr(node.value), node)
+        target_part = replace(part, index=index)
+        if op in "+-" and (view or (read == [part] and not self.kind(part).is_array)):
+            self.assign_part(target_part, value, op, node)
         else:
-            self.assign_part(part, self.binary(op, old, value, place), "", node)
-
-    def views_only(self, index: Expr) -> bool:
-        parts = index.parts if isinstance(index, Items) else (index,)
-        return all(isinstance(p, Slice | Marker) or not self.kind(p).is_array for p in parts)
+            self.assign_part(target_part, self.binary(op, target_part if view else read[0], value, place), "", node)
 
     # -------------------------------------------------------------------------------------- returns, branches
 
