@@ -130,16 +130,20 @@ class Scope(Calls):
         defaults = tuple((p.arg, self.fixed(self.value(e), e)) for p, e in given if e is not None)
         return FunctionValue(node, self, defaults)
 
-    def fixed(self, value: Value, node: ast.expr) -> Value:
+    def fixed(self, value: Value, node: ast.AST) -> Value:
         """A value that no later statement changes."""
         match value:
             case TupleValue(items, cls):
                 return TupleValue(tuple(self.fixed(item, node) for item in items), cls)
-            case Var(name) if name not in self.steady:
-                return self.temporary(f"{name}_old", value, node)
-            case Expr() if not isinstance(value, Var | Const):
-                return self.temporary("default", value, node)
+            case Expr():
+                return self.lasting(value, "default", node)
         return value
+
+    def lasting(self, e: Expr, wish: str, node: ast.AST) -> Expr:
+        """A number or an array that no later statement assigns."""
+        if isinstance(e, Const) or (isinstance(e, Var) and e.name in self.steady):
+            return e
+        return self.temporary(f"{e.name}_old" if isinstance(e, Var) else wish, e, node)
 
     # ------------------------------------------------------------------------------------------- variables
 
@@ -372,6 +376,8 @@ class Scope(Calls):
         if len(targets) == 1 and isinstance(targets[0], ast.Tuple | ast.List) and self.swap(targets[0], value, node):
             return
         found = self.value(value)
+        if len(targets) > 1 and isinstance(found, TupleValue):
+            found = self.fixed(found, node)  # one target may change what the next one gets
         for i, target in enumerate(targets):
             if len(targets) > 1 and isinstance(found, Expr) and not isinstance(found, Const | Var):
                 # It is evaluated once.
