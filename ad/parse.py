@@ -727,6 +727,7 @@ class Scope(Calls):
                     if keyword.arg != "start" or len(node.args) == 2:
                         self.refuse("enumerate() takes what to count, and a start", node)
                     start = self.integer(keyword.value, "the start of enumerate()")
+                start = self.lasting(start, "start", node)
                 offset = start == Const(0)
                 return length, lambda k: TupleValue((k if offset else Binary("+", k, start), get(k)))
             if function is zip and node.args:
@@ -752,9 +753,10 @@ class Scope(Calls):
             bounds = Call(Primitive(range, (), "int"), (found.start, found.stop, found.step))
             plain = found.start == Const(0) and found.step == Const(1)
             count = found.stop if plain else Call(Primitive(len, (), "int"), (bounds,))
-            name = self.temporary("count", count, node) if not isinstance(count, Const | Var) else count
-            step = found.step
-            return name, lambda k: Binary("+", found.start, Binary("*", k, step))
+            # A trip may change the variables that they were made of.
+            start, step = (self.lasting(e, "bound", node) for e in (found.start, found.step))
+            count = self.lasting(count, "count", node)
+            return count, lambda k: Binary("+", start, Binary("*", k, step))
         return found
 
     def items_of(self, value: Value, node: ast.expr) -> Any:

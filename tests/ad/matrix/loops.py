@@ -295,3 +295,21 @@ def until_converged(x, tol, n):
         if abs(y - old) < tol:
             break
     return y
+
+
+@case(values(4), 2)
+def trips_change_what_the_loop_was_made_with(a, n):
+    s = 0.0
+    for i, x in enumerate(a, n):
+        n += 3
+        s += i * x * x
+    for i, x in zip(range(n, n + 9), a):
+        n -= 1
+        s += i * x
+    for x, i in zip(a, range(0, 100, n)):
+        n += 1
+        s *= i + x
+    for i in reversed(range(n)):
+        n -= 1
+        s += i * a[n % 4]
+    return s
