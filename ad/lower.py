@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ad.activity import Activity, differentiable, influences
-from ad.alias import Aliases, viewed
+from ad.alias import Aliases, definitions, viewed
 from ad.derive import Contributions, contributions
 from ad.function import Function, kind_of, kind_of_part
 from ad.ir import (
@@ -153,7 +153,9 @@ class _Lower:
         return trips, start, Assign(trips, Binary("+", Var(trips), Const(1)), line=s.line, source=s.source)
 
     def for_loop(self, s: For, out: list[Stmt]) -> None:
+        # The body may give a name to an array of another shape, but writing to one leaves its shape alone.
         overwritten = assigned(s.body) | {s.var}
+        overwritten |= {shape_of(name) for part in walk_stmts(s.body) for name in definitions(part)}
         bounds: list[Expr] = []
         for what, bound in (("start", s.start), ("stop", s.stop), ("step", s.step)):
             if not _simple(bound) or names(bound) & overwritten:

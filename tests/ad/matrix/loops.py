@@ -313,3 +313,17 @@ def trips_change_what_the_loop_was_made_with(a, n):
         n -= 1
         s += i * a[n % 4]
     return s
+
+
+@case(values(6), 0.3)
+def array_of_the_bound_is_replaced(u, x):
+    s = 1.0
+    for i in range(len(u)):
+        s = math.sin(x + s * np.sum(u * u))
+        u = x * u[1:]
+    w, v = np.full(3, x), np.full(2, x)
+    for i in range(w.shape[0], 0, -1):
+        w[0] *= s
+        w, v = v, w
+        s += np.sum(w) * i
+    return s
