@@ -53,7 +53,7 @@ from ad.ir import (
     walk,
     walk_stmts,
 )
-from ad.primitive import Primitive
+from ad.primitive import Primitive, primitive
 
 __all__ = ["Lowered", "Plan", "active_args", "derive_assign", "lower"]
 
@@ -192,8 +192,9 @@ class _Lower:
                 return e
             if isinstance(e, Items | Slice):
                 return None
-            name = self.fresh(f"{s.array}_at", kind_of(e, self.kinds))
-            self.put(name, e, s, out)
+            kind = kind_of(e, self.kinds)
+            name = self.fresh(f"{s.array}_at", kind)
+            self.put(name, Call(primitive(np.copy), (e,)) if kind.is_array else e, s, out)
             return Var(name)
 
         return substitute(s.index, change)
