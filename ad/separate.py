@@ -27,6 +27,8 @@ from ad.ir import (
 )
 from ad.names import Namer
 from ad.primitive import primitive
+from ad.reshapes import check_reshapes
+from ad.source import Source
 from ad.webs import rename_arrays, rename_webs
 
 __all__ = ["separated"]
@@ -41,7 +43,7 @@ def separated(
     params: tuple[str, ...],
     result: str,
     namer: Namer,
-    line: int,
+    source: Source,
     called: dict[str, str],
 ) -> tuple[Block, tuple[str, ...]]:
     """The body with arrays that only share a name renamed apart, and the parameters that it works on copies of.
@@ -61,6 +63,7 @@ def separated(
     body = _without_swaps(body, kinds, set(shared), namer)  # of a name that is written to only as another array
     body = _without_overlap(body, kinds, shared)
     copied = tuple(p for p in params if p in shared)
+    checks, body = check_reshapes(body, kinds, shared, copied, source)
     copies: list[Stmt] = []
     new: dict[str, str] = {}
     for p in copied:
@@ -68,8 +71,8 @@ def separated(
         kinds[new[p]] = kinds[p]
         called[new[p]] = called.get(p, p)
         value: Expr = Call(primitive(np.copy), (Var(p),))
-        copies.append(Assign(new[p], value, line=line))
-    return (*copies, *rename_arrays(body, new)), copied
+        copies.append(Assign(new[p], value, line=source.tree.lineno))
+    return (*copies, *checks, *rename_arrays(body, new)), copied
 
 
 def _without_swaps(block: Block, kinds: dict[str, Kind], shared: set[str], namer: Namer) -> Block:
