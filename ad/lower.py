@@ -184,11 +184,11 @@ class _Lower:
         out.append(replace(s, value=value))
 
     def settled(self, s: Store, out: list[Stmt]) -> Expr:
-        """The index of a write; what it reads of the same array has a name, as the write may change it."""
+        """The index of a write; what reads the same array, which the write may change, or is a call has a name."""
         own = self.activity.shared[s.array]
 
         def change(e: Expr) -> Expr | None:
-            if not names(e) & own:
+            if not names(e) & own and not _calls_function(e):
                 return e
             if isinstance(e, Items | Slice):
                 return None
