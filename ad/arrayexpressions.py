@@ -200,8 +200,7 @@ class ArrayExpressions(Expressions):
         """``array.ravel()``, a view where there can be one, or ``array.flatten()``, a copy."""
         if not self.kind(e).is_array:
             self.refuse(f"np.ravel(): it takes an array, not {a_kind(self.kind(e))}", node)
-        base = e if isinstance(e, Var) else self.temporary("part", e, node)
-        made = self.numpy_call(np.reshape, (base, Len(base.name, None)), {}, node)
+        made = self.numpy_call(np.reshape, (e, Const(-1)), {}, node)
         return made if name == "ravel" else self.numpy_call(np.copy, (made,), {}, node)
 
     def converted(self, e: Expr, dtype: Dtype | None, node: ast.AST) -> Expr:

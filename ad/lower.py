@@ -119,7 +119,7 @@ class _Lower:
         return tuple(out)
 
     def stmt(self, s: Stmt, out: list[Stmt]) -> None:
-        if isinstance(s, Assign) and s.target in self.activity.shared and viewed(s.value, self.kinds) is not None:
+        if isinstance(s, Assign) and viewed(s.value, self.kinds) in self.activity.shared:
             self.view(s.target, s.value, s, out)
             return
         if not self.activity.has_work(s):
@@ -203,7 +203,7 @@ class _Lower:
         out.append(Assign(target, value, line=at.line, source=at.source))
 
     def assign(self, target: str, value: Expr, varied: set[str], at: Stmt, out: list[Stmt]) -> None:
-        if target in self.activity.shared and viewed(value, self.kinds) is not None:
+        if viewed(value, self.kinds) in self.activity.shared:
             self.view(target, value, at, out)
             return
         if not differentiable(value, self.kinds) & varied:
@@ -223,21 +223,26 @@ class _Lower:
         self.put(target, value, at, out)
 
     def view(self, target: str, value: Expr, at: Stmt, out: list[Stmt]) -> None:
-        """A view is made again in the reverse sweep: its indices are variables that stay as they are."""
+        """A view is made again in the reverse sweep: its indices and shape are variables that stay as they are."""
+
+        def view(e: Expr) -> Expr:
+            match e:
+                case Index():
+                    return replace(e, index=substitute(e.index, settled))
+                case Call(args=(base, *more)):
+                    return replace(e, args=(view(base), *(substitute(arg, settled) for arg in more)))
+            return e
 
         def settled(e: Expr) -> Expr | None:
-            if isinstance(e, Index):
-                return replace(e, index=substitute(e.index, index))
-            return None
-
-        def index(e: Expr) -> Expr | None:
-            if isinstance(e, Items | Slice | Marker | Const) or not names(e) & self.moving:
-                return e if not isinstance(e, Items | Slice) else None
+            if isinstance(e, Items | Slice):
+                return None
+            if isinstance(e, Marker | Const) or not {n.removesuffix(".shape") for n in names(e)} & self.moving:
+                return e
             name = self.fresh(f"{target}_at", Kind.INT)
             self.put(name, e, at, out)
             return Var(name)
 
-        self.put(target, substitute(value, settled), at, out)
+        self.put(target, view(value), at, out)
 
     def select(self, target: str, e: Select, varied: set[str], at: Stmt, out: list[Stmt]) -> None:
         branch = self.fresh("branch", Kind.BOOL)
