@@ -76,10 +76,20 @@ def separated(
 
 
 def _without_swaps(block: Block, kinds: dict[str, Kind], shared: set[str], namer: Namer) -> Block:
-    """``u, v = v, u`` of arrays that nobody writes to is one assignment after another, as for numbers."""
+    """``u, v = v, u`` of arrays that nobody writes to is one assignment after another, as for numbers.
+
+    So is what is no exchange any more since its names were told apart: ``u, v = w, u``.
+    """
     out: list[Stmt] = []
     for s in block:
         match s:
+            case Rebind(targets, sources) if {*targets} != {*sources} and shared.issuperset(targets):
+                pending = dict(zip(targets, sources, strict=True))
+                while free := [target for target in pending if target not in pending.values()]:
+                    out += [Assign(t, Var(pending.pop(t)), line=s.line, source=s.source) for t in free]
+                if pending:
+                    out.append(replace(s, targets=tuple(pending), sources=tuple(pending.values())))
+                continue
             case Rebind(targets, sources) if not shared.intersection(targets):
                 at = {"line": s.line, "source": s.source}
                 old = {name: namer.fresh(f"{name}_old") for name in sources}

@@ -316,6 +316,16 @@ def halves(a, x):
     return np.sum(a * a) * n
 
 
+@case(values(4), 0.7)
+def exchange_with_a_new_array(a, x):
+    b = np.zeros(4)
+    for k in range(3):
+        b = a.copy()
+        a[k] = x * b[k + 1]
+        a, b = b, a
+    return np.sum(a * b)
+
+
 @case(values(6), 0.7, 3, np.array([1, 3]))
 def shape_and_index_of_a_view_change(a, x, n, idx):
     b = a.reshape(n, 6 // n)
