@@ -409,7 +409,7 @@ class Scope(Calls):
             case ast.Name(name):
                 self.assign_name(name, value, node)
             case ast.Subscript():
-                place = self.subscript(target)
+                value, place = self.then([value], lambda: self.subscript(target), node)
                 if not isinstance(place, Index):
                     self.refuse("a tuple cannot be changed: make a new one", target)
                 e = value if isinstance(value, Expr) else self.refuse("only numbers and arrays fit here", target)

@@ -156,3 +156,11 @@ def arguments_are_evaluated_from_left_to_right(m, k, x):
     s += np.sum(np.where(m > u[0], raise_first(u, x), u[0]))
     s += np.sum((2.0 * u).clip(raise_first(u, x) - 1.0, u[0]))
     return s * np.sum(m)
+
+
+@case(values(4), 0.7)
+def index_of_an_assignment_writes(u, x):
+    u[int(4.0 * raise_first(u, x)) % 4] = u[0] * x
+    u[: int(4.0 * raise_first(u, x)) % 4] = u[0] * u[1:2]
+    u[int(4.0 * raise_first(u, x)) % 4], u[1] = u[0], u[0] * u[2]
+    return np.sum(u * u)
