@@ -93,19 +93,20 @@ class ArrayExpressions(Expressions):
         if isinstance(node, ast.Constant) and node.value is ...:
             return [Slice(Marker(""), Marker(""), Marker(""), at=place_of(node))]  # Numba does not read a[...]
         if isinstance(node, ast.Tuple):
-            return [self.index(e) for e in node.elts]
+            return self.ordered(node.elts, self.index)
         if isinstance(node, ast.Name | ast.Call | ast.Attribute):
             value = self.value(node)
             if isinstance(value, TupleValue):
                 return [self.checked_index(self.expr_of(item, node), node) for item in value.items]
             if value == NONE:
                 return [Marker("None")]
+            return [self.checked_index(self.expr_of(value, node), node)]
         return [self.index(node)]
 
     def index(self, node: ast.expr) -> Expr:
         match node:
             case ast.Slice(lower=lower, upper=upper, step=step):
-                parts = [Marker("") if e is None else self.bound(e) for e in (lower, upper, step)]
+                parts = self.ordered((lower, upper, step), self.bound)
                 if isinstance(parts[2], Const) and parts[2].value == 0:
                     self.refuse("the step of a slice cannot be 0", node)
                 return Slice(parts[0], parts[1], parts[2], at=place_of(node))
@@ -115,8 +116,8 @@ class ArrayExpressions(Expressions):
             return Marker("None")
         return self.checked_index(self.expr(node), node)
 
-    def bound(self, node: ast.expr) -> Expr:
-        if isinstance(node, ast.Constant) and node.value is None:
+    def bound(self, node: ast.expr | None) -> Expr:
+        if node is None or (isinstance(node, ast.Constant) and node.value is None):
             return Marker("")
         return self.integer(node, "a bound of a slice")
 
@@ -198,7 +199,7 @@ class ArrayExpressions(Expressions):
             )
         args: list[ast.expr | Value] = [owner, *node.args]
         if name in ("reshape", "transpose") and len(node.args) > 1:
-            args = [owner, TupleValue(tuple(self.value(a) for a in node.args))]
+            args = [owner, TupleValue(tuple(self.ordered(node.args, self.value)))]
         if name in ("ravel", "flatten"):
             return self.flat(owner, name, node)
         return self.array_call(METHODS[name], args, node)
@@ -209,8 +210,7 @@ class ArrayExpressions(Expressions):
         """``array.ravel()``, a view where there can be one, or ``array.flatten()``, a copy."""
         if not self.kind(e).is_array:
             self.refuse(f"np.ravel(): it takes an array, not {a_kind(self.kind(e))}", node)
-        base = e if isinstance(e, Var) else self.temporary("part", e, node)
-        made = self.numpy_call(np.reshape, (base, Len(base.name, None)), {}, node)
+        made = self.numpy_call(np.reshape, (e, Const(-1)), {}, node)
         return made if name == "ravel" else self.numpy_call(np.copy, (made,), {}, node)
 
     def converted(self, e: Expr, dtype: Dtype | None, node: ast.AST) -> Expr:
@@ -225,7 +225,7 @@ class ArrayExpressions(Expressions):
         wrong = malformed(primitive(function), len(args), keywords)
         if wrong is not None:
             self.refuse(f"{text}(): {wrong}", node)
-        values = [a if not isinstance(a, ast.expr) else self.listed(a) for a in args]
+        values = self.ordered(args, lambda a: self.listed(a) if isinstance(a, ast.expr) else a)
         if function is np.where:
             if len(values) != 3:
                 self.refuse(_WHERE, node)

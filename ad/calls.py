@@ -112,7 +112,7 @@ class Calls(ArrayExpressions):
         if function is len:
             return self.length(args, node)
         if function is range:
-            bounds = [self.integer_value(a, "a bound of range()", node) for a in args]
+            bounds = self.ordered(args, lambda a: self.integer_value(a, "a bound of range()", node))
             if node.keywords or not 1 <= len(bounds) <= 3:
                 self.refuse("range() takes one to three ints", node)
             start, stop, step = [Const(0), *bounds, Const(1)] if len(bounds) == 1 else [*bounds, Const(1)][:3]
@@ -168,8 +168,9 @@ class Calls(ArrayExpressions):
 
     def named_tuple(self, cls: type, args: list[Any], node: ast.Call) -> TupleValue:
         fields: tuple[str, ...] = cls._fields  # type: ignore[attr-defined]
-        given = {f: self.value(a) if isinstance(a, ast.expr) else a for f, a in zip(fields, args)}
-        given |= {str(k.arg): self.value(k.value) for k in node.keywords}
+        listed = [*args, *(k.value for k in node.keywords)]
+        values = self.ordered(listed, lambda a: self.value(a) if isinstance(a, ast.expr) else a)
+        given = dict(zip((*fields[: len(args)], *(str(k.arg) for k in node.keywords)), values))
         defaults: dict[str, Any] = cls._field_defaults  # type: ignore[attr-defined]
         for field in fields:
             if field not in given and field in defaults:

@@ -20,13 +20,17 @@ from ad.ir import (
     Const,
     Expr,
     If,
+    Items,
     Kind,
     Select,
+    Slice,
     Stmt,
     Store,
     Unary,
     Var,
+    children,
     names,
+    rebuild,
     walk_stmts,
 )
 from ad.numbatypes import NoSuchOperation
@@ -174,13 +178,17 @@ class Expressions:
         """Values from left to right: what a later one writes to arrays does not change what an earlier one read."""
         found: list[Any] = []
         for node in nodes:
-            stmts, value = self.block(partial(evaluate, node))
-            if any(isinstance(s, Store) for s in walk_stmts(stmts)):
-                found = [self.kept(v, node) for v in found]
-            for s in stmts:
-                self.emit(s)
-            found.append(value)
+            found = self.then(found, partial(evaluate, node), node)
         return found
+
+    def then(self, found: list[Any], evaluate: Callable[[], Any], node: Any) -> list[Any]:
+        """Values that are there and one more; what it writes to arrays does not change what they have read."""
+        stmts, value = self.block(evaluate)
+        if any(isinstance(s, Store) for s in walk_stmts(stmts)):
+            found = [self.kept(v, node) for v in found]
+        for s in stmts:
+            self.emit(s)
+        return [*found, value]
 
     def kept(self, value: Any, node: Any) -> Any:
         """A value that reads arrays, in a variable of its own."""
@@ -188,6 +196,8 @@ class Expressions:
             return TupleValue(tuple(self.kept(item, node) for item in value.items), value.cls)
         if not isinstance(value, Expr) or isinstance(value, Var | Const):
             return value
+        if isinstance(value, Items | Slice):
+            return rebuild(value, tuple(self.kept(part, node) for part in children(value)))
         if any(n in self.build.kinds and self.build.kinds[n].is_array for n in names(value)):
             return self.temporary("value", value, node)
         return value

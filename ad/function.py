@@ -157,7 +157,7 @@ def kind_of(e: Expr, kinds: Mapping[str, Kind]) -> Kind:
             return kind
         case Call(Primitive() as callee, args, keywords):
             return result_kind(callee, tuple(kind_of(a, kinds) for a in args), keywords)
-        case Call(Function() as callee, _):
+        case Call(callee, _):  # a Function, or a Unit made of it
             return callee.result_kind
     raise AssertionError(f"no kind for {e!r}")
 

@@ -13,6 +13,7 @@ from ad.primitive import Primitive, primitive
 __all__ = [
     "ADD_TO",
     "COPY",
+    "IS_CONTIGUOUS",
     "REDUCED_TO",
     "SCATTER_ADD",
     "TAKE_AND_CLEAR",
@@ -47,6 +48,14 @@ def reduced_to(value: Any, like: Any) -> Function:
     return repeated
 
 
+@specialised
+def is_contiguous(a: Any) -> Function:
+    """Whether np.reshape gives a view of an array; compiled code goes by its type, as `array_reshape` does."""
+    if isinstance(a, np.ndarray):
+        return lambda a: a.flags.c_contiguous
+    return (lambda a: True) if a.layout == "C" else (lambda a: False)
+
+
 @compiled
 def astype(a: Any, dtype: Any) -> Any:
     """``a.astype(dtype)``"""
@@ -59,6 +68,7 @@ def _same(first: Kind, *_: Kind) -> Kind:
 
 ADD_TO = Primitive(add_to, (), _same)
 COPY = Primitive(np.copy, (), _same)
+IS_CONTIGUOUS = Primitive(is_contiguous, (), "bool")
 REDUCED_TO = Primitive(reduced_to, (), lambda value, like: like)
 GATHER = Primitive(gather, (), _same)
 SCATTER = Primitive(scatter, (), _same)

@@ -225,7 +225,7 @@ class _Reading:
         self.param_kinds += [build.kinds[name] for name, _ in constants.values()]
         params = tuple(self.params)
         written = body
-        body, copied = separated(body, build.kinds, params, result.name, build.namer, line, build.called)
+        body, copied = separated(body, build.kinds, params, result.name, build.namer, build.source, build.called)
         for name, _ in constants.values():
             if name in copied:
                 self.refuse_store(written, name)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ad.activity import Activity, differentiable, influences
-from ad.alias import Aliases, viewed
+from ad.alias import Aliases, definitions, viewed
 from ad.derive import Contributions, contributions
 from ad.function import Function, kind_of, kind_of_part
 from ad.ir import (
@@ -53,7 +53,7 @@ from ad.ir import (
     walk,
     walk_stmts,
 )
-from ad.primitive import Primitive
+from ad.primitive import Primitive, primitive
 
 __all__ = ["Lowered", "Plan", "active_args", "derive_assign", "lower"]
 
@@ -119,7 +119,7 @@ class _Lower:
         return tuple(out)
 
     def stmt(self, s: Stmt, out: list[Stmt]) -> None:
-        if isinstance(s, Assign) and s.target in self.activity.shared and viewed(s.value, self.kinds) is not None:
+        if isinstance(s, Assign) and viewed(s.value, self.kinds) in self.activity.shared:
             self.view(s.target, s.value, s, out)
             return
         if not self.activity.has_work(s):
@@ -153,7 +153,9 @@ class _Lower:
         return trips, start, Assign(trips, Binary("+", Var(trips), Const(1)), line=s.line, source=s.source)
 
     def for_loop(self, s: For, out: list[Stmt]) -> None:
+        # The body may give a name to an array of another shape, but writing to one leaves its shape alone.
         overwritten = assigned(s.body) | {s.var}
+        overwritten |= {shape_of(name) for part in walk_stmts(s.body) for name in definitions(part)}
         bounds: list[Expr] = []
         for what, bound in (("start", s.start), ("stop", s.stop), ("step", s.step)):
             if not _simple(bound) or names(bound) & overwritten:
@@ -182,16 +184,17 @@ class _Lower:
         out.append(replace(s, value=value))
 
     def settled(self, s: Store, out: list[Stmt]) -> Expr:
-        """The index of a write; what it reads of the same array has a name, as the write may change it."""
+        """The index of a write; what reads the same array, which the write may change, or is a call has a name."""
         own = self.activity.shared[s.array]
 
         def change(e: Expr) -> Expr | None:
-            if not names(e) & own:
+            if not names(e) & own and not _calls_function(e):
                 return e
             if isinstance(e, Items | Slice):
                 return None
-            name = self.fresh(f"{s.array}_at", kind_of(e, self.kinds))
-            self.put(name, e, s, out)
+            kind = kind_of(e, self.kinds)
+            name = self.fresh(f"{s.array}_at", kind)
+            self.put(name, Call(primitive(np.copy), (e,)) if kind.is_array else e, s, out)
             return Var(name)
 
         return substitute(s.index, change)
@@ -200,7 +203,7 @@ class _Lower:
         out.append(Assign(target, value, line=at.line, source=at.source))
 
     def assign(self, target: str, value: Expr, varied: set[str], at: Stmt, out: list[Stmt]) -> None:
-        if target in self.activity.shared and viewed(value, self.kinds) is not None:
+        if viewed(value, self.kinds) in self.activity.shared:
             self.view(target, value, at, out)
             return
         if not differentiable(value, self.kinds) & varied:
@@ -220,21 +223,26 @@ class _Lower:
         self.put(target, value, at, out)
 
     def view(self, target: str, value: Expr, at: Stmt, out: list[Stmt]) -> None:
-        """A view is made again in the reverse sweep: its indices are variables that stay as they are."""
+        """A view is made again in the reverse sweep: its indices and shape are variables that stay as they are."""
+
+        def view(e: Expr) -> Expr:
+            match e:
+                case Index():
+                    return replace(e, index=substitute(e.index, settled))
+                case Call(args=(base, *more)):
+                    return replace(e, args=(view(base), *(substitute(arg, settled) for arg in more)))
+            return e
 
         def settled(e: Expr) -> Expr | None:
-            if isinstance(e, Index):
-                return replace(e, index=substitute(e.index, index))
-            return None
-
-        def index(e: Expr) -> Expr | None:
-            if isinstance(e, Items | Slice | Marker | Const) or not names(e) & self.moving:
-                return e if not isinstance(e, Items | Slice) else None
+            if isinstance(e, Items | Slice):
+                return None
+            if isinstance(e, Marker | Const) or not {n.removesuffix(".shape") for n in names(e)} & self.moving:
+                return e
             name = self.fresh(f"{target}_at", Kind.INT)
             self.put(name, e, at, out)
             return Var(name)
 
-        self.put(target, substitute(value, settled), at, out)
+        self.put(target, view(value), at, out)
 
     def select(self, target: str, e: Select, varied: set[str], at: Stmt, out: list[Stmt]) -> None:
         branch = self.fresh("branch", Kind.BOOL)

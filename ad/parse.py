@@ -8,10 +8,11 @@ another is a float, as it is for Numba where both meet.
 
 import ast
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from ad.alias import viewed
 from ad.calls import Calls
 from ad.expressions import BINARY, a_kind
 from ad.function import Options, arithmetic
@@ -28,7 +29,6 @@ from ad.ir import (
     For,
     If,
     Index,
-    Items,
     Kind,
     Len,
     Marker,
@@ -137,16 +137,20 @@ class Scope(Calls):
         defaults = tuple((p.arg, self.fixed(self.value(e), e)) for p, e in given if e is not None)
         return FunctionValue(node, self, defaults)
 
-    def fixed(self, value: Value, node: ast.expr) -> Value:
+    def fixed(self, value: Value, node: ast.AST) -> Value:
         """A value that no later statement changes."""
         match value:
             case TupleValue(items, cls):
                 return TupleValue(tuple(self.fixed(item, node) for item in items), cls)
-            case Var(name) if name not in self.steady:
-                return self.temporary(f"{name}_old", value, node)
-            case Expr() if not isinstance(value, Var | Const):
-                return self.temporary("default", value, node)
+            case Expr():
+                return self.lasting(value, "default", node)
         return value
+
+    def lasting(self, e: Expr, wish: str, node: ast.AST) -> Expr:
+        """A number or an array that no later statement assigns."""
+        if isinstance(e, Const) or (isinstance(e, Var) and e.name in self.steady):
+            return e
+        return self.temporary(f"{e.name}_old" if isinstance(e, Var) else wish, e, node)
 
     # ------------------------------------------------------------------------------------------- variables
 
@@ -383,6 +387,8 @@ class Scope(Calls):
         if len(targets) == 1 and isinstance(targets[0], ast.Tuple | ast.List) and self.swap(targets[0], value, node):
             return
         found = self.value(value)
+        if len(targets) > 1 and isinstance(found, TupleValue):
+            found = self.fixed(found, node)  # one target may change what the next one gets
         for i, target in enumerate(targets):
             if len(targets) > 1 and isinstance(found, Expr) and not isinstance(found, Const | Var):
                 # It is evaluated once.
@@ -414,7 +420,7 @@ class Scope(Calls):
             case ast.Name(name):
                 self.assign_name(name, value, node)
             case ast.Subscript():
-                place = self.subscript(target)
+                value, place = self.then([value], lambda: self.subscript(target), node)
                 if not isinstance(place, Index):
                     self.refuse("a tuple cannot be changed: make a new one", target)
                 e = value if isinstance(value, Expr) else self.refuse("only numbers and arrays fit here", target)
@@ -486,22 +492,22 @@ class Scope(Calls):
                 self.assign_name(target.id, TupleValue(found.items + more.items), node)
                 return
         old = self.expr_of(found, target)
-        value = self.expr(node.value)
         if isinstance(node.op, ast.MatMult):
             self.refuse("@= is not supported: write a = a @ b", node)
         op = BINARY[type(node.op)]
         if isinstance(target, ast.Name) and not self.kind(old).is_array:
-            self.assign_name(target.id, self.binary(op, old, value, place), node)
+            self.assign_name(target.id, self.binary(op, old, self.expr(node.value), place), node)
             return
         part = old if isinstance(old, Index) else Index(old.name, _whole(), at=place)  # type: ignore[attr-defined]
-        if op in "+-" and self.views_only(part.index):
-            self.assign_part(part, value, op, node)
+        # What the right side writes to: Python knows the place by then, and has read it, but a view shows the change.
+        view = viewed(part, self.build.kinds) is not None
+        before = [part.index] if view else [part.index, part]
+        index, *read, value = self.then(before, lambda: self.expr(node.value), node)
+        target_part = replace(part, index=index)
+        if op in "+-" and (view or (read == [part] and not self.kind(part).is_array)):
+            self.assign_part(target_part, value, op, node)
         else:
-            self.assign_part(part, self.binary(op, old, value, place), "", node)
-
-    def views_only(self, index: Expr) -> bool:
-        parts = index.parts if isinstance(index, Items) else (index,)
-        return all(isinstance(p, Slice | Marker) or not self.kind(p).is_array for p in parts)
+            self.assign_part(target_part, self.binary(op, target_part if view else read[0], value, place), "", node)
 
     # -------------------------------------------------------------------------------------- returns, branches
 
@@ -746,6 +752,7 @@ class Scope(Calls):
                     if keyword.arg != "start" or len(node.args) == 2:
                         self.refuse("enumerate() takes what to count, and a start", node)
                     start = self.integer(keyword.value, "the start of enumerate()")
+                start = self.lasting(start, "start", node)
                 offset = start == Const(0)
                 return length, lambda k: TupleValue((k if offset else Binary("+", k, start), get(k)))
             if function is zip and node.args:
@@ -771,9 +778,10 @@ class Scope(Calls):
             bounds = Call(Primitive(range, (), "int"), (found.start, found.stop, found.step))
             plain = found.start == Const(0) and found.step == Const(1)
             count = found.stop if plain else Call(Primitive(len, (), "int"), (bounds,))
-            name = self.temporary("count", count, node) if not isinstance(count, Const | Var) else count
-            step = found.step
-            return name, lambda k: Binary("+", found.start, Binary("*", k, step))
+            # A trip may change the variables that they were made of.
+            start, step = (self.lasting(e, "bound", node) for e in (found.start, found.step))
+            count = self.lasting(count, "count", node)
+            return count, lambda k: Binary("+", start, Binary("*", k, step))
         return found
 
     def items_of(self, value: Value, node: ast.expr) -> Any:

@@ -55,10 +55,12 @@ class Program:
     def primal(self, f: Function) -> Unit:
         """The function itself, for calls that carry no derivative."""
         if f not in self._primals:
-            unit = self._primals[f] = Unit(f.name, f.params, (), f.options, "")
+            unit = self._primals[f] = Unit(f.name, f.params, (), f.options, "", result_kind=f.result_kind)
             body = (*Importer(f.kinds, self.primal).block(f.body), Return((Var(f.result),)))
             doc, facts = f"{f.name}() itself.", Facts(f)
-            unit.fill(Unit(f.name, f.params, body, f.options, doc, None, f.kinds, facts=facts))
+            unit.fill(
+                Unit(f.name, f.params, body, f.options, doc, None, f.kinds, facts=facts, result_kind=f.result_kind)
+            )
         return self._primals[f]
 
     def reads(self, f: Function, active: tuple[bool, ...]) -> tuple[bool, ...]:
@@ -78,7 +80,8 @@ class Program:
         if key not in self._pairs:
             tape = f.namer.fresh("_tape")
             forward, reverse = (
-                Unit(f"{f.name}_{part}", (), (), f.options, "", tape) for part in ("forward", "reverse")
+                Unit(f"{f.name}_{part}", (), (), f.options, "", tape, result_kind=f.result_kind)
+                for part in ("forward", "reverse")
             )
             self._making[key] = Pair(forward, reverse, active, tuple(True for _ in f.params))
             made = self._make_pair(f, active)
@@ -165,7 +168,8 @@ class Program:
 
     def _unit(self, name: str, params: tuple[str, ...], body: Block, f: Function, doc: str, made: Sweeps) -> Unit:
         single = self._code.record == "f4"
-        return Unit(name, params, body, f.options, doc, made.tape, made.kinds, single, made.bits, made.facts)
+        more = made.tape, made.kinds, single, made.bits, made.facts
+        return Unit(name, params, body, f.options, doc, *more, result_kind=f.result_kind)
 
     def _updated(self, f: Function, forward: list[Stmt], namer: Namer, bits: str | None) -> list[Stmt]:
         """The forward sweep, with what it has written to copies of arguments written to these at its end."""

@@ -28,6 +28,8 @@ from ad.ir import (
 from ad.names import Namer
 from ad.primitive import primitive
 from ad.references import without_carried_references
+from ad.reshapes import check_reshapes
+from ad.source import Source
 from ad.webs import rename_arrays, rename_webs
 
 __all__ = ["separated"]
@@ -42,7 +44,7 @@ def separated(
     params: tuple[str, ...],
     result: str,
     namer: Namer,
-    line: int,
+    source: Source,
     called: dict[str, str],
 ) -> tuple[Block, tuple[str, ...]]:
     """The body with arrays that only share a name renamed apart, and the parameters that it works on copies of.
@@ -63,6 +65,7 @@ def separated(
     body = _without_swaps(body, kinds, set(shared), namer)  # of a name that is written to only as another array
     body = _without_overlap(body, kinds, shared)
     copied = tuple(p for p in params if p in shared)
+    checks, body = check_reshapes(body, kinds, shared, copied, source)
     copies: list[Stmt] = []
     new: dict[str, str] = {}
     for p in copied:
@@ -70,8 +73,8 @@ def separated(
         kinds[new[p]] = kinds[p]
         called[new[p]] = called.get(p, p)
         value: Expr = Call(primitive(np.copy), (Var(p),))
-        copies.append(Assign(new[p], value, line=line))
-    return (*copies, *rename_arrays(body, new)), copied
+        copies.append(Assign(new[p], value, line=source.tree.lineno))
+    return (*copies, *checks, *rename_arrays(body, new)), copied
 
 
 def _renamed(
@@ -92,10 +95,20 @@ def _renamed(
 
 
 def _without_swaps(block: Block, kinds: dict[str, Kind], shared: set[str], namer: Namer) -> Block:
-    """``u, v = v, u`` of arrays that nobody writes to is one assignment after another, as for numbers."""
+    """``u, v = v, u`` of arrays that nobody writes to is one assignment after another, as for numbers.
+
+    So is what is no exchange any more since its names were told apart: ``u, v = w, u``.
+    """
     out: list[Stmt] = []
     for s in block:
         match s:
+            case Rebind(targets, sources) if {*targets} != {*sources} and shared.issuperset(targets):
+                pending = dict(zip(targets, sources, strict=True))
+                while free := [target for target in pending if target not in pending.values()]:
+                    out += [Assign(t, Var(pending.pop(t)), line=s.line, source=s.source) for t in free]
+                if pending:
+                    out.append(replace(s, targets=tuple(pending), sources=tuple(pending.values())))
+                continue
             case Rebind(targets, sources) if not shared.intersection(targets):
                 at = {"line": s.line, "source": s.source}
                 old = {name: namer.fresh(f"{name}_old") for name in sources}

@@ -65,6 +65,8 @@ class Unit:
     """The variable that gathers decisions of branches, where there are any to record."""
     facts: Any = None
     """What is known about it besides (a records.Facts)."""
+    result_kind: Kind | None = None
+    """What it returns, where that is one number."""
 
     def fill(self, made: "Unit") -> None:
         """Become what another object is: a function that calls itself is met before it is made."""
@@ -112,7 +114,7 @@ class Importer:
     def stmt(self, s: Stmt) -> Stmt:
         new = map_expressions(s, self.expr)
         match new:
-            case Store(array, index, value) if not is_element(index, self.kinds):
+            case Store(array, index, value) if isinstance(s, Store) and not is_element(s.index, self.kinds):
                 return MultiAssign((), Call(SCATTER, (Var(array), index, value)), line=s.line, source=s.source)
             case For(body=body) | While(body=body):
                 return replace(new, body=self.block(body))

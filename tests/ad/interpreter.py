@@ -4,6 +4,7 @@ import functools
 import importlib
 
 import numpy as np
+from reference.leaves import copied
 
 from ad.arguments import flattened, leaves, structure_of
 from ad.debug import instrument
@@ -114,7 +115,7 @@ def interpreted_gradient(f, args, wrt, debug=False):
     exec(compile("\n".join(lines), "<adjoint>", "exec"), namespace)
     flat = [leaf for a, s in zip(args, structures, strict=True) for leaf in flattened(a, s)]
     flat += function.constants
-    copies = [a.copy() if isinstance(a, np.ndarray) else a for a in flat]
+    copies = [copied(a) for a in flat]
     run = functools.partial(namespace[emitted.main], 0) if unit.tape else namespace[emitted.main]
     if findings is not None:
         run = findings.reported(run)

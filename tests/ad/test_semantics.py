@@ -43,6 +43,39 @@ def test_written_arguments_are_copied_on_entry(smoothed):
     np.testing.assert_array_equal(u, left)
 
 
+def reshaped_argument(a, x):
+    flat = a.ravel()
+    a[0] *= x
+    return np.sum(flat * flat)
+
+
+def reshaped_transpose(a, x):
+    a[0] *= x
+    return np.sum(a.T.reshape(3, 2) * a.T)
+
+
+@pytest.mark.parametrize(
+    ("f", "a"),
+    [
+        (reshaped_argument, np.asfortranarray(np.ones((2, 3)))),
+        (reshaped_argument, np.ones((4, 3))[::2]),
+        (reshaped_transpose, np.ones((2, 3))),
+    ],
+)
+def test_what_is_reshaped_and_written_to_must_be_contiguous(f, a, interpreted_gradient):
+    with pytest.raises(ad.ADValueError, match=r"test_semantics\.py:\d+: an array that is written to is reshaped"):
+        interpreted_gradient(f, (a, 2.0), [0])
+
+
+def test_contiguity_is_checked_in_compiled_code():
+    a, g = np.array([[1.0, 2.0], [3.0, 4.0]]), ad.grad(reshaped_argument, "a")
+    np.testing.assert_array_equal(g(a.copy(), 2.0, inplace="update"), [[8.0, 16.0], [6.0, 8.0]])
+    np.testing.assert_array_equal(g(a, 2.0), [[8.0, 16.0], [6.0, 8.0]])
+    for other in (np.asfortranarray(a), np.repeat(a, 2, axis=1)[:, ::2]):
+        with pytest.raises(ad.ADValueError, match="is not C-contiguous: pass"):
+            g(other, 2.0)
+
+
 def test_written_arguments_are_updated_where_branches_are_recorded():
     def f(u, v):
         for i in range(len(u)):

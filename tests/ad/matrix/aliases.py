@@ -379,3 +379,43 @@ def halves(a, x):
     odd -= x * even
     even += 0.5 * odd
     return np.sum(a * a) * n
+
+
+@case(values(4), 0.7)
+def exchange_with_a_new_array(a, x):
+    b = np.zeros(4)
+    for k in range(3):
+        b = a.copy()
+        a[k] = x * b[k + 1]
+        a, b = b, a
+    return np.sum(a * b)
+
+
+@case(values(6), 0.7, 3, np.array([1, 3]))
+def shape_and_index_of_a_view_change(a, x, n, idx):
+    b = a.reshape(n, 6 // n)
+    n = 2
+    b[1, 0] *= x
+    b = a.reshape(n, -1)
+    n = 6
+    b[1, 2] *= b[0, 0]
+    b = np.reshape(b, n)
+    n = 1
+    b[2:] *= b[n]
+    b = a.reshape((idx[1], 6 // idx[1]))[idx[0] :, ::-1]
+    idx[:] = 0
+    b[:, 1] *= x
+    return np.sum(a * a)
+
+
+@case(values(6), 0.7, np.array([1, 3, 0, 2]))
+def index_of_a_view_in_an_argument_changes(a, x, idx):
+    s = 0.0
+    for k in range(3):
+        s += np.sum(a[idx[k] :] * x) * np.prod(a[idx[k + 1] : idx[k + 1] + 2])
+        idx[k] = (idx[k + 1] + 1) % 4
+        s += np.sum(a[idx[k] :])
+        a[idx[k] :] *= s
+        idx[k] = 0
+        s = math.sin(s)
+    return s * np.sum(a)

@@ -303,3 +303,23 @@ def two_arguments_are_returned(a, b, x):
     c, d = two_arrays(a, b, x)
     d, c = two_arrays(d, c, x * 2.0)
     return np.sum(a * b) + c[0] * d[1]
+
+
+def position(a, x):
+    for i in range(len(a)):
+        if a[i] > x:
+            return i
+    return 0
+
+
+@case(values(5), 0.3, np.array([True, False, True, False, False]))
+def calls_in_indices(a, x, mask):
+    s = x
+    for i in range(3):
+        a[position(a, x)] = s * a[position(a, 0.5) - 1]
+        a[position(a, x) : position(a, s) + 2] *= x
+        a[(position(a, s) + i) % 5] += s * x
+        mask[position(a, s)] = mask[position(a, x)] or mask[position(a, 0.1) - 1]
+        if a[i] < s or mask[position(a, s)]:
+            s += a[position(a, x)]
+    return s * np.sum(a)

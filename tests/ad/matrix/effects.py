@@ -122,3 +122,45 @@ def annotations(x: float, n: int) -> float:
         z = y * i
         a[i] = z
     return np.sum(a * a)
+
+
+def raise_first(u, by):
+    u[0] += by
+    return u[0] * 0.5
+
+
+def advance(k):
+    k[0] = (k[0] + 1) % 3
+    return k[0]
+
+
+@case(values(4), np.array([1, 0]), 0.7)
+def augmented_by_a_call_that_writes(u, k, x):
+    u[0] += raise_first(u, x)
+    u[0] *= raise_first(u, x)
+    u[k[0]] -= advance(k) * u[k[0]]
+    u[advance(k)] *= advance(k) * x
+    u[k] += advance(k) * x
+    u[:2] += raise_first(u, x)
+    u[1:] *= raise_first(u[1:], x)
+    u += raise_first(u, x)
+    return np.sum(u * u)
+
+
+@case(values(3, 3), np.array([1, 0]), 0.7)
+def arguments_are_evaluated_from_left_to_right(m, k, x):
+    u = m[0]
+    s = m[k[0], advance(k)] + np.sum(m[0, k[0] : advance(k)])
+    for i in range(k[0] - 1, advance(k) + 2):
+        s += i * x
+    s += np.sum(np.where(m > u[0], raise_first(u, x), u[0]))
+    s += np.sum((2.0 * u).clip(raise_first(u, x) - 1.0, u[0]))
+    return s * np.sum(m)
+
+
+@case(values(4), 0.7)
+def index_of_an_assignment_writes(u, x):
+    u[int(4.0 * raise_first(u, x)) % 4] = u[0] * x
+    u[: int(4.0 * raise_first(u, x)) % 4] = u[0] * u[1:2]
+    u[int(4.0 * raise_first(u, x)) % 4], u[1] = u[0], u[0] * u[2]
+    return np.sum(u * u)

@@ -311,3 +311,15 @@ def place_from_the_array_itself(u, k):
         w = u[::-1]
         w[int(abs(u[2])) % 3] = 0.1 * u[1] * k
     return np.sum(u * u)
+
+
+@case(values(4), np.array([2, 0, 1, 3]), np.array([True, False, True, True]), 0.7)
+def array_is_its_own_index(u, idx, mask, x):
+    s = 0.0
+    for k in range(3):
+        s += np.sum(u[idx] ** 2 * np.arange(4.0)) + np.sum(u[mask] ** 3)
+        idx[idx] = np.array([1, 2, 3, 0])
+        u[mask] *= x
+        mask[mask] = False
+        mask[k] = True
+    return s + np.sum(u)

@@ -295,3 +295,35 @@ def until_converged(x, tol, n):
         if abs(y - old) < tol:
             break
     return y
+
+
+@case(values(4), 2)
+def trips_change_what_the_loop_was_made_with(a, n):
+    s = 0.0
+    for i, x in enumerate(a, n):
+        n += 3
+        s += i * x * x
+    for i, x in zip(range(n, n + 9), a):
+        n -= 1
+        s += i * x
+    for x, i in zip(a, range(0, 100, n)):
+        n += 1
+        s *= i + x
+    for i in reversed(range(n)):
+        n -= 1
+        s += i * a[n % 4]
+    return s
+
+
+@case(values(6), 0.3)
+def array_of_the_bound_is_replaced(u, x):
+    s = 1.0
+    for i in range(len(u)):
+        s = math.sin(x + s * np.sum(u * u))
+        u = x * u[1:]
+    w, v = np.full(3, x), np.full(2, x)
+    for i in range(w.shape[0], 0, -1):
+        w[0] *= s
+        w, v = v, w
+        s += np.sum(w) * i
+    return s

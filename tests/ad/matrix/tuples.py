@@ -178,3 +178,11 @@ def shape_is_a_tuple(a, x):
         for j in range(m):
             b[i, j] = a[i, j] * x * (i + j)
     return np.sum(b * b) * len(a.shape)
+
+
+@case(1.2, 0.7)
+def several_targets_of_a_tuple(a, b):
+    a, b = p = (a + b, a * b)
+    b, a = c, d = a * 2.0, b * a
+    e = a, b = b, a
+    return a * p[0] + b * p[1] + c * d * e[0]
