@@ -205,7 +205,7 @@ class _GuardedContext(CPUContext):
         access = element_access(fn, sig)
         if access is None:
             return super().get_function(fn, sig, _firstcall)
-        return lambda builder, args: access(self, builder, sig, args)
+        return lambda builder, args, loc=None: access(self, builder, sig, args)
 
     def _compile_subroutine_no_cache(self, builder, impl, sig, locals=None, flags=None):
         if flags is None:

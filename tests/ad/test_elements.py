@@ -1,5 +1,7 @@
 """Elements of arrays in guarded functions: the same as NumPy's."""
 
+import operator
+
 import numpy as np
 import pytest
 from numba import njit
@@ -65,6 +67,16 @@ def test_out_of_bounds(i):
     with pytest.raises(IndexError, match="out of bounds"):
         guarded(a, 0, np.zeros((2, 4)), (1, i))
     np.testing.assert_array_equal(a, np.arange(4.0))
+
+
+def test_by_the_functions_of_operator():
+    def double(a, i):
+        b = a.copy()
+        operator.setitem(b, i, 2.0 * operator.getitem(a, i))
+        return b
+
+    a = np.arange(4.0)
+    np.testing.assert_array_equal(njit(pipeline_class=Guarded)(double)(a, 3), [0.0, 1.0, 2.0, 6.0])
 
 
 def test_a_read_only_array_is_read():
