@@ -111,10 +111,16 @@ class Activity:
         self.useful_at_entry = self._backward(body, {u for u in useful if kinds[u].is_float})
         if body:
             self.at_entry = self.before(body[0])
-        work = [s for s in walk_stmts(body) if self.has_adjoint(s)]
-        found = {name.removesuffix(".shape") for s in work for name in names(*expressions(s))}
-        self.read = self.with_shared(found)
-        """What adjoints may read of the values of the forward sweep."""
+        self.read: set[str] = set()
+        """What the reverse sweep may read of the values of the forward sweep."""
+        stmts = list(walk_stmts(body))
+        while True:
+            # A loop that brings back what is read reads its bounds.
+            work = [s for s in stmts if self.has_adjoint(s) or (isinstance(s, For) and self.has_work(s))]
+            found = {name.removesuffix(".shape") for s in work for name in names(*expressions(s))}
+            if self.with_shared(found) == self.read:
+                break
+            self.read = self.with_shared(found)
 
     def before(self, s: Stmt) -> set[str]:
         """The names that have an adjoint before a statement."""
