@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
-from ad.alias import shared_arrays
+from ad.alias import shared_arrays, viewed
 from ad.function import Function, kind_of
 from ad.ir import (
     Assign,
@@ -115,9 +115,7 @@ class Activity:
         """What the reverse sweep may read of the values of the forward sweep."""
         stmts = list(walk_stmts(body))
         while True:
-            # A loop that brings back what is read reads its bounds.
-            work = [s for s in stmts if self.has_adjoint(s) or (isinstance(s, For) and self.has_work(s))]
-            found = {name.removesuffix(".shape") for s in work for name in names(*expressions(s))}
+            found = {name.removesuffix(".shape") for s in stmts for name in names(*self.reads(s))}
             if self.with_shared(found) == self.read:
                 break
             self.read = self.with_shared(found)
@@ -149,6 +147,21 @@ class Activity:
     def is_active(self, e: Expr, s: Stmt) -> bool:
         """Whether a subexpression of a statement varies differentiably."""
         return bool(differentiable(e, self.kinds) & self._varied.before[s])
+
+    def reads(self, s: Stmt) -> tuple[Expr, ...]:
+        """What the reverse of a statement may read: for an adjoint, or to bring back what others read."""
+        if self.has_adjoint(s):
+            return expressions(s)
+        if not self.has_work(s):
+            return ()
+        match s:
+            case Store(index=index):
+                return (index,)
+            case Assign(value=value) if viewed(value, self.kinds) is not None:
+                return (value,)
+            case For():
+                return expressions(s)
+        return ()
 
     def has_work(self, s: Stmt) -> bool:
         """Whether the reverse sweep has something to do: an adjoint, or to bring back what adjoints read."""
