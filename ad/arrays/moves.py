@@ -4,7 +4,7 @@ Views.  What returns a view needs no rule: its adjoint is the same view of the a
 (or, for np.transpose and np.swapaxes, compiles only in seconds):
 
     x.transpose(axes), np.transpose(x, axes)   array_transpose(x, axes); None reverses them
-    np.swapaxes(x, a, b)                       array_swapaxes(x, a, b)
+    np.swapaxes(x, axis1, axis2)               array_swapaxes(x, axis1, axis2)
     np.flip(x, axis)                           array_flip(x, axis)
     np.squeeze(x, axis)                        array_squeeze(x, axis); the axis cannot be left out
     np.diagonal(x, offset)                     array_diagonal(x, offset), of a matrix
@@ -107,10 +107,10 @@ def _swap(a: int, b: int, ndim: int) -> Function:
 
 
 @specialised
-def array_swapaxes(x: Any, a: Any, b: Any) -> Function:
+def array_swapaxes(x: Any, axis1: Any, axis2: Any) -> Function:
     """np.swapaxes: a view."""
-    turn = _swap(normalised(literal(a, "axis1"), x.ndim), normalised(literal(b, "axis2"), x.ndim), x.ndim)
-    return lambda x, a, b: turn(x)
+    turn = _swap(normalised(literal(axis1, "axis1"), x.ndim), normalised(literal(axis2, "axis2"), x.ndim), x.ndim)
+    return lambda x, axis1, axis2: turn(x)
 
 
 @specialised
