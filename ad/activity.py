@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
-from ad.alias import shared_arrays
+from ad.alias import shared_arrays, viewed
 from ad.function import Function, kind_of
 from ad.ir import (
     Assign,
@@ -125,10 +125,14 @@ class Activity:
         self.useful_at_entry = self._backward(body, {u for u in useful if kinds[u].is_float})
         if body:
             self.at_entry = self.before(body[0])
-        work = [s for s in walk_stmts(body) if self.has_adjoint(s)]
-        found = {name.removesuffix(".shape") for s in work for name in names(*expressions(s))}
-        self.read = self.with_shared(found)
-        """What adjoints may read of the values of the forward sweep."""
+        self.read: set[str] = set()
+        """What the reverse sweep may read of the values of the forward sweep."""
+        stmts = list(walk_stmts(body))
+        while True:
+            found = {name.removesuffix(".shape") for s in stmts for name in names(*self.reads(s))}
+            if self.with_shared(found) == self.read:
+                break
+            self.read = self.with_shared(found)
 
     def before(self, s: Stmt) -> set[str]:
         """The names that have an adjoint before a statement."""
@@ -157,6 +161,21 @@ class Activity:
     def is_active(self, e: Expr, s: Stmt) -> bool:
         """Whether a subexpression of a statement varies differentiably."""
         return bool(differentiable(e, self.kinds) & self._varied.before[s])
+
+    def reads(self, s: Stmt) -> tuple[Expr, ...]:
+        """What the reverse of a statement may read: for an adjoint, or to bring back what others read."""
+        if self.has_adjoint(s):
+            return expressions(s)
+        if not self.has_work(s):
+            return ()
+        match s:
+            case Store(index=index):
+                return (index,)
+            case Assign(value=value) if viewed(value, self.kinds) is not None:
+                return (value,)
+            case For():
+                return expressions(s)
+        return ()
 
     def has_work(self, s: Stmt) -> bool:
         """Whether the reverse sweep has something to do: an adjoint, or to bring back what adjoints read."""

@@ -434,7 +434,7 @@ class _Planner:
         for s in block:
             match s:
                 case Assign():
-                    if self.activity.has_adjoint(s):
+                    if self.activity.has_adjoint(s) or self.is_made_again(s):
                         self.plans[s] = self.plan(s, self.activity.varied_before(s), in_loop)
                 case Store():
                     if self.activity.has_adjoint(s):
@@ -444,6 +444,11 @@ class _Planner:
                 case If(then=then, orelse=orelse):
                     self.block(then, in_loop)
                     self.block(orelse, in_loop)
+
+    def is_made_again(self, s: Assign) -> bool:
+        """Whether the reverse sweep may read a view, also one that has no adjoint."""
+        shared = s.target in self.activity.shared and s.target in self.activity.read
+        return shared and viewed(s.value, self.kinds) is not None
 
     def plan(self, s: Assign, varied: set[str], in_loop: bool) -> Plan:
         value = s.value

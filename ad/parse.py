@@ -177,15 +177,16 @@ class Scope(Calls):
             case Expr():
                 self.values[name] = Var(self.assign_variable(name, value, node))
                 return
-            case TupleValue(items, cls):
-                parts: list[Value] = []
-                for i, item in enumerate(items):
-                    part = f"{name}.{cls._fields[i] if cls else i}"  # type: ignore[attr-defined]
-                    if isinstance(item, Expr | TupleValue):
-                        self.assign_name(part, item, node)
-                        parts.append(self.values[part])
-                    else:
-                        parts.append(item)
+            case TupleValue(cls=cls):
+                parts = list(value.items)
+                for i, (part, item) in enumerate(zip(_parts_of(name, value), parts)):
+                    if not isinstance(item, Expr | TupleValue) or item == Var(self.names.get(part, "")):
+                        continue
+                    # What comes later may read this part as it was.
+                    changed = {self.variable(leaf) for leaf in _leaves(part, item)}
+                    parts[i + 1 :] = [self.detached(later, changed, node) for later in parts[i + 1 :]]
+                    self.assign_name(part, item, node)
+                    parts[i] = self.values[part]
                 value = TupleValue(tuple(parts), cls)
             case RangeValue():
                 self.refuse("a range as a variable is not supported: write it into the for statement", node)
@@ -465,7 +466,7 @@ class Scope(Calls):
                 return set().union(*(self.changed_by(e) for e in elts))
         return {"*"}  # an array that others may share
 
-    def detached(self, value: Value, changed: set[str], node: ast.stmt) -> Value:
+    def detached(self, value: Value, changed: set[str], node: ast.AST) -> Value:
         """The value, kept in a variable of its own where it reads what is going to change."""
         if isinstance(value, TupleValue):
             return TupleValue(tuple(self.detached(v, changed, node) for v in value.items), value.cls)
@@ -798,6 +799,19 @@ class Scope(Calls):
 
 def _whole() -> Slice:
     return Slice(Marker(""), Marker(""), Marker(""))
+
+
+def _parts_of(name: str, value: TupleValue) -> list[str]:
+    """The names of the parts of a tuple."""
+    fields = value.cls._fields if value.cls else range(len(value.items))  # type: ignore[attr-defined]
+    return [f"{name}.{field}" for field in fields]
+
+
+def _leaves(name: str, value: Value) -> list[str]:
+    """The names of the variables of a value."""
+    if isinstance(value, TupleValue):
+        return [leaf for part, item in zip(_parts_of(name, value), value.items) for leaf in _leaves(part, item)]
+    return [name] if isinstance(value, Expr) else []
 
 
 def _settled(value: Value) -> bool:

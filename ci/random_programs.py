@@ -58,12 +58,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--programs", type=int, default=5000, help="how many of each kind (5000)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
-    parser.add_argument("--kind", choices=[*KINDS, "both"], default="both")
+    parser.add_argument("--kind", choices=[*KINDS, "all"], default="all")
     parser.add_argument("--compile-every", type=int, default=100, help="compile one in so many; 0 for none (100)")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--failures", type=int, default=3, help="stop after so many (3)")
     options = parser.parse_args()
-    kinds = list(KINDS) if options.kind == "both" else [options.kind]
+    kinds = list(KINDS) if options.kind == "all" else [options.kind]
     seeds = range(options.first, options.first + options.programs)
     blocks = [(kind, seeds[i : i + BLOCK]) for i in range(0, len(seeds), BLOCK) for kind in kinds]
     start, texts, count = time.monotonic(), [], dict.fromkeys((RIGHT, REFUSED, FAILED), 0)

@@ -1,4 +1,4 @@
-"""Random programs of both kinds, against dual numbers: what the tests and `ci/random_programs.py` share."""
+"""Random programs of all kinds, against dual numbers: what the tests and `ci/random_programs.py` share."""
 
 import math
 
@@ -6,6 +6,7 @@ import numpy as np
 from interpreter import interpreted_gradient
 from randomarrays import array_arguments, random_array_program
 from randomprogram import random_program
+from randomsteering import random_steered_program, steered_arguments
 from reference import assert_near, dual_gradient, fresh
 
 import ad
@@ -20,6 +21,7 @@ def scalar_arguments(seed):
 KINDS = {
     "scalars": (random_program, scalar_arguments, [(0, 1, 3, 4), (0,), (1, 4), (0, 3)]),
     "arrays": (random_array_program, array_arguments, [(0, 1, 2, 3), (0,), (2, 3), (1, 2)]),
+    "steered": (random_steered_program, steered_arguments, [(0, 1, 2, 5), (0,), (2, 5), (1, 2)]),
 }
 """The generator, its arguments, and what is differentiated with respect to by turns."""
 

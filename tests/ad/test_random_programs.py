@@ -3,13 +3,13 @@
 import pytest
 from interpreter import interpreted_gradient
 from randomchecks import KINDS, check, compiled_gradient, made
-from reference import agree, dual_gradient, fresh
+from reference import active, agree, dual_gradient, fresh
 from reference.clones import Compiled
 
 import ad
 
-REFUSED = {"scalars": 0, "arrays": 10}
-"""How many of 20 may be refused: of programs over arrays, those in which names may or may not share an array."""
+REFUSED = {"scalars": 0, "arrays": 10, "steered": 7}
+"""How many of 20 may be refused: of programs with arrays, those in which names may or may not share an array."""
 
 
 @pytest.mark.parametrize("block", range(7))
@@ -46,12 +46,13 @@ def test_a_wrong_gradient_is_seen(kind):
 
 
 @pytest.mark.parametrize("block", range(4))
-def test_references_agree(block):
+@pytest.mark.parametrize("kind", ["arrays", "steered"])
+def test_references_agree(kind, block):
     uncertain = 0
     for seed in range(20 * block, 20 * block + 20):
-        f, text, args, _ = made("arrays", seed)
+        f, text, args, _ = made(kind, seed)
         try:
-            agree(f, args, range(4))
+            agree(f, args, active(args))
         except AssertionError as error:
             assert "differences are uncertain" in str(error), text  # a kink is near
             uncertain += 1
@@ -59,6 +60,7 @@ def test_references_agree(block):
 
 
 @pytest.mark.parametrize("seed", range(200_000, 200_006))
-def test_numba_takes_programs_over_arrays(seed):
-    f, text, args, _ = made("arrays", seed)
+@pytest.mark.parametrize("kind", ["arrays", "steered"])
+def test_numba_takes_programs_over_arrays(kind, seed):
+    f, text, args, _ = made(kind, seed)
     assert Compiled().converted(f)(*fresh(args)) == pytest.approx(f(*fresh(args)), rel=1e-12, abs=1e-13), text

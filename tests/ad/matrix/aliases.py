@@ -419,3 +419,29 @@ def index_of_a_view_in_an_argument_changes(a, x, idx):
         idx[k] = 0
         s = math.sin(s)
     return s * np.sum(a)
+
+
+@case(values(6), np.array([[1, 3, 0, 2], [0, 1, 2, 3]]), 0.7)
+def views_of_indices(a, rows, x):
+    s, j = x, 0
+    for row in rows:
+        for k in range(len(row)):
+            s = math.sin(s + a[row[k]] * a[row[k - 1]])
+            row[k] = (row[k] + row[k - 2]) % 6
+        row = rows[j]
+        j += 1
+        row[j] = 3
+        s *= a[row[j + 1]]
+    return s
+
+
+@case(values(6), np.array([1, 3, 0, 2]), 0.7)
+def loop_over_a_view_of_a_buffer(a, idx, x):
+    s = x
+    buffer = np.zeros(6)
+    for k in range(3):
+        s = math.sin(s + a[idx[0]])
+        for _ in buffer[idx[k] :]:
+            idx[k] = (idx[k] + np.argmax(buffer)) % 6
+    buffer[0] = x
+    return s

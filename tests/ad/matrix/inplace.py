@@ -323,3 +323,13 @@ def array_is_its_own_index(u, idx, mask, x):
         mask[mask] = False
         mask[k] = True
     return s + np.sum(u)
+
+
+@case(values(5), np.array([0, 2, 1]), np.array([True, False, True]), 0.7)
+def places_found_by_what_changes_later(a, idx, mask, x):
+    s = x
+    for k in range(3):
+        s = math.sin(s + np.sum(a[idx]))
+        idx[np.count_nonzero(mask) % 3] = k
+        mask[k] = not mask[k - 1]
+    return s

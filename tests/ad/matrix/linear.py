@@ -191,3 +191,11 @@ def jacobi_iteration(a, b):
     for t in range(6):
         x = (b - a @ x + d * x) / d
     return x @ x
+
+
+@case(values(2, 3, 4), 0.7)
+def axes_swapped(a, x):
+    b = np.swapaxes(a, 0, 2)
+    s = np.sum(b[:, :, 0] * a[1].T)
+    b[3, 1] = x * a[0, 0, :2]
+    return s + np.sum(a.swapaxes(1, -1) * b.T.swapaxes(1, 2))

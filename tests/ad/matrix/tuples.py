@@ -186,3 +186,34 @@ def several_targets_of_a_tuple(a, b):
     b, a = c, d = a * 2.0, b * a
     e = a, b = b, a
     return a * p[0] + b * p[1] + c * d * e[0]
+
+
+@case(0.7, 1.3)
+def parts_of_the_tuple_itself(x, y):
+    p = (x, y * x)
+    p = (p[1], p[0])
+    q = (p, x)
+    q = (q[0][::-1], q[1] + q[0][0])
+    q = ((q[1], q[0][0]), q[0][1])
+    return p[0] * 2 + p[1] * 3 + q[0][0] * q[0][1] ** 2 + q[1]
+
+
+class Walk(NamedTuple):
+    a: np.ndarray
+    at: int
+    x: float
+
+
+def walk_on(w, i):
+    w.a[w.at] *= w.x + w.a[i]
+    return Walk(w.a, (w.at + i) % 4, w.x * w.a[w.at])
+
+
+@case(values(4), values(4, start=4), values(4, start=9), 1.3)
+def tuple_made_of_itself_in_a_loop(a, b, c, x):
+    w, p = Walk(c, 0, x), (a, b)
+    for i in range(1, 4):
+        w = walk_on(w, i)
+        p = (p[1], p[0])
+        p[0][i] += w.x
+    return np.sum(p[0] * p[0] * p[1]) * w.x * w.at + np.sum(w.a * w.a)
