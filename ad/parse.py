@@ -622,25 +622,28 @@ class Scope(Calls):
             self.while_loop(node, loop)
         elif self.for_loop(node, loop):  # unrolled
             return Flow.ON, False
+        orelse = Flow.ON  # what the else of the loop does to an outer one
         if node.orelse:
-            more, _ = self.nested(node.orelse)
+            more, orelse = self.nested(node.orelse)
             self.emit(If(Var(loop.stop), (), more, **self.where(node)))
-        if not returns:
+        if not returns and orelse is Flow.ON:
             return Flow.ON, False
-        assert self.returned is not None
-        if _endless(node) and not any(isinstance(n, ast.Break) for s in node.body for n in _own_loop_nodes(s)):
+        if (
+            returns
+            and _endless(node)
+            and not any(isinstance(n, ast.Break) for s in node.body for n in _own_loop_nodes(s))
+        ):
             return Flow.ENDS, True  # only a return leaves it
-        more, flow = self.rest_of(rest, node)
-        leave: Block = ()
-        if self.loops:
+        if returns and self.loops:
+            assert self.returned is not None
             outer = self.loops[-1]
-            leave = (
-                Assign(outer.skip, Const(True), **self.where(node)),
-                Assign(outer.stop, Const(True), **self.where(node)),
-                Break(**self.where(node)),
-            )
-        self.emit(If(Var(self.returned), leave, more, **self.where(node)))
-        return Flow.ENDS if flow is Flow.ENDS else Flow.MIXED, True
+            leave = tuple(Assign(flag, Const(True), **self.where(node)) for flag in (outer.skip, outer.stop))
+            if orelse is Flow.ON:
+                more, flow = self.rest_of(rest, node)
+                self.emit(If(Var(self.returned), (*leave, Break(**self.where(node))), more, **self.where(node)))
+                return Flow.ENDS if flow is Flow.ENDS else Flow.MIXED, True
+            self.emit(If(Var(self.returned), leave, (), **self.where(node)))
+        return self.unless_left(rest, node), True
 
     def loop_body(self, loop: Loop, node: ast.For | ast.While, first: Any = None) -> Block:
         def fill() -> None:
