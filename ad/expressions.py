@@ -341,7 +341,16 @@ class Expressions:
             if type(op) not in _COMPARE:
                 self.refuse("is and in are not supported: compare numbers with == and <", node)
             symbols.append(_COMPARE[type(op)])
-        sides = self.ordered((left, *rest), self.value)
+        sides = self.ordered((left, rest[0]), self.value)
+        for operand in rest[1:]:  # which counts only where the comparisons before it hold
+            stmts, value = self.block(partial(self.value, operand))
+            if any(isinstance(s, Store) for s in walk_stmts(stmts)):
+                self.refuse(
+                    "what writes to arrays cannot stand in a chain of comparisons: write a < b and b < c", operand
+                )
+            for s in stmts:
+                self.emit(s)
+            sides.append(value)
         if all(isinstance(s, Text) for s in sides) and symbols in (["=="], ["!="]):
             return Const((sides[0] == sides[1]) == (symbols[0] == "=="), at=place_of(node))
         exprs = [self.expr_of(s, e) for s, e in zip(sides, (left, *rest), strict=True)]

@@ -125,6 +125,11 @@ REFUSED = [
     ("return a[0.5] * x", 1, "an index must be an int, not a float"),
     ("y = a[::0]\nreturn x", 1, "the step of a slice cannot be 0"),
     ("if a > 0.0:\n    x = 2.0\nreturn x", 1, "an array has no truth value"),
+    (
+        "def bump():\n    a[0] += x\n    return a[0]\nif x < a[0] < bump():\n    x = 2.0\nreturn x",
+        4,
+        "what writes to arrays cannot stand in a chain of comparisons",
+    ),
     ("y = (x, 1.0)[n]\nreturn y", 1, "constant indices only"),
     ("y = math.sin(a)\nreturn x", 1, "write np.sin"),
     ("b = a if x > 0.0 else 1.0\nreturn x", 1, "one side of this expression is a 1-D float64 array"),

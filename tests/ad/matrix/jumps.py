@@ -432,3 +432,50 @@ def else_of_a_loop_over_a_tuple(x, n):
     else:
         return x * x
     return x
+
+
+@case(values(6), 1.3)
+def else_of_a_loop_continues_the_outer_one(u, x):
+    s = 0.0
+    for i in range(3):
+        j = i
+        while j < 5:
+            for k in range(j, 6, 2):
+                if u[k] > 1.5:
+                    break
+                u[k] += u[j] * x * 0.1
+                s += u[k]
+            else:
+                j += 1
+                continue
+            if s > 2.0:
+                s *= 0.3
+                break
+            j += 2
+        else:
+            u[i] *= 0.5
+        x = s * 0.2 + x * 0.5
+    return s * x + np.sum(u)
+
+
+@case(values(6), 1.3)
+@case(values(6), 0.3, name="returns")
+def else_of_a_loop_leaves_the_outer_one(u, x):
+    s = x
+    for i in range(4):
+        for k in range(i, 5):
+            if u[k] * s > 0.9:
+                return s * u[k]
+            if u[k] < -1.0:
+                break
+            s += 0.1 * u[k] * u[i]
+        else:
+            if i > 2:
+                break
+            u[i] = s
+            continue
+        u[k] *= x
+        s = math.sin(s + u[k])
+    else:
+        s = s * x
+    return s + np.sum(u * u)
