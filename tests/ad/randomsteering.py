@@ -74,6 +74,7 @@ class SteeredWriter:
     def program(self):
         self.put(1, "i = j = k = n")
         self.put(1, "s = y = 0.4 * x")
+        self.put(1, "p = (x, k)")
         self.put(1, f"u = {self.choice('np.zeros(6)', 'a * x', 'b.copy()', 'np.full(6, x)')}")
         self.block(1, self.rng.randint(4, 7), 0)
         self.put(1, f"return s + {self.number(1)} + np.sum(a * b) + np.sum(m * m) * y + np.sum(u) * {self.number(0)}")
@@ -91,7 +92,7 @@ class SteeredWriter:
     def int(self, size):
         """Any int, which may be negative or large."""
         if size == 0:
-            return self.choice("n", "i", "j", "k", "k", f"idx[{self.choice('0', '-1', 'i % 4', 'k % 4')}]", "2")
+            return self.choice("n", "i", "j", "k", "p[1]", f"idx[{self.choice('0', '-1', 'i % 4', 'k % 4')}]", "2")
         a, b = self.int(size - 1), self.int(size - 1)
         options = [
             *(f"({a} + {b})", f"({a} - {b})", f"2 * {a}", f"{a} // 2", f"-{a}", f"min({a}, {b})", f"abs({a})"),
@@ -113,7 +114,9 @@ class SteeredWriter:
         """A float."""
         name = self.name()
         if size == 0:
-            return self.choice("x", "y", "s", "s", f"{name}[{self.at(6, 0)}]", f"m[{self.at(4, 0)}, {self.at(4, 0)}]")
+            return self.choice(
+                "x", "y", "s", "p[0]", f"{name}[{self.at(6, 0)}]", f"m[{self.at(4, 0)}, {self.at(4, 0)}]"
+            )
         a, b = self.number(size - 1), self.number(size - 1)
         options = [
             *(f"({a} + {b})", f"({a} * {b})", f"({a} - {b})", f"math.sin({a})", f"{a} / (1.5 + {b} * {b})"),
@@ -195,9 +198,11 @@ class SteeredWriter:
                 self.put(depth + 2, self.simple())
             self.put(depth + 2, self.choice("break", "continue", "break", f"return s * {self.number(1)}"))
             self.put(depth + 1, self.simple())
-        if self.rng.random() < 0.1:
+        if self.rng.random() < 0.2:
             self.put(depth, "else:")
             self.put(depth + 1, self.simple())
+            if loops:
+                self.put(depth + 1, self.choice("pass", "continue", "break"))
 
     def simple(self):
         self.counter += 1
@@ -242,6 +247,8 @@ class SteeredWriter:
             ),
             *(f"s, x = x, {small}", f"j, k = k, {self.at(5)}", f"{at} = y = {small}", f"i = k = {self.at(6)}"),
             *(f"s, y = t = ({small}, s)\ny *= t[1]", "a, b = b, a", f"{name} = {other}.copy()"),
+            *(f"p = ({small} * p[0], {self.at(7)})", f"p = (p[0] + 0.1 * p[1], (p[1] + {self.int(0)}) % 5)"),
+            *(f"{name}[p[1] % 6] {op}= p[0]", f"s, p = math.sin(p[0]), (s, {self.at(5)})"),
             *(
                 f"k = relax({name}, {self.at(6)}, {small})",
                 f"s, y = pair({name}, {small})",
