@@ -1,8 +1,8 @@
 """Random programs that ints and bools steer: those in arrays, in variables that change, and what calls leave behind.
 
 Indices, bounds of slices and ranges, branches and masks read what the program writes, and calls write to arrays in the
-midst of expressions.  Names mostly keep their arrays.  Every index is taken modulo the length, so that all programs are
-valid, and floats that grow go through a sine.
+midst of expressions.  Names mostly keep their arrays, and what augments an array is new, as in randomarrays.py.  Every
+index is taken modulo the length, so that all programs are valid, and floats that grow go through a sine.
 """
 
 import linecache
@@ -167,7 +167,6 @@ class SteeredWriter:
             *(
                 f"for {i} in idx",
                 f"for {z} in {self.name()}[{self.at(4)} :]",
-                f"for {i} in reversed(range({self.at(5)}))",
             ),
             *(
                 f"for {i}, {z} in enumerate({self.name()}, k)",
@@ -239,7 +238,7 @@ class SteeredWriter:
                 f"{row} = m[:, {self.at(4)}]\n{row} *= {small}",
             ),
             *(f"m[{self.at(4)}] = 0.5 * m[:, {self.at(4)}]", f"m[{self.at(4)}, {self.at(4)}] {op}= {small}"),
-            *(f"m[{self.at(4)}, 1:] *= m[1:, {self.at(4)}]", f"m[idx % 4] *= {small}", "m[:] = 0.8 * m.T"),
+            *(f"m[{self.at(4)}, 1:] *= 1.1 * m[1:, {self.at(4)}]", f"m[idx % 4] *= {small}", "m[:] = 0.8 * m.T"),
             *(f"{row} = {name}[{self.at(4)} :]\n{row}[0] {op}= {small}", f"{name}[:] = np.sin({name} + {other})"),
             *(
                 f"{at}, {other}[{self.at(6)}] = {other}[{self.at(6)}], {at}",
