@@ -1,8 +1,8 @@
 """Random programs that ints and bools steer: those in arrays, in variables that change, and what calls leave behind.
 
 Indices, bounds of slices and ranges, branches and masks read what the program writes, and calls write to arrays in the
-midst of expressions.  Names mostly keep their arrays.  Every index is taken modulo the length, so that all programs are
-valid, and floats that grow go through a sine.
+midst of expressions.  Names mostly keep their arrays, and what augments an array is new, as in randomarrays.py.  Every
+index is taken modulo the length, so that all programs are valid, and floats that grow go through a sine.
 """
 
 import linecache
@@ -74,6 +74,7 @@ class SteeredWriter:
     def program(self):
         self.put(1, "i = j = k = n")
         self.put(1, "s = y = 0.4 * x")
+        self.put(1, "p = (x, k)")
         self.put(1, f"u = {self.choice('np.zeros(6)', 'a * x', 'b.copy()', 'np.full(6, x)')}")
         self.block(1, self.rng.randint(4, 7), 0)
         self.put(1, f"return s + {self.number(1)} + np.sum(a * b) + np.sum(m * m) * y + np.sum(u) * {self.number(0)}")
@@ -91,7 +92,7 @@ class SteeredWriter:
     def int(self, size):
         """Any int, which may be negative or large."""
         if size == 0:
-            return self.choice("n", "i", "j", "k", "k", f"idx[{self.choice('0', '-1', 'i % 4', 'k % 4')}]", "2")
+            return self.choice("n", "i", "j", "k", "p[1]", f"idx[{self.choice('0', '-1', 'i % 4', 'k % 4')}]", "2")
         a, b = self.int(size - 1), self.int(size - 1)
         options = [
             *(f"({a} + {b})", f"({a} - {b})", f"2 * {a}", f"{a} // 2", f"-{a}", f"min({a}, {b})", f"abs({a})"),
@@ -113,7 +114,9 @@ class SteeredWriter:
         """A float."""
         name = self.name()
         if size == 0:
-            return self.choice("x", "y", "s", "s", f"{name}[{self.at(6, 0)}]", f"m[{self.at(4, 0)}, {self.at(4, 0)}]")
+            return self.choice(
+                "x", "y", "s", "p[0]", f"{name}[{self.at(6, 0)}]", f"m[{self.at(4, 0)}, {self.at(4, 0)}]"
+            )
         a, b = self.number(size - 1), self.number(size - 1)
         options = [
             *(f"({a} + {b})", f"({a} * {b})", f"({a} - {b})", f"math.sin({a})", f"{a} / (1.5 + {b} * {b})"),
@@ -164,7 +167,6 @@ class SteeredWriter:
             *(
                 f"for {i} in idx",
                 f"for {z} in {self.name()}[{self.at(4)} :]",
-                f"for {i} in reversed(range({self.at(5)}))",
             ),
             *(
                 f"for {i}, {z} in enumerate({self.name()}, k)",
@@ -195,9 +197,11 @@ class SteeredWriter:
                 self.put(depth + 2, self.simple())
             self.put(depth + 2, self.choice("break", "continue", "break", f"return s * {self.number(1)}"))
             self.put(depth + 1, self.simple())
-        if self.rng.random() < 0.1:
+        if self.rng.random() < 0.2:
             self.put(depth, "else:")
             self.put(depth + 1, self.simple())
+            if loops:
+                self.put(depth + 1, self.choice("pass", "continue", "break"))
 
     def simple(self):
         self.counter += 1
@@ -234,7 +238,7 @@ class SteeredWriter:
                 f"{row} = m[:, {self.at(4)}]\n{row} *= {small}",
             ),
             *(f"m[{self.at(4)}] = 0.5 * m[:, {self.at(4)}]", f"m[{self.at(4)}, {self.at(4)}] {op}= {small}"),
-            *(f"m[{self.at(4)}, 1:] *= m[1:, {self.at(4)}]", f"m[idx % 4] *= {small}", "m[:] = 0.8 * m.T"),
+            *(f"m[{self.at(4)}, 1:] *= 1.1 * m[1:, {self.at(4)}]", f"m[idx % 4] *= {small}", "m[:] = 0.8 * m.T"),
             *(f"{row} = {name}[{self.at(4)} :]\n{row}[0] {op}= {small}", f"{name}[:] = np.sin({name} + {other})"),
             *(
                 f"{at}, {other}[{self.at(6)}] = {other}[{self.at(6)}], {at}",
@@ -242,6 +246,8 @@ class SteeredWriter:
             ),
             *(f"s, x = x, {small}", f"j, k = k, {self.at(5)}", f"{at} = y = {small}", f"i = k = {self.at(6)}"),
             *(f"s, y = t = ({small}, s)\ny *= t[1]", "a, b = b, a", f"{name} = {other}.copy()"),
+            *(f"p = ({small} * p[0], {self.at(7)})", f"p = (p[0] + 0.1 * p[1], (p[1] + {self.int(0)}) % 5)"),
+            *(f"{name}[p[1] % 6] {op}= p[0]", f"s, p = math.sin(p[0]), (s, {self.at(5)})"),
             *(
                 f"k = relax({name}, {self.at(6)}, {small})",
                 f"s, y = pair({name}, {small})",

@@ -3,7 +3,7 @@
 import pytest
 from interpreter import interpreted_gradient
 from randomchecks import KINDS, check, compiled_gradient, made
-from reference import active, agree, dual_gradient, fresh
+from reference import agree, dual_gradient, fresh
 from reference.clones import Compiled
 
 import ad
@@ -46,13 +46,12 @@ def test_a_wrong_gradient_is_seen(kind):
 
 
 @pytest.mark.parametrize("block", range(4))
-@pytest.mark.parametrize("kind", ["arrays", "steered"])
-def test_references_agree(kind, block):
+def test_references_agree(block):
     uncertain = 0
     for seed in range(20 * block, 20 * block + 20):
-        f, text, args, _ = made(kind, seed)
+        f, text, args, _ = made("arrays", seed)
         try:
-            agree(f, args, active(args))
+            agree(f, args, range(4))
         except AssertionError as error:
             assert "differences are uncertain" in str(error), text  # a kink is near
             uncertain += 1
