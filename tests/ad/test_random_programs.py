@@ -12,7 +12,7 @@ REFUSED = {"scalars": 0, "arrays": 10, "steered": 7}
 """How many of 20 may be refused: of programs with arrays, those in which names may or may not share an array."""
 
 
-@pytest.mark.parametrize("block", range(7))
+@pytest.mark.parametrize("block", range(5))
 @pytest.mark.parametrize("kind", KINDS)
 def test_interpreted(kind, block):
     seeds = range(20 * block, 20 * block + 20)
