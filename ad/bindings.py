@@ -107,17 +107,22 @@ class Bindings:
 
     def refuse(self, s: Stmt, name: str, other: str) -> Never:
         source: Source = s.source or self.f.source
-        first, second = self.shown(name), self.shown(other)
-        second = second if second != first else "another name"
+        who, one = self.shown(name, other)
         source.refuse(
-            f"{first} and {second} may stand for the same array here while one of them is given another: swap them "
-            f"(a, b = b, a), or write {first}[:] = ...",
+            f"{who} may stand for the same array here while one of them is given another: swap them (a, b = b, a), or "
+            f"write {one}[:] = ...",
             Place(s.line),
         )
 
-    def shown(self, name: str) -> str:
-        """What the user calls an array."""
-        return self.f.called.get(name, "another name")
+    def shown(self, first: str, second: str) -> tuple[str, str]:
+        """What the user calls two arrays, and one of them.  Parts of expressions have no name of the user's."""
+        known = list(dict.fromkeys(self.f.called[n] for n in (first, second) if n in self.f.called))
+        match known:
+            case []:
+                return "two names", "a"
+            case [one]:
+                return f"{one} and another name", one
+        return f"{known[0]} and {known[1]}", known[-1]
 
 
 @dataclass
@@ -197,13 +202,13 @@ class Home:
             theirs = state.symbols.get(other)
             if theirs is None or other not in b.bound or root_of(theirs) == root_of(symbol):
                 continue
-            first, second = b.shown(name), b.shown(other)
+            who, one = b.shown(name, other)
             at = symbol.key[0]
             assert isinstance(at, Stmt)
             source: Source = at.source or b.f.source
             source.refuse(
-                f"{first} and {second} may be the same array here, which cannot be told before the program runs: give "
-                f"one of them a copy, {second}.copy()",
+                f"{who} may be the same array here, which cannot be told before the program runs: give one of them a "
+                f"copy, {one}.copy()",
                 Place(at.line),
             )
 
