@@ -35,7 +35,7 @@ from ad.ir import (
 from ad.primitive import Primitive, primitive
 from ad.source import Source
 
-__all__ = ["Liveness", "check_assigned", "never_empty", "raises", "run_at_least_once"]
+__all__ = ["Liveness", "check_assigned", "empty", "never_empty", "raises", "run_at_least_once"]
 
 
 def never_empty(loop: For) -> bool:
@@ -68,7 +68,7 @@ def run_at_least_once(
                     runs = never_empty(s) or bool(missing)
                     if missing and not never_empty(s):
                         out.append(_not_empty(s, sorted(missing)[0]))
-                    out += [_empty(s, name, kinds[name]) for name in sorted(missing & {*shared})]
+                    out += [empty(name, kinds[name], s.line, s.source) for name in sorted(missing & {*shared})]
                     out.append(replace(s, body=new, runs=runs))
                     known = after if runs else known
                 case While(body=inner):
@@ -76,7 +76,7 @@ def run_at_least_once(
                     endless = isinstance(s.cond, Const) and s.cond.value
                     if endless:
                         missing = (live.after[s] & after) - known
-                        out += [_empty(s, name, kinds[name]) for name in sorted(missing & {*shared})]
+                        out += [empty(name, kinds[name], s.line, s.source) for name in sorted(missing & {*shared})]
                     out.append(replace(s, body=new))
                     known = after if endless else known
                 case If(_, then, orelse):
@@ -98,11 +98,12 @@ def _not_empty(s: For, name: str) -> Stmt:
     return If(Compare(trips, ("==",), (Const(0),)), (error,), (), line=s.line, source=s.source)
 
 
-def _empty(s: Stmt, name: str, kind: Kind) -> Stmt:
+def empty(name: str, kind: Kind, line: int, source: Source | None) -> Stmt:
+    """An array without elements for a name that must stand for one."""
     zeros = (Const(0),) * kind.ndim
     shape = zeros[0] if kind.ndim == 1 else Items(zeros)
     made = Call(primitive(np.empty), (shape,), (("dtype", Dtype(kind.dtype)),))
-    return Assign(name, made, line=s.line, source=s.source)
+    return Assign(name, made, line=line, source=source)
 
 
 def check_assigned(f: Function) -> None:

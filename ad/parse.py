@@ -15,6 +15,7 @@ from typing import Any
 from ad.alias import viewed
 from ad.calls import Calls
 from ad.expressions import BINARY, a_kind
+from ad.flow import empty
 from ad.function import Options, arithmetic
 from ad.ir import (
     Assign,
@@ -276,9 +277,11 @@ class Scope(Calls):
     def zeros(self, result: Value) -> list[Stmt]:
         if isinstance(result, TupleValue):
             return [s for item in result.items for s in self.zeros(item)]
-        if not isinstance(result, Var) or self.kind(result).is_array:
+        if not isinstance(result, Var):
             return []
         kind = self.kind(result)
+        if kind.is_array:
+            return [empty(result.name, kind, **self.where(self.tree))]
         zero = Const(False) if kind is Kind.BOOL else self.cast(Const(0), kind)
         return [Assign(result.name, zero, **self.where(self.tree))]
 

@@ -323,3 +323,38 @@ def calls_in_indices(a, x, mask):
         if a[i] < s or mask[position(a, s)]:
             s += a[position(a, x)]
     return s * np.sum(a)
+
+
+def first_large(u, v, n):
+    for i in range(n):
+        if u[i] * v[i] > 0.5:
+            return u
+    return v
+
+
+@case(values(4), values(4, start=7), 3)
+@case(values(4), values(4, start=2), 3, name="one in the loop")
+@case(values(4), values(4), 4, name="the other in the loop")
+@case(values(4), values(4, start=5), 0, name="no trip")
+def array_returned_from_within_loops(a, b, n):
+    w = first_large(a, b, n)
+    w[0] *= b[1]
+    return np.sum(a * b) + w[1] * w[2]
+
+
+def smooth_until(u, limit):
+    steps = 0
+    while True:
+        if np.sum(u * u) < limit:
+            return 2.0 * u, steps
+        u = 0.5 * (u + np.roll(u, 1))
+        steps += 1
+        if steps > 4:
+            return u, steps
+
+
+@case(values(5), 1.0)
+@case(values(5), 1e-9, name="at most")
+def tuple_returned_from_within_a_loop(a, limit):
+    u, steps = smooth_until(a, limit)
+    return np.sum(u * a) * steps + u[0]
