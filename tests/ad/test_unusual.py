@@ -3,6 +3,7 @@
 import ast
 import functools
 import math
+import sys
 import warnings
 
 import numpy as np
@@ -421,7 +422,7 @@ MUCH = [
     skipped_trips(60),
     choices(60),
     in_each_other(60),
-    in_parentheses(70),
+    in_parentheses(50),
     terms(1000),
     factors(300),
     statements(1000),
@@ -442,6 +443,7 @@ def test_too_deep(body):
     assert caught.value.text.strip() in body
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="what is too deep depends on Python, which allows this now")
 def test_too_deep_for_the_analyses():
     f = define(negations(450), "x, n")
     with pytest.raises(ad.UnsupportedSyntax, match="nested too deep"):
