@@ -126,7 +126,7 @@ class _References:
             if root != name:
                 roots[root] = None
         ndim = self.kinds[name].ndim
-        made = _Carried(
+        return _Carried(
             name,
             loops,
             tuple(roots),
@@ -135,7 +135,6 @@ class _References:
             tuple(self.number(f"{name}_n") for _ in range(ndim)),
             tuple(self.number(f"{name}_step") for _ in range(ndim)),
         )
-        return made
 
     def root(self, s: Assign, name: str, loops: _Loops) -> str | None:
         """The array that an assignment makes `name` a part of: `name` for the one that it is a part of before."""

@@ -73,7 +73,7 @@ Pairs = Callable[[Function, tuple[bool, ...]], Pair]
 Primals = Callable[[Function], Unit]
 
 _SHAPE = shape_of("")
-_SHARED = 20
+_REUSES = 20
 """How many statements share a name: Numba's time grows with the square of the assignments of a name in one block."""
 _State = dict[str, Expr]
 """The adjoints that may be nonzero, by variable: a Var where it was computed, a Const for one known beforehand."""
@@ -122,7 +122,7 @@ class _Sweep:
         self.bits = f.namer.fresh("_bits")
         self.uses_bits = False
         self.nobody = f.namer.fresh("_")  # the variable of loops that only count
-        self.shared_names: dict[tuple[str | int, Kind], str] = {}
+        self.reused_names: dict[tuple[str | int, Kind], str] = {}
         self.uses: Counter[tuple[str | int, Kind]] = Counter()
         self.made = 0  # temporaries
         self.given: set[str] = set()
@@ -190,12 +190,12 @@ class _Sweep:
 
     def reused(self, use: tuple[str | int, Kind], wish: str, kind: Kind) -> str:
         """A name that statements share, but not too many of them."""
-        if self.uses[use] % _SHARED == 0:
+        if self.uses[use] % _REUSES == 0:
             self.made += use[0] != "g"
-            self.shared_names[use] = self.f.namer.fresh(wish)
-            self.kinds[self.shared_names[use]] = kind
+            self.reused_names[use] = self.f.namer.fresh(wish)
+            self.kinds[self.reused_names[use]] = kind
         self.uses[use] += 1
-        return self.shared_names[use]
+        return self.reused_names[use]
 
     def imported(self, block: Block) -> Block:
         return self.importer.block(block)
