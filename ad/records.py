@@ -43,8 +43,8 @@ class Facts:
 
     `forward` is the forward sweep, `kept` what variables hold for the reverse sweep (of a function whose two sweeps are
     one), `adjoints` maps the names of adjoints to those of their variables.  `derived` are statements with what their
-    adjoints add up, `remade` names of views with the expressions that make them again, `calls` the calls of functions
-    that have sweeps of their own, each a reverse.Pair.
+    adjoints add up, `remade` names of views with the expressions that make them again, `again` statements that the
+    reverse sweep runs again, `calls` the calls of functions that have sweeps of their own, each a reverse.Pair.
     """
 
     function: Function
@@ -54,4 +54,5 @@ class Facts:
     adjoints: Mapping[str, str] = field(default_factory=dict)
     derived: tuple[tuple[Stmt, Contributions], ...] = ()
     remade: tuple[tuple[str, Expr], ...] = ()
+    again: tuple[Stmt, ...] = ()
     calls: tuple[tuple[Stmt, Any], ...] = ()

@@ -107,6 +107,9 @@ class _View(Terms):
             for e in found.values():
                 for part in _outermost(e, own):
                     yield self.line(s), self.text(part, 90)
+        for s in walk_stmts(self.facts.again):
+            if isinstance(s, Assign) and not isinstance(s.value, Var | Const):
+                yield self.line(s), self.text(s.value, 90)
         for name, value in self.facts.remade:
             made = [s for s in walk_stmts(self.facts.function.body) if isinstance(s, Assign) and s.target == name]
             yield self.line(made[0]), self.text(value, 90)

@@ -158,6 +158,7 @@ class _Sweep:
             {adjoint: name for name, adjoint in self.adjoint_names.items()},
             tuple(self.derived),
             tuple(self.bindings.remade),
+            tuple(s for stmts in self.saves.again.values() for s in stmts),
             tuple(self.calls),
         )
         tape = self.tape if self.uses_tape else None
@@ -209,7 +210,8 @@ class _Sweep:
     def block(self, block: Block, part: Part, in_loop: bool, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         """Both sweeps of a block.  `state` goes from the end of the block to its beginning."""
         home = self.bindings.enter(block, part, not in_loop and not self.split)
-        at_end = home.at(self.aliases.at_end[part], True) if part in self.aliases.at_end else []
+        at_end = list(self.unchecked.block(self.saves.again.get(part, ())))
+        at_end += home.at(self.aliases.at_end[part], True) if part in self.aliases.at_end else []
         pieces: list[tuple[list[Stmt], list[Stmt]]] = []
         for s in reversed(block):
             live = self.activity.after(s)

@@ -25,6 +25,7 @@ from ad.alias import Part, State, viewed
 from ad.flow import Liveness
 from ad.ir import Assign, Block, For, If, Rebind, Stmt, Store, Var, While, assigned, names, shape_of, walk_stmts
 from ad.lower import Lowered
+from ad.recompute import Recompute
 
 __all__ = ["Required", "Saves", "find_saves"]
 
@@ -34,11 +35,15 @@ Required = dict[str, frozenset[Stmt]]
 
 @dataclass
 class Saves:
-    """The variables saved before statements and at the ends of blocks; `at_exit` are those required at the end."""
+    """The variables saved before statements and at the ends of blocks; `at_exit` are those required at the end.
+
+    `again` are statements that the reverse sweep runs again at the end of a block, instead of saving what they compute.
+    """
 
     before: dict[Stmt, Required] = field(default_factory=dict)
     at_end: dict[Part, Required] = field(default_factory=dict)
     at_exit: Required = field(default_factory=dict)
+    again: dict[Part, tuple[Stmt, ...]] = field(default_factory=dict)
 
 
 def find_saves(lowered: Lowered, split: bool) -> Saves:
@@ -46,7 +51,11 @@ def find_saves(lowered: Lowered, split: bool) -> Saves:
     analysis = _Tbr(lowered, split)
     required = analysis.block(lowered.function.body, {}, (None, "body"), False, set())
     changing = assigned(lowered.function.body)
-    analysis.saves.at_exit = {v: needs for v, needs in required.items() if _name(v) in changing}
+    lost = {v: needs for v, needs in required.items() if _name(v) in changing}
+    if split:
+        again, more = analysis.again(lowered.function.body, (None, "body"), lost, required)
+        lost = _union(_without(lost, again), {v: needs for v, needs in more.items() if _name(v) in changing})
+    analysis.saves.at_exit = lost
     return analysis.saves
 
 
@@ -59,6 +68,7 @@ class _Tbr:
         body = lowered.function.body
         self.live = Liveness(body, {lowered.function.result})
         self.assignments = Counter(_targets(body))
+        self.recompute = Recompute(lowered.function, self.aliases, lowered.activity.shared)
         self.views = {
             s.target
             for s in walk_stmts(body)
@@ -86,9 +96,17 @@ class _Tbr:
             if v not in live and v not in self.views and (in_loop or self.split or self.assignments[v] > own[v])
         }
         found = _named(required, dying)
-        if found:
-            self.saves.at_end[part] = _union(self.saves.at_end.get(part, {}), found)
-        return _without(required, found)
+        again, more = self.again(block, part, found, required)
+        self.saves.at_end[part] = _without(found, again)
+        return _union(_without(required, found), more)
+
+    def again(self, block: Block, part: Part, lost: Required, required: Required) -> tuple[set[str], Required]:
+        """What of the values lost at the end of a block is computed again there, and what else that requires."""
+        found = self.recompute.at_end(block, lost, required)
+        self.saves.again[part] = found.stmts
+        by = [needs for name, needs in lost.items() if name in found.values]
+        more = self.shared(found.needs - lost.keys(), self.aliases.at_end[part]) if by else set()
+        return found.values, dict.fromkeys(more, frozenset().union(*by))
 
     def stmt(self, s: Stmt, required: Required, in_loop: bool) -> Required:
         """What is required after a statement."""
