@@ -75,7 +75,7 @@ class _Definition:
 
 
 class Recompute:
-    """Decides for the blocks of one function; `groups` tell what shared arrays may share their memory with at any time."""
+    """Decides for the blocks of one function; `groups` tell what shared arrays may ever share their memory with."""
 
     def __init__(self, f: Function, aliases: Aliases, groups: Mapping[str, frozenset[str]]) -> None:
         self.kinds = f.kinds
@@ -286,4 +286,3 @@ def _cost(e: Expr) -> int:
         case Index() | Compare() | BoolOp() | Cast():
             return 1
     return 0
-

@@ -20,6 +20,7 @@ from ad.helpers import ADD_TO, COPY, REDUCED_TO, SCATTER_ADD, SET_ZERO_AT, TAKE_
 from ad.ir import (
     AddTo,
     Assign,
+    Binary,
     Block,
     Break,
     Call,
@@ -311,7 +312,7 @@ class _Sweep:
         if isinstance(s, Assign) and s.target in self.shared:
             return self.assign_shared(s, in_loop, state)
         if not self.activity.has_work(s):
-            return list(self.imported((s,))), []
+            return list(self.imported((s,))), [_count_back(s)] if s in self.saves.counted else []
         match s:
             case Assign(value=Call(Function(), _) as call) if self.call_is_active(s, call):
                 return self.call(s, call, state)
@@ -676,6 +677,11 @@ class _Sweep:
         assert s.trips is not None
         back = For(self.nobody, Const(0), Var(s.trips), Const(1), tuple(reverse), trips=s.trips)
         return [*start, loop], [*before, self.comment(s), back]
+
+
+def _count_back(s: Stmt) -> Stmt:
+    assert isinstance(s, Assign) and isinstance(s.value, Binary)
+    return Assign(s.target, replace(s.value, op="-" if s.value.op == "+" else "+"))
 
 
 def ends_with_breaks(block: Sequence[Stmt]) -> bool:

@@ -18,12 +18,30 @@ saved at the end of the block that assigned it: nothing without a value is ever 
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ad.alias import Part, State, viewed
+from ad.extents import Extents
 from ad.flow import Liveness
-from ad.ir import Assign, Block, For, If, Rebind, Stmt, Store, Var, While, assigned, names, shape_of, walk_stmts
+from ad.ir import (
+    Assign,
+    Binary,
+    Block,
+    Const,
+    For,
+    If,
+    Kind,
+    Rebind,
+    Stmt,
+    Store,
+    Var,
+    While,
+    assigned,
+    names,
+    shape_of,
+    walk_stmts,
+)
 from ad.lower import Lowered
 from ad.recompute import Recompute
 
@@ -37,13 +55,15 @@ Required = dict[str, frozenset[Stmt]]
 class Saves:
     """The variables saved before statements and at the ends of blocks; `at_exit` are those required at the end.
 
-    `again` are statements that the reverse sweep runs again at the end of a block, instead of saving what they compute.
+    `again` are statements that the reverse sweep runs again at the end of a block, instead of saving what they compute,
+    and `counted` those that add a fixed whole number to a whole number, which the reverse sweep subtracts.
     """
 
     before: dict[Stmt, Required] = field(default_factory=dict)
     at_end: dict[Part, Required] = field(default_factory=dict)
     at_exit: Required = field(default_factory=dict)
     again: dict[Part, tuple[Stmt, ...]] = field(default_factory=dict)
+    counted: set[Stmt] = field(default_factory=set)
 
 
 def find_saves(lowered: Lowered, split: bool) -> Saves:
@@ -64,10 +84,13 @@ class _Tbr:
         self.lowered = lowered
         self.split = split
         self.saves = Saves()
+        self.loops: list[tuple[For | While, Required]] = []
+        """Those around what is looked at, each with what was required before it."""
         self.aliases = lowered.aliases
         body = lowered.function.body
         self.live = Liveness(body, {lowered.function.result})
         self.assignments = Counter(_targets(body))
+        self.extents = Extents(lowered.function)
         self.recompute = Recompute(lowered.function, self.aliases, lowered.activity.shared)
         self.views = {
             s.target
@@ -87,6 +110,7 @@ class _Tbr:
         """What is required after a block; what dies at its end is saved there."""
         for s in block:
             required = self.stmt(s, required, in_loop)
+            required = self.renewed(s, required)
         if part[0] is None:
             return required
         own = Counter(_targets(block))
@@ -104,9 +128,10 @@ class _Tbr:
         """What of the values lost at the end of a block is computed again there, and what else that requires."""
         found = self.recompute.at_end(block, lost, required)
         self.saves.again[part] = found.stmts
-        by = [needs for name, needs in lost.items() if name in found.values]
-        more = self.shared(found.needs - lost.keys(), self.aliases.at_end[part]) if by else set()
-        return found.values, dict.fromkeys(more, frozenset().union(*by))
+        if not found.stmts:
+            return set(), {}
+        needs = self.shared(found.needs - lost.keys(), self.aliases.at_end[part])
+        return found.values, dict.fromkeys(needs, frozenset(walk_stmts(found.stmts)))
 
     def stmt(self, s: Stmt, required: Required, in_loop: bool) -> Required:
         """What is required after a statement."""
@@ -116,6 +141,9 @@ class _Tbr:
         if isinstance(s, Assign):
             moved = self.moved(s)
             old = _named(required, {s.target})
+            if old and _counts(s, self.lowered.function.kinds):
+                self.saves.counted.add(s)
+                return required
             if s.target not in self.views:
                 self.save(s, old)
             required = _without(required, old)
@@ -162,6 +190,35 @@ class _Tbr:
             found |= state.sharing(name) if name in self.aliases.shared else {name}
         return found
 
+    def first_time(self, s: Store, required: Required) -> bool:
+        """Whether a write meets only elements whose contents nothing has needed since some loop around it began."""
+        if self.aliases.before[s].sharing(s.array) != {s.array}:
+            return False
+        around = [loop for loop, _ in self.loops]
+        for depth in range(len(self.loops) - 1, -1, -1):
+            loop, before = self.loops[depth]
+            if not self.extents.apart(s, around[depth:], around):
+                return False
+            if s.array in before:
+                continue
+            if all(p is s or not isinstance(p, Store) or p.array != s.array for p in walk_stmts((loop,))):
+                inside = required.get(s.array, frozenset()).intersection(walk_stmts((loop,)))
+                return self.extents.same_element(s, inside, self.loops[-1][0])
+        return False
+
+    def renewed(self, s: Stmt, required: Required) -> Required:
+        """What is required after a statement that overwrites arrays from end to end.
+
+        Their old contents, which it saved, are not what they hold any more.
+        """
+        out = dict(required)
+        for name in self.extents.overwritten(s) & required.keys():
+            if self.aliases.after[s].sharing(name) == {name}:
+                out[name] = required[name].intersection(walk_stmts((s,)))
+                if not out[name]:
+                    del out[name]
+        return out
+
     def moved(self, s: Assign) -> str | None:
         """The name whose array an assignment takes over: it is not used any more."""
         if s.target not in self.aliases.shared or not isinstance(s.value, Var):
@@ -172,7 +229,7 @@ class _Tbr:
     def store(self, s: Store, required: Required) -> Required:
         state = self.aliases.before[s]
         found = [required[name] for name in state.sharing(s.array) if name in required]
-        if found:
+        if found and not self.first_time(s, required):
             self.save(s, {s.array: frozenset().union(*found)})
             # The old contents are put back where they were.
             required = _needed(required, self.shared(names(s.index), state), s)
@@ -187,11 +244,21 @@ class _Tbr:
     def loop(self, s: For | While, body: Block, required: Required, own: set[str]) -> Required:
         live = self.live.next_trip(s)
         head = required
+        self.loops.append((s, required))
         while True:
             more = _union(head, _without(self.block(body, head, (s, "body"), True, live), own))
             if more == head:
+                self.loops.pop()
                 return head
             head = more
+
+
+def _counts(s: Assign, kinds: Mapping[str, Kind]) -> bool:
+    """Whether an assignment adds a fixed whole number to a whole number."""
+    match s.value:
+        case Binary("+" | "-", Var(name), Const(int())):
+            return name == s.target and kinds[name] is Kind.INT
+    return False
 
 
 def _needed(required: Required, names: Iterable[str], by: Stmt) -> Required:
