@@ -3,7 +3,7 @@
 from ad.ir import Binary, Call, Const, Expr, For, Unary, Var
 from ad.primitive import Primitive
 
-__all__ = ["backward"]
+__all__ = ["backward", "shifted"]
 
 
 def backward(s: For) -> tuple[Expr, Expr, Expr]:
@@ -23,7 +23,7 @@ def backward(s: For) -> tuple[Expr, Expr, Expr]:
         return Const(back.start), Const(back.stop), Const(back.step)
     if isinstance(step, Const) and step.value in (1, -1):
         by = int(step.value)
-        return _shifted(stop, -by), _shifted(start, -by), Const(-by)
+        return shifted(stop, -by), shifted(start, -by), Const(-by)
     trips = Call(Primitive(len, ()), (Call(Primitive(range, ()), (start, stop, step)),))
     last = Binary("*", Binary("-", trips, Const(1)), step)
     negative = Const(-int(step.value)) if isinstance(step, Const) else Unary("-", step)
@@ -31,7 +31,10 @@ def backward(s: For) -> tuple[Expr, Expr, Expr]:
     return (last, negative, negative) if origin else (Binary("+", start, last), Binary("-", start, step), negative)
 
 
-def _shifted(e: Expr, by: int) -> Expr:
+def shifted(e: Expr, by: int) -> Expr:
+    """``e + by``"""
+    if by == 0:
+        return e
     if isinstance(e, Const) and e.name is None:
         return Const(int(e.value) + by)
     if isinstance(e, Binary) and e.op in "+-" and isinstance(e.right, Const) and isinstance(e.right.value, int):

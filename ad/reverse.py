@@ -14,6 +14,7 @@ from ad.activity import differentiable
 from ad.alias import Part, viewed
 from ad.bindings import Bindings
 from ad.derive import Contributions, contributions, share
+from ad.extents import Extents
 from ad.flow import Liveness
 from ad.function import Function, is_element, kind_of, kind_of_part
 from ad.helpers import ADD_TO, COPY, REDUCED_TO, SCATTER_ADD, SET_ZERO_AT, TAKE_AND_CLEAR, TAKE_AND_CLEAR_AT, ZEROS_LIKE
@@ -52,6 +53,7 @@ from ad.schedule import Group, Item, Saved, Step, merge, weave
 from ad.symbolic import ZERO, add, neg
 from ad.tbr import Saves
 from ad.unit import Importer, Unit, effects
+from ad.vector import Context, vectorised
 
 __all__ = ["Pair", "Sweeps", "sweep"]
 
@@ -133,6 +135,9 @@ class _Sweep:
         active = {n for s in walk_stmts(f.body) for n in self.activity.before(s) | self.activity.after(s)}
         self.shadowed = {n for n in self.shared if n in active}
         self.bindings = Bindings(f, self.aliases, self.adjoint, self.shadowed, live.after.__getitem__)
+        self.extents = Extents(f)
+        self.loop_numbers = count(1)
+        self.around: list[For | While] = []
         self.kept: list[Site] = []
         self.derived: list[tuple[Stmt, Contributions]] = []
         self.calls: list[tuple[Stmt, Pair]] = []
@@ -637,7 +642,9 @@ class _Sweep:
 
     def loop_body(self, s: For | While, state: _State) -> tuple[list[Stmt], list[Stmt], list[Stmt]]:
         before, inside = self.enter_loop(s, state)
+        self.around.append(s)
         forward, reverse = self.block(s.body, (s, "body"), True, inside)
+        self.around.pop()
         for name in self.sorted(self.activity.at_head(s) & self.touched(s.body)):
             value = inside.get(name)
             settled = isinstance(value, Var) or (value is not None and value == state.get(name))
@@ -661,11 +668,35 @@ class _Sweep:
         before, forward, reverse = self.loop_body(s, state)
         bounds = [self.importer.expr(e) for e in (s.start, s.stop, s.step)]
         start, forward = self.with_breaks(s, forward)
+        found = vectorised(s, forward, reverse, self.context(s)) if _works(reverse) else None
+        pushes: list[Stmt] = []
+        back: list[Stmt] = [For(s.var, *backward(s), tuple(reverse))]
+        if found is not None:
+            pushes, forward, back = found
         loop = For(s.var, bounds[0], bounds[1], bounds[2], tuple(forward), line=s.line, source=s.source)
         if not _works(reverse):
             return [*start, loop], before
-        back = For(s.var, *backward(s), tuple(reverse))
-        return [*start, loop], [*before, self.comment(s), back]
+        return [*start, *pushes, loop], [*before, self.comment(s), *back]
+
+    def context(self, s: For) -> Context:
+        """What is known about the surroundings of a loop."""
+        shadows = {adjoint: name for name, adjoint in self.adjoint_names.items()}
+        state = self.aliases.before[s]
+
+        def share(a: str, b: str) -> bool:
+            if (a in shadows) != (b in shadows):
+                return False
+            one, other = shadows.get(a, a), shadows.get(b, b)
+            # The caller's arrays may be one and the same, and so may its adjoints of them.
+            given = one in self.f.params and other in self.f.params and self.kinds[one] is self.kinds[other]
+            return (self.split and given) or other in state.sharing(one)
+
+        def fresh(name: str, kind: Kind) -> str:
+            made = self.f.namer.fresh(name)
+            self.kinds[made] = kind
+            return made
+
+        return Context(self.kinds, self.extents, share, self.around, fresh, lambda: next(self.loop_numbers))
 
     def while_loop(self, s: While, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         before, forward, reverse = self.loop_body(s, state)
