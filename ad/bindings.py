@@ -41,6 +41,8 @@ class Bindings:
     live_after: Callable[[Stmt], set[str]]
     bound: set[str] = field(default_factory=set)
     remade: list[tuple[str, Expr]] = field(default_factory=list)
+    replaced: set[str] = field(default_factory=set)
+    """Names of arrays that the reverse sweep has new ones for: what such a name keeps is out of date."""
 
     def enter(self, block: Block, part: Part, keeps: bool) -> "Home":
         """Begin with the end of a block."""
@@ -155,16 +157,17 @@ class Home:
         symbol = state.symbols.get(name)
         if symbol is None:
             return None
+        keeps = self.keeps and name not in b.replaced
         for other in sorted(state.same(name)):
             if other in b.bound:
-                return b.alias(name, other, self.keeps)
+                return b.alias(name, other, keeps)
         if symbol.base is not None:
             made = self.view(symbol, state)
             if made is None:
                 return None
             value, base = made
-            out: list[Stmt] = [] if self.keeps else [Assign(name, value)]
-            if not self.keeps:
+            out: list[Stmt] = [] if keeps else [Assign(name, value)]
+            if not keeps:
                 b.remade.append((name, value))
             if b.has_shadow(name):
                 out.append(Assign(b.adjoint(name), _rebased(value, base, b.adjoint(base))))

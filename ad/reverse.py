@@ -373,6 +373,7 @@ class _Sweep:
                 shape_only = s.target not in saved
                 forward.insert(0, Push((Var(s.target),), self.kinds[s.target], shape_only, site))
                 reverse.append(Pop((Var(s.target),), self.kinds[s.target], shape_only, site))
+                self.bindings.replaced |= self.aliases.before[s].sharing(s.target)
             reverse += self.bindings.old_binding(s, bool(saved), keeps)
         if fresh:
             found = derive_assign(s, seed, False, self.kinds, varied)

@@ -445,3 +445,13 @@ def loop_over_a_view_of_a_buffer(a, idx, x):
             idx[k] = (idx[k] + np.argmax(buffer)) % 6
     buffer[0] = x
     return s
+
+
+@case(values(5), 0.7, 3)
+def view_of_an_array_that_others_replace(a, x, n):
+    w = a[1:]
+    a[1] = math.sin(w[0] * w[3])
+    for _ in range(n):
+        a = a.copy()
+        a[1] *= x * a[2]
+    return np.sum(a * a)
