@@ -314,6 +314,10 @@ class _Printer:
                 self.put(depth, f"{place} {op}= {self.expr(value)}")
             case Rebind(targets, sources):
                 self.put(depth, f"{', '.join(targets)} = {', '.join(sources)}")
+            case Push((Var(name),), exchanged=True):
+                self.put(depth, f"{name} = {self.module.imported('ad.words', 'exchange')}({self.unit.tape}, {name})")
+            case Pop((Var(name),), exchanged=True):
+                self.put(depth, f"{name} = {self.module.imported('ad.words', 'restored')}({self.unit.tape}, {name})")
             case Push(values, kind, shape_only):
                 self.push(values, kind, shape_only, depth)
             case Pop(targets, kind, shape_only):

@@ -84,9 +84,17 @@ class Extents:
         key = array, axis
         if key not in self.known:
             self.known[key] = None  # for what is defined by itself
-            found = {self.own(name, axis) for name in self.groups.get(array, {array})}
+            group = self.groups.get(array, {array})
+            found = {self.own(name, axis) for name in group if not self.is_alike(name, group - {name})}
             self.known[key] = found.pop() if len(found) == 1 else None
         return self.known[key]
+
+    def is_alike(self, array: str, others: set[str]) -> bool:
+        """Whether a name is first given an array with the lengths of one of others."""
+        match self.values.get(array):
+            case Call(Primitive(function=function), (Var(other), *_)) if function in _ALIKE:
+                return self.counts[array] == 1 and other in others
+        return False
 
     def own(self, array: str, axis: int) -> Expr | None:
         """The length of the array that a name is first given."""

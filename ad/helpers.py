@@ -9,10 +9,12 @@ from ad.arrays.compiled import Function, compiled, is_array, specialised
 from ad.arrays.indexing import gather, scatter, scatter_add, set_zero_at, take_and_clear_at
 from ad.ir import Kind
 from ad.primitive import Primitive, primitive
+from ad.words import hold
 
 __all__ = [
     "ADD_TO",
     "COPY",
+    "HOLD",
     "IS_CONTIGUOUS",
     "REDUCED_TO",
     "SCATTER_ADD",
@@ -71,6 +73,7 @@ COPY = Primitive(np.copy, (), _same)
 IS_CONTIGUOUS = Primitive(is_contiguous, (), "bool")
 REDUCED_TO = Primitive(reduced_to, (), lambda value, like: like)
 GATHER = Primitive(gather, (), _same)
+HOLD = Primitive(hold, (), lambda *_: Kind("none"))
 SCATTER = Primitive(scatter, (), _same)
 SCATTER_ADD = Primitive(scatter_add, (), _same)
 SET_ZERO_AT = Primitive(set_zero_at, (), _same)

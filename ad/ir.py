@@ -385,12 +385,14 @@ class Push(Stmt):
     """Record values of one kind as one block of the tape: scalars, or a single array.
 
     `shape_only` says that an array's contents do not matter.  `site` tells what it records, and why (a records.Site).
+    An array that is `exchanged` is given other memory: what it holds afterwards is undefined.
     """
 
     values: tuple[Expr, ...]
     kind: Kind
     shape_only: bool = False
     site: Any = None
+    exchanged: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -404,6 +406,7 @@ class Pop(Stmt):
     kind: Kind
     shape_only: bool = False
     site: Any = None
+    exchanged: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

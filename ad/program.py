@@ -133,7 +133,7 @@ class Program:
         active = tuple(p in wrt for p in f.params)
         lowered = self._lowered(f, active)
         saves = find_saves(lowered, split=False)
-        made = sweep(lowered, saves, ONE, False, self.pair, self.primal)
+        made = sweep(lowered, saves, ONE, False, self.pair, self.primal, self._code.record != "f4")
         kinds = dict(zip(f.params, f.param_kinds, strict=True))
         namer = lowered.function.namer
 

@@ -14,10 +14,22 @@ from ad.activity import differentiable
 from ad.alias import Part, viewed
 from ad.bindings import Bindings
 from ad.derive import Contributions, contributions, share
+from ad.exchange import find_exchanges
 from ad.extents import Extents
 from ad.flow import Liveness
 from ad.function import Function, is_element, kind_of, kind_of_part
-from ad.helpers import ADD_TO, COPY, REDUCED_TO, SCATTER_ADD, SET_ZERO_AT, TAKE_AND_CLEAR, TAKE_AND_CLEAR_AT, ZEROS_LIKE
+from ad.helpers import (
+    ADD_TO,
+    COPY,
+    HOLD,
+    REDUCED_TO,
+    SCATTER_ADD,
+    SET_ZERO_AT,
+    TAKE_AND_CLEAR,
+    TAKE_AND_CLEAR_AT,
+    ZEROS_LIKE,
+)
+from ad.hoist import hoisted
 from ad.ir import (
     AddTo,
     Assign,
@@ -96,9 +108,14 @@ class Sweeps:
     facts: Facts
 
 
-def sweep(lowered: Lowered, saves: Saves, seed: Expr | None, split: bool, pairs: Pairs, primals: Primals) -> Sweeps:
-    """Generate both sweeps.  The adjoint of the result starts as `seed`, or as the variable that stands for it."""
-    generator = _Sweep(lowered, saves, split, pairs, primals)
+def sweep(
+    lowered: Lowered, saves: Saves, seed: Expr | None, split: bool, pairs: Pairs, primals: Primals, exact: bool = True
+) -> Sweeps:
+    """Generate both sweeps.  The adjoint of the result starts as `seed`, or as the variable that stands for it.
+
+    `exact` says that floats are recorded as they are, not in single precision.
+    """
+    generator = _Sweep(lowered, saves, split, pairs, primals, exact)
     return generator.run(seed)
 
 
@@ -109,6 +126,7 @@ class _Sweep:
     split: bool
     pairs: Pairs
     primals: Primals
+    exact: bool
     adjoint_names: dict[str, str] = field(default_factory=dict)
     uses_tape: bool = False
 
@@ -137,6 +155,9 @@ class _Sweep:
         self.bindings = Bindings(f, self.aliases, self.adjoint, self.shadowed, live.after.__getitem__)
         self.extents = Extents(f)
         self.loop_numbers = count(1)
+        lasting = self.exact and not self.split
+        self.exchanges = find_exchanges(self.lowered, self.saves, self.extents) if lasting else {}
+        self.held: list[str] = []
         self.around: list[For | While] = []
         self.kept: list[Site] = []
         self.derived: list[tuple[Stmt, Contributions]] = []
@@ -156,6 +177,8 @@ class _Sweep:
                 site = self.site(f.body, len(f.body), [Record(self.bits, frozenset(), None, ends=True)])
                 forward.append(Push((Var(self.bits),), Kind.INT, site=site))
                 reverse.insert(0, Pop((Var(self.bits),), Kind.INT, site=site))
+        if self.held:
+            reverse.append(MultiAssign((), Call(HOLD, tuple(Var(name) for name in self.held))))
         facts = Facts(
             f,
             tuple(forward),
@@ -224,6 +247,10 @@ class _Sweep:
             for name in [n for n in state if n not in live]:
                 del state[name]
             forward, reverse = self.stmt(s, in_loop, state)
+            if s in self.exchanges:
+                forward, reverse = self.exchange(s, forward, reverse)
+            if part[0] is None:
+                forward = [*self.hold(s), *forward]
             found = effects(reverse)
             lost = home.unresolved(s, found.reads | found.writes)
             if lost is not None:
@@ -237,6 +264,26 @@ class _Sweep:
         items = self.items(block, part, steps)
         saved = self.on_tape(merge(items, steps), block) if in_loop or self.split else self.in_locals(items, block)
         return weave(pieces, saved, at_end)
+
+    def exchange(self, s: Stmt, forward: list[Stmt], reverse: list[Stmt]) -> tuple[list[Stmt], list[Stmt]]:
+        """Both sweeps of a statement before which arrays are given other memory."""
+        self.uses_tape = True
+        for found in self.exchanges[s]:
+            site = Site((Record(found.array, found.needs, s),), s)
+            array, kind = (Var(found.array),), self.kinds[found.array]
+            forward = [Push(array, kind, site=site, exchanged=True), *forward]
+            reverse = [*reverse, Pop(array, kind, site=site, exchanged=True)]
+        return forward, reverse
+
+    def hold(self, s: Stmt) -> list[Stmt]:
+        """Names for the arrays that are given other memory in a loop, until the end of the reverse sweep."""
+        inside = [found.array for p in walk_stmts((s,)) for found in self.exchanges.get(p, ())]
+        out: list[Stmt] = []
+        for name in sorted(set().union(*(self.extents.groups.get(array, {array}) for array in inside))):
+            self.held.append(self.f.namer.fresh(f"{name}_0"))
+            self.kinds[self.held[-1]] = self.kinds[name]
+            out.append(Assign(self.held[-1], Var(name)))
+        return out
 
     def items(self, block: Block, part: Part, steps: list[Step]) -> list[Item]:
         items: list[Item] = []
@@ -671,9 +718,16 @@ class _Sweep:
         start, forward = self.with_breaks(s, forward)
         found = vectorised(s, forward, reverse, self.context(s)) if _works(reverse) else None
         pushes: list[Stmt] = []
-        back: list[Stmt] = [For(s.var, *backward(s), tuple(reverse))]
+        early: list[Stmt] = []
+        late: list[Stmt] = []
         if found is not None:
             pushes, forward, back = found
+        else:
+            more = any(_uses_tape((f,)) for f in forward if not isinstance(f, Push))
+            rows = hoisted(s, forward, reverse, self.context(s), more)
+            if rows is not None:
+                pushes, forward, early, reverse, late = rows
+            back = [*early, For(s.var, *backward(s), tuple(reverse)), *late]
         loop = For(s.var, bounds[0], bounds[1], bounds[2], tuple(forward), line=s.line, source=s.source)
         if not _works(reverse):
             return [*start, loop], before

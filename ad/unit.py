@@ -23,6 +23,7 @@ from ad.ir import (
     Len,
     MultiAssign,
     Pop,
+    Push,
     Rebind,
     Stmt,
     Store,
@@ -163,6 +164,11 @@ def effects(stmts: Iterable[Stmt]) -> Effects:
                 writes.update(_changed(value))
             case For(var=var):
                 writes.add(var)
+            case Push((Var(name),), exchanged=True):
+                writes.add(name)
+            case Pop((Var(name),), exchanged=True):
+                reads.add(name)
+                writes.add(name)
             case Pop(targets):
                 writes.update(t.name if isinstance(t, Var) else t.array for t in targets)
                 reads.update(t.array for t in targets if isinstance(t, Index))

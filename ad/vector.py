@@ -51,7 +51,7 @@ from ad.primitive import Primitive, primitive
 from ad.ranges import shifted
 from ad.symbolic import add
 
-__all__ = ["Context", "vectorised"]
+__all__ = ["INSIDE", "Context", "offset_of", "vectorised"]
 
 _TILE = 1024
 """Trips of a tile: a few arrays of float64 fill the first cache.  256 to 4 096 differ by less than 10 %."""
@@ -172,7 +172,7 @@ class _Loop:
         axis, offset = None, 0
         others: list[Expr] = []
         for k, part in enumerate(parts):
-            moved = _offset(part, self.s.var)
+            moved = offset_of(part, self.s.var)
             if moved is not None and axis is None:
                 axis, offset = k, moved
             elif names(part) & self.varying or any(isinstance(p, Call | Slice | Marker) for p in walk(part)):
@@ -477,7 +477,7 @@ def _split(e: Expr) -> tuple[Expr | None, int]:
     return e, 0
 
 
-def _offset(e: Expr, var: str) -> int | None:
+def offset_of(e: Expr, var: str) -> int | None:
     """What an index adds to the variable of the loop."""
     match e:
         case Var(name) if name == var:

@@ -4,15 +4,18 @@ Whatever cannot be given back ends the compiled function by `ad.runtime.PopFaile
 """
 
 import numpy as np
+from numba import njit
 from numba.core import types
 from numba.core.errors import NumbaTypeError
 from numba.extending import overload
 from numba.np.numpy_support import as_dtype
 
 from ad.runtime import PopFailed, pop_int
-from tape.arrays import array_popper, push_array, push_array_f4, push_shape
+from tape.arrays import array_popper, exchange, push_array, push_array_f4, push_shape, restorer
 
 __all__ = [
+    "exchange",
+    "hold",
     "pop_array",
     "pop_array_f4",
     "pop_empty",
@@ -21,6 +24,7 @@ __all__ = [
     "push_array",
     "push_array_f4",
     "push_shape",
+    "restored",
 ]
 
 pop_into = array_popper(
@@ -31,6 +35,7 @@ pop_into = array_popper(
 pop_into_f4 = array_popper(
     "pop_into_f4", "``pop_into_f4(handle, a)``: the same for `push_array_f4`.", PopFailed, single=True
 )
+restored = restorer("restored", "``a = restored(handle, a)``: what `exchange` recorded.", PopFailed)
 _pop_items = array_popper("pop_array", "", PopFailed, lengths=False)
 _pop_items_f4 = array_popper("pop_array_f4", "", PopFailed, single=True, lengths=False)
 
@@ -51,6 +56,11 @@ def pop_array(handle, dtype, ndim):
 def pop_array_f4(handle, dtype, ndim):
     """The same for `push_array_f4`."""
     raise NotImplementedError("for compiled code")
+
+
+@njit(nogil=True)
+def hold(*arrays):
+    """Nothing: arrays live until here, also where no name stands for them before."""
 
 
 @overload(pop_empty, prefer_literal=True)

@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 from tape import cursor
 from tape.handle import as_pointer
 
-__all__ = ["array_popper", "push_array", "push_array_f4", "push_shape"]
+__all__ = ["array_popper", "exchange", "push_array", "push_array_f4", "push_shape", "restorer"]
 
 _WORD = 8
 _KINDS = types.Number | types.Boolean
@@ -134,3 +134,56 @@ def array_popper(name, doc, leave_by, single=False, lengths=True):
     pop_items.__name__ = name
     pop_items.__doc__ = doc
     return intrinsic(pop_items)
+
+
+def _elsewhere(context, builder, array_type, array, name, handle, leave=None):
+    """The array in the memory that a function of tape.capi gives for it."""
+    if not isinstance(array_type, types.Array) or array_type.layout not in "CF":
+        raise NumbaTypeError(f"{name}: a contiguous array, not {array_type}")
+    native = context.make_array(array_type)(context, builder, array)
+    old = builder.bitcast(native.data, cgutils.voidptr_t)
+    nbytes = builder.mul(native.nitems, native.itemsize)
+    new = cursor.call(builder, name, [as_pointer(builder, handle), old, nbytes])
+    if leave is not None:
+        with builder.if_then(cgutils.is_null(builder, new), likely=False):
+            leave()
+    # The tape's memory is not the array's to free.
+    stays = builder.icmp_unsigned("==", new, old)
+    for owner in ("meminfo", "parent"):
+        held = getattr(native, owner)
+        setattr(native, owner, builder.select(stays, held, cgutils.get_null_value(held.type)))
+    native.data = builder.bitcast(new, native.data.type)
+    moved = native._getvalue()
+    context.nrt.incref(builder, array_type, moved)
+    return moved
+
+
+@intrinsic
+def exchange(_context, handle, array):
+    """``a = exchange(handle, a)``: record a contiguous array that is about to be overwritten from end to end.
+
+    It is given other memory, with undefined contents, and nothing is copied; on a tape with a budget it is copied and
+    keeps its memory.  The old memory must live until a `restorer` has given it back.
+    """
+
+    def codegen(context, builder, signature, args):
+        return _elsewhere(context, builder, array, args[1], "exchange", args[0])
+
+    return array(types.uint64, array), codegen
+
+
+def restorer(name, doc, leave_by):
+    """An intrinsic that undoes `exchange`; the compiled function is left by `leave_by` where that fails."""
+
+    def restore(_context, handle, array):
+        def codegen(context, builder, signature, args):
+            def leave():
+                context.call_conv.return_user_exc(builder, leave_by)
+
+            return _elsewhere(context, builder, array, args[1], "restore", args[0], leave)
+
+        return array(types.uint64, array), codegen
+
+    restore.__name__ = name
+    restore.__doc__ = doc
+    return intrinsic(restore)

@@ -34,6 +34,8 @@ cdef int lt_pop_array(
     void *tape, void *data, int dimensions, const long long *shape, const long long *strides,
     int parts, int size, int packed
 ) noexcept nogil
+cdef void *lt_exchange(void *tape, void *data, size_t bytes) noexcept nogil
+cdef void *lt_restore(void *tape, void *data, size_t bytes) noexcept nogil
 
 # Of a reader (tape.reader), whose address is the handle.
 cdef int lt_reader_unwind(void *reader) noexcept nogil

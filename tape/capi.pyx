@@ -10,7 +10,7 @@ from tape.reader cimport (
     reader_unwind,
 )
 from tape.stack cimport *
-from tape.words cimport form_s, words_pop, words_push
+from tape.words cimport form_s, words_exchange, words_pop, words_push, words_restore
 
 
 cdef void *lt_new(size_t itemsize) noexcept nogil:
@@ -122,6 +122,14 @@ cdef int lt_pop_array(
     return words_pop(<tape_s *>tape, <char *>data, dimensions, shape, strides, form_of(parts, size, packed))
 
 
+cdef void *lt_exchange(void *tape, void *data, size_t bytes) noexcept nogil:
+    return words_exchange(<tape_s *>tape, <char *>data, bytes)
+
+
+cdef void *lt_restore(void *tape, void *data, size_t bytes) noexcept nogil:
+    return words_restore(<tape_s *>tape, <char *>data, bytes)
+
+
 cdef int lt_reader_unwind(void *reader) noexcept nogil:
     return reader_unwind(<reader_s *>reader)
 
@@ -162,6 +170,7 @@ SYMBOLS = {
     "read": <size_t>&lt_read, "top": <size_t>&lt_top, "length": <size_t>&lt_length,
     "truncate": <size_t>&lt_truncate, "failed": <size_t>&lt_failed,
     "push_array": <size_t>&lt_push_array, "pop_array": <size_t>&lt_pop_array,
+    "exchange": <size_t>&lt_exchange, "restore": <size_t>&lt_restore,
     "mark": <size_t>&lt_mark, "rewind": <size_t>&lt_rewind,
     "reader_unwind": <size_t>&lt_reader_unwind, "reader_take": <size_t>&lt_reader_take,
     "reader_length": <size_t>&lt_reader_length, "reader_restart": <size_t>&lt_reader_restart,

@@ -40,6 +40,8 @@ _SIGNATURES: dict[str, ir.FunctionType] = {
     "failed": ir.FunctionType(_STATUS, [_BYTE_P]),
     "push_array": ir.FunctionType(_VOID, _FORM),
     "pop_array": ir.FunctionType(_STATUS, _FORM),
+    "exchange": ir.FunctionType(_BYTE_P, [_BYTE_P, _BYTE_P, _SIZE]),
+    "restore": ir.FunctionType(_BYTE_P, [_BYTE_P, _BYTE_P, _SIZE]),
     "mark": ir.FunctionType(_SIZE, [_BYTE_P]),
     "rewind": ir.FunctionType(_STATUS, [_BYTE_P, _SIZE]),
     "reader_unwind": ir.FunctionType(_STATUS, [_BYTE_P]),

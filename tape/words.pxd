@@ -9,6 +9,7 @@ from tape.stack cimport tape_s
 cdef enum:
     WORD = 8
     MAX_DIMENSIONS = 64     # NumPy's limit
+    LINE = 64               # to which memory is aligned
 
 cdef struct form_s:
     # How an item lies in memory, and what becomes of it on the tape.
@@ -22,3 +23,7 @@ cdef void words_push(
 cdef int words_pop(
     tape_s *t, char *data, int dimensions, const long long *shape, const long long *strides, form_s form
 ) noexcept nogil
+
+# An array that is about to be overwritten from end to end is recorded by giving it other memory.
+cdef char *words_exchange(tape_s *t, char *data, size_t bytes) noexcept nogil
+cdef char *words_restore(tape_s *t, char *data, size_t bytes) noexcept nogil

@@ -2,7 +2,7 @@
 
 from libc.string cimport memcpy, memset
 
-from tape.stack cimport TAPE_EMPTY, TAPE_OK, tape_grow, tape_length, tape_s, tape_truncate, tape_unwind
+from tape.stack cimport TAPE_EMPTY, TAPE_OK, tape_grow, tape_length, tape_record, tape_s, tape_truncate, tape_unwind
 
 
 cdef struct rows_s:
@@ -231,3 +231,59 @@ cdef int words_pop(
         if t.failed != TAPE_OK:
             t.begin = t.end = t.cur
     return t.failed
+
+
+# --------------------------------------------------------------------------------------------------- exchange
+
+cdef inline size_t block_for(size_t bytes) noexcept nogil:
+    """The block that an exchange takes on the tape: room for the array, aligned, and the address of the old one."""
+    return (bytes + WORD - 1) // WORD * WORD + LINE + WORD
+
+
+cdef inline form_s as_bytes() noexcept nogil:
+    cdef form_s form
+    form.parts = form.size = form.packed = 1
+    return form
+
+
+cdef char *words_exchange(tape_s *t, char *data, size_t bytes) noexcept nogil:
+    """Record what lies at `data`; where to write now, instead of it.
+
+    On a tape in memory nothing is copied: the new memory is a block of the tape, and the old one stays as it is until
+    `words_restore` gives its address back.  Slabs of a tape with a budget move, so there the bytes are copied and the
+    array keeps its memory.
+    """
+    cdef long long length = bytes, step = 1
+    cdef size_t size = block_for(bytes)
+    cdef char *block
+    if t.failed != TAPE_OK:
+        return data
+    if t.layers != NULL:
+        words_push(t, data, 1, &length, &step, as_bytes())
+        return data
+    if <size_t>(t.end - t.cur) < size and tape_record(t, size) == NULL:
+        return data
+    block = t.cur
+    t.cur += size
+    (<char **>(t.cur - WORD))[0] = data
+    return block + (LINE - <size_t>block % LINE) % LINE
+
+
+cdef char *words_restore(tape_s *t, char *data, size_t bytes) noexcept nogil:
+    """Undo `words_exchange`: where the recorded bytes lie, or NULL (see `tape_recall`)."""
+    cdef long long length = bytes, step = 1
+    cdef size_t size = block_for(bytes)
+    cdef int before = t.in_use
+    if t.layers != NULL:
+        return data if words_pop(t, data, 1, &length, &step, as_bytes()) == TAPE_OK else NULL
+    while t.failed == TAPE_OK and t.cur == t.begin:
+        t.in_use = 1
+        t.failed = tape_unwind(t)
+        t.in_use = before
+    if t.failed == TAPE_OK and <size_t>(t.cur - t.begin) < size:
+        t.failed = TAPE_EMPTY
+    if t.failed != TAPE_OK:
+        t.begin = t.end = t.cur
+        return NULL
+    t.cur -= size
+    return (<char **>(t.cur + size - WORD))[0]

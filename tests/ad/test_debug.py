@@ -213,7 +213,7 @@ def inner(x, n):
 
 
 def recursive(x, n):
-    if n == 0:  # end
+    if n == int(x):  # end
         return x
     x = x * x  # before
     return x * recursive(x, n - 1)
@@ -231,7 +231,7 @@ def recursive(x, n):
         (flow, (0.7, 3), without(Pop, "branch"), ("math.sin", "trips"), ("math.sin", "x < 0.2")),
         (outer, (0.7, 3), without(Push, "y"), ((inner, "# inner"), "y"), ("# outer", "x")),
         (outer, (0.7, 3), without(Pop, "y"), ("# outer", "x"), ((inner, "# inner"), "y")),
-        (recursive, (0.7, 3), without(Push, "branch"), ("if n", "n == 0"), ("- 1)", "x, recursive(x, n - 1)")),
+        (recursive, (0.7, 3), without(Push, "branch"), ("if n", "n == int(x)"), ("- 1)", "x, recursive(x, n - 1)")),
     ],
     ids=lambda p: getattr(p, "__name__", ""),
 )

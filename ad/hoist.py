@@ -1,0 +1,160 @@
+"""What each trip of a loop records of an array, recorded once before the loop.
+
+A loop over rows that records a part of its row at every trip (see `ad.vector`) touches no other row of that array.
+Then one record of all rows before the loop takes the place of one for each: fewer calls, and longer copies.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from ad.ir import (
+    AddTo,
+    Call,
+    Const,
+    Expr,
+    For,
+    Index,
+    Items,
+    Kind,
+    Marker,
+    MultiAssign,
+    Pop,
+    Push,
+    Slice,
+    Stmt,
+    Store,
+    Var,
+    assigned,
+    expressions,
+    names,
+    walk,
+    walk_stmts,
+)
+from ad.ranges import shifted
+from ad.unit import effects
+from ad.vector import INSIDE, Context, offset_of
+
+__all__ = ["hoisted"]
+
+
+class _Dependent(Exception):
+    """A trip may meet what another one records."""
+
+
+def hoisted(
+    s: For, forward: Sequence[Stmt], reverse: Sequence[Stmt], context: Context, uses_tape: bool
+) -> tuple[list[Stmt], list[Stmt], list[Stmt], list[Stmt], list[Stmt]] | None:
+    """What comes before the forward loop, its body, what comes before the reverse loop, its body, and what after it.
+
+    `uses_tape` says that the forward body records anything besides by its own pushes.  None where all stays as it is.
+    """
+    try:
+        return _Rows(s, forward, reverse, context).run() if not uses_tape else None
+    except _Dependent:
+        return None
+
+
+class _Rows:
+    def __init__(self, s: For, forward: Sequence[Stmt], reverse: Sequence[Stmt], context: Context) -> None:
+        if s.step != Const(1) or s.trips is not None:
+            raise _Dependent
+        self.s = s
+        self.forward = forward
+        self.reverse = reverse
+        self.context = context
+        self.varying = {s.var} | assigned(tuple(forward)) | effects(reverse).writes
+        self.bases = {target: array for target, array in _windows(reverse)}
+
+    def run(self) -> tuple[list[Stmt], list[Stmt], list[Stmt], list[Stmt], list[Stmt]]:
+        rows = [f for f in self.forward if isinstance(f, Push)]
+        pops = [r for r in self.reverse if isinstance(r, Pop)]
+        if not rows or len(rows) != len(pops):
+            raise _Dependent
+        found = sorted(((push, *self.whole(push)) for push in rows), key=lambda row: not row[2])
+        early = [self.pop(push, part) for push, part, late in reversed(found) if not late]
+        late = [self.pop(push, part) for push, part, is_late in reversed(found) if is_late]
+        pushes: list[Stmt] = [replace(push, values=(part,), kind=self.kind(part)) for push, part, _ in found]
+        body = [f for f in self.forward if not isinstance(f, Push)]
+        back = [r for r in self.reverse if not isinstance(r, Pop)]
+        return pushes, body, early, back, late
+
+    def pop(self, push: Push, part: Index) -> Stmt:
+        return Pop((part,), self.kind(part), site=push.site)
+
+    def kind(self, part: Index) -> Kind:
+        parts = part.index.parts if isinstance(part.index, Items) else (part.index,)
+        return Kind(self.context.kinds[part.array].dtype, sum(isinstance(p, Slice) for p in parts))
+
+    def whole(self, push: Push) -> tuple[Index, bool]:
+        """The part that all trips record together, and whether it is restored after the loop."""
+        match push:
+            case Push((Index(array, Items(parts)) as row,), kind, False, _, False) if kind.is_array:
+                pass
+            case _:
+                raise _Dependent
+        axes = [k for k, p in enumerate(parts) if offset_of(p, self.s.var) is not None]
+        if len(axes) != 1 or any(names(p) & self.varying for k, p in enumerate(parts) if k not in axes):
+            raise _Dependent
+        [axis] = axes
+        offset = offset_of(parts[axis], self.s.var)
+        least = self.context.extents.least(self.s.start, self.context.around)
+        if offset is None or least is None or least + offset < 0:
+            raise _Dependent
+        self.check_rows(array, axis, offset)
+        along = Slice(shifted(self.s.start, offset), shifted(self.s.stop, offset), Marker(""))
+        part = Index(array, Items((*parts[:axis], along, *parts[axis + 1 :])))
+        return part, self.is_restored_late(row)
+
+    def check_rows(self, array: str, axis: int, offset: int) -> None:
+        """Every access to the array must be one to the row of the trip, and only one statement may write to it."""
+        for name, index in (*_accesses(self.forward), *_accesses(self.reverse)):
+            if not self.context.share(self.bases.get(name, name), array):
+                continue
+            parts = index.parts if isinstance(index, Items) else (index,)
+            if axis >= len(parts) or offset_of(parts[axis], self.s.var) != offset:
+                raise _Dependent
+        stores = [p for p in walk_stmts(tuple(self.forward)) if isinstance(p, Store)]
+        if sum(self.context.share(p.array, array) for p in stores) != 1:
+            raise _Dependent
+
+    def is_restored_late(self, row: Index) -> bool:
+        """Whether the trip reads the new contents of its row, and then it must not read the old ones."""
+        at = [k for k, r in enumerate(self.reverse) if isinstance(r, Pop) and r.targets == (row,)]
+        if len(at) != 1:
+            raise _Dependent
+        reads = [any(self.bases.get(n, n) == row.array for n, _ in _accesses((r,))) for r in self.reverse]
+        reads[at[0]] = False
+        if any(reads[: at[0]]) and any(reads[at[0] :]):
+            raise _Dependent
+        return any(reads[: at[0]])
+
+
+def _windows(stmts: Sequence[Stmt]) -> Iterator[tuple[str, str]]:
+    """Names by which loops reach arrays, and the arrays (see `ad.vector`)."""
+    for s in walk_stmts(tuple(stmts)):
+        match s:
+            case MultiAssign(targets, Call(callee, (_, *ranges))) if callee is INSIDE:
+                for target, given in zip(targets, ranges, strict=True):
+                    assert isinstance(given, Items) and isinstance(given.parts[0], Var)
+                    yield target, given.parts[0].name
+
+
+def _accesses(stmts: Sequence[Stmt]) -> Iterator[tuple[str, Expr]]:
+    """The names of arrays and the indices by which statements reach them."""
+    for s in walk_stmts(tuple(stmts)):
+        match s:
+            case Store(array, index):
+                yield array, index
+            case AddTo(Index(array, index)):
+                yield array, index
+            case Pop(targets):
+                yield from ((t.array, t.index) for t in targets if isinstance(t, Index))
+            case MultiAssign(_, Call(callee)) if callee is INSIDE:
+                continue
+        for root in expressions(s):
+            for e in walk(root):
+                match e:
+                    case Index(array, index):
+                        yield array, index
+                    case Var(name):
+                        yield name, e
