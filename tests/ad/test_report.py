@@ -212,18 +212,18 @@ def test_bytes_per_iteration_are_those_of_the_tape(f, args, options, inner):
 def test_what_a_branch_adds():
     def f(x, n, m):
         for i in range(n):
-            if i < m:
+            if i < m:  # m is a float
                 x = x * x * 0.5 + x
         return x
 
-    g = prepared(f, (0.5, 4, 2), "x")
+    g = prepared(f, (0.5, 4, 2.0), "x")
     [loop] = g.report().loops
     assert (loop.least.bytes, loop.size.bytes, loop.decisions) == (0, 8, 1)
     assert str(loop.least) == "1 bit" and str(loop.size) == "8 bytes and 1 bit"
     [item] = [item for item in g.report().items if item.kind == "float"]
     assert item.in_branch and item.variable == "x"
     recorded = Recording(g)
-    assert recorded(0.5, 126, 100) - recorded(0.5, 126, 60) == 40 * loop.bytes_per_iteration
+    assert recorded(0.5, 126, 100.0) - recorded(0.5, 126, 60.0) == 40 * loop.bytes_per_iteration
     assert recorded(0.5, 252, 100) - recorded(0.5, 126, 100) == 126 // 63 * 8
 
 
