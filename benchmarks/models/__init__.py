@@ -1,0 +1,6 @@
+"""Models whose gradients are compared, one a file."""
+
+from . import burgers
+from .model import Model
+
+MODELS: dict[str, Model] = {module.MODEL.name: module.MODEL for module in (burgers,)}
