@@ -28,7 +28,10 @@ class Model:
     by_element: Function
     """As one writes it for Numba: loops over elements."""
     by_hand: Mapping[str, Callable[..., Function]]
-    """Makers of adjoints by hand in Numba, the best one first."""
+    """Makers of adjoints by hand in Numba.
+
+    The first is the best one that we know for the loops as they stand, and what others are compared with; some of the
+    rest do the work in another order."""
     trip: str
     """What bytes are counted over, in words."""
     trips: Callable[..., int]
