@@ -1,6 +1,6 @@
 """Models whose gradients are compared, one a file."""
 
-from . import burgers, mixture, nbody, shallow_water
+from . import burgers, lstm, mixture, nbody, shallow_water
 from .model import Model
 
-MODELS: dict[str, Model] = {module.MODEL.name: module.MODEL for module in (burgers, shallow_water, nbody, mixture)}
+MODELS: dict[str, Model] = {module.MODEL.name: module.MODEL for module in (burgers, shallow_water, nbody, mixture, lstm)}
