@@ -2,8 +2,8 @@
 
 F. Srajer, Z. Kukelova and A. Fitzgibbon, "A benchmark of selected algorithmic differentiation tools", Optimization
 Methods and Software 33 (2018).  All weights are diagonal there: unit b of a layer sees unit b of the one below.  Of a
-layer's weights and biases (rows of four times `units`) come those of the forget gate first, then of the gates in and out,
-then of the change; `ends` scales the input, and scales and shifts the output.  The gradient is that by all of these.
+layer's weights and biases (rows of four times `units`) come those of the forget gate first, then of the gates in and
+out, then of the change; `ends` scales the input, and scales and shifts the output.  The gradient is that by all these.
 """
 
 import math
@@ -145,10 +145,7 @@ def adjoint(kept, shares, weights, biases, ends, hidden, cell, text):
                 forget, let_in, let_out, change = keep[FORGET, b], keep[IN, b], keep[OUT, b], keep[CHANGE, b]
                 squashed = keep[SQUASHED, b]
                 before = start[k, b] if t == 0 else kept[t - 1, k, OUT, b] * kept[t - 1, k, SQUASHED, b]
-                if k == 0:
-                    below = text[t, b] * ends[0, b]
-                else:
-                    below = kept[t, k - 1, OUT, b] * kept[t, k - 1, SQUASHED, b]
+                below = text[t, b] * ends[0, b] if k == 0 else kept[t, k - 1, OUT, b] * kept[t, k - 1, SQUASHED, b]
                 state_b = h_b[b] + x[b]
                 now_b = c_b[b] + state_b * let_out * (1.0 - squashed * squashed)
                 out_b = state_b * squashed * let_out * (1.0 - let_out)
