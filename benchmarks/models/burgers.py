@@ -15,6 +15,7 @@ def arguments(cells, steps):
     return 1.0 + 0.5 * np.sin(2.0 * np.pi * x), 0.2, 0.1, steps
 
 
+@njit(nogil=True)
 def by_element(u, c, d, steps):
     n = len(u)
     u = u.copy()

@@ -24,10 +24,12 @@ def arguments(layers, characters, units):
     return weights, biases, ends, hidden, cell, text
 
 
+@njit(nogil=True)
 def sigmoid(x):
     return 1.0 / (1.0 + math.exp(-x))
 
 
+@njit(nogil=True)
 def by_element(weights, biases, ends, hidden, cell, text):
     layers, units = hidden.shape
     hidden = hidden.copy()

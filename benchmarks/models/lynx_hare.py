@@ -11,7 +11,7 @@ from numba import njit
 
 from ad.demo import PARAMETERS, PUBLISHED, YEARS, misfit, negative_log_likelihood, read_record
 
-from .model import Model, with_numpy
+from .model import Model
 
 
 def arguments(steps_per_year):
@@ -148,30 +148,38 @@ def sweeps(store, load, words):
 # --------------------------------------------------------------------------------------------------- peers
 
 
+def one_step(u, v, alpha, beta, gamma, delta, h):
+    """For those who cannot add in place."""
+
+    def rate(u, v):
+        return (alpha - beta * v) * u, (delta * u - gamma) * v
+
+    u1, v1 = rate(u, v)
+    u2, v2 = rate(u + 0.5 * h * u1, v + 0.5 * h * v1)
+    u3, v3 = rate(u + 0.5 * h * u2, v + 0.5 * h * v2)
+    u4, v4 = rate(u + h * u3, v + h * v3)
+    return u + h / 6.0 * (u1 + 2.0 * u2 + 2.0 * u3 + u4), v + h / 6.0 * (v1 + 2.0 * v2 + 2.0 * v3 + v4)
+
+
+def misfit_by(log):
+    def misfit(observed, predicted, sigma):
+        z = (log(observed) - log(predicted)) / sigma
+        return 0.5 * z * z + log(sigma * observed) + 0.5 * math.log(2.0 * math.pi)
+
+    return misfit
+
+
 def in_jax(*args):
     import jax
 
     jax.config.update("jax_enable_x64", True)
     jnp = jax.numpy
+    misfit = misfit_by(jnp.log)
     steps_per_year = args[-1]
 
-    def misfit(observed, predicted, sigma):
-        z = (jnp.log(observed) - jnp.log(predicted)) / sigma
-        return 0.5 * z * z + jnp.log(sigma * observed) + 0.5 * math.log(2.0 * math.pi)
-
     def loss(alpha, beta, gamma, delta, u0, v0, sigma_u, sigma_v, hares, lynxes):
-        h = 1.0 / steps_per_year
-
-        def rate(u, v):
-            return (alpha - beta * v) * u, (delta * u - gamma) * v
-
         def step(state, _):
-            u, v = state
-            u1, v1 = rate(u, v)
-            u2, v2 = rate(u + 0.5 * h * u1, v + 0.5 * h * v1)
-            u3, v3 = rate(u + 0.5 * h * u2, v + 0.5 * h * v2)
-            u4, v4 = rate(u + h * u3, v + h * v3)
-            return (u + h / 6.0 * (u1 + 2.0 * u2 + 2.0 * u3 + u4), v + h / 6.0 * (v1 + 2.0 * v2 + 2.0 * v3 + v4)), None
+            return one_step(*state, alpha, beta, gamma, delta, 1.0 / steps_per_year), None
 
         def year(state, counts):
             state, _ = jax.lax.scan(step, state, None, length=steps_per_year)
@@ -184,21 +192,24 @@ def in_jax(*args):
     return lambda *args: tuple(map(float, gradient(*args[:-1])))
 
 
-def with_log(log):
-    """The text of the demo with the logarithm of a peer."""
-    loss = misfit.py_func
+def eagerly(log):
+    misfit = misfit_by(log)
 
-    class Logarithm:
-        pi = math.pi
+    def loss(alpha, beta, gamma, delta, u, v, sigma_u, sigma_v, hares, lynxes, steps_per_year):
+        loss = misfit(hares[0], u, sigma_u) + misfit(lynxes[0], v, sigma_v)
+        for year in range(1, len(hares)):
+            for _ in range(steps_per_year):
+                u, v = one_step(u, v, alpha, beta, gamma, delta, 1.0 / steps_per_year)
+            loss = loss + misfit(hares[year], u, sigma_u) + misfit(lynxes[year], v, sigma_v)
+        return loss
 
-    Logarithm.log = staticmethod(log)
-    return with_numpy(negative_log_likelihood.py_func, None, misfit=with_numpy(loss, None, math=Logarithm))
+    return loss
 
 
 def in_torch(*args):
     import torch
 
-    loss = with_log(lambda x: torch.log(torch.as_tensor(x)))
+    loss = eagerly(lambda x: torch.log(torch.as_tensor(x)))
 
     def gradient(*args):
         leaves = [torch.tensor(a, dtype=torch.float64, requires_grad=True) for a in args[:8]]
@@ -211,7 +222,7 @@ def in_torch(*args):
 def in_autograd(*args):
     import autograd
 
-    return autograd.grad(with_log(autograd.numpy.log), list(range(8)))
+    return autograd.grad(eagerly(autograd.numpy.log), list(range(8)))
 
 
 MODEL = Model(

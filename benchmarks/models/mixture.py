@@ -22,6 +22,7 @@ def arguments(points, d, components):
     return alphas, means, icf, rng.normal(size=(points, d)), 1.0, 0
 
 
+@njit(nogil=True)
 def log_sum_exp(a):
     largest = a[0]
     for k in range(1, len(a)):
@@ -32,6 +33,7 @@ def log_sum_exp(a):
     return largest + math.log(total)
 
 
+@njit(nogil=True)
 def constants(points, d, components, gamma, m):
     """What does not depend on what is differentiated: of the densities, and of the prior."""
     degrees = d + m + 1
@@ -42,6 +44,7 @@ def constants(points, d, components, gamma, m):
     return -0.5 * points * d * math.log(2.0 * math.pi) - components * prior
 
 
+@njit(nogil=True)
 def by_element(alphas, means, icf, x, gamma, m):
     n, d = x.shape
     components = len(alphas)

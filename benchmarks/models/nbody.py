@@ -20,6 +20,7 @@ def arguments(bodies, steps):
 SOFTENING = 0.05
 
 
+@njit(nogil=True)
 def by_element(x, v, m, dt, steps):
     n = len(x)
     x = x.copy()

@@ -18,6 +18,7 @@ def arguments(n, steps):
     return h, 0.1, 0.1, steps
 
 
+@njit(nogil=True)
 def by_element(h, gravity, rate, steps):
     n = len(h)
     h = h.copy()
