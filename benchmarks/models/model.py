@@ -42,6 +42,8 @@ class Model:
     """As one writes it in NumPy; None where the model has no arrays to speak of."""
     peers: Mapping[str, Callable[..., Function]] = field(default_factory=dict)
     """Makers of gradients by others; what they import is imported by the maker."""
+    slow: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Smaller sizes for peers that would take minutes; their times are scaled by the number of trips."""
 
 
 def with_numpy(function: Function, numpy: Any, **names: Any) -> Function:
