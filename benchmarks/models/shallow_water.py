@@ -66,36 +66,30 @@ def whole_array(h, gravity, rate, steps):
 
 @njit(nogil=True, error_model="numpy")
 def forward(hs, us, vs, h, gravity, rate, steps):
-    """The states are computed where they are kept; no fluxes are stored."""
+    """The states are computed where they are kept, row by row of the basin: a row is still at hand for the next one."""
     n = len(h)
     hs[0] = h
+    half = 0.5 * rate
+    fu = np.zeros((n + 1, n))
+    fv = np.zeros(n + 1)
     for t in range(steps):
         h, new = hs[t], hs[t + 1]
         u, v, up, vp = us[t], vs[t], us[t + 1], vs[t + 1]
-        for i in range(1, n):
-            for j in range(n):
-                up[i, j] = u[i, j] - gravity * (h[i, j] - h[i - 1, j])
         for i in range(n):
+            if i < n - 1:
+                for j in range(n):
+                    up[i + 1, j] = u[i + 1, j] - gravity * (h[i + 1, j] - h[i, j])
+                    fu[i + 1, j] = up[i + 1, j] * (h[i + 1, j] + h[i, j])
             for j in range(1, n):
                 vp[i, j] = v[i, j] - gravity * (h[i, j] - h[i, j - 1])
-        half = 0.5 * rate
-        for i in range(n):
-            # Through the walls nothing flows, whatever the depth beside them.
-            below, above = max(i - 1, 0), min(i + 1, n - 1)
-            last = n - 1
-            out = up[i + 1, 0] * (h[above, 0] + h[i, 0]) - up[i, 0] * (h[i, 0] + h[below, 0])
-            new[i, 0] = h[i, 0] - half * (out + vp[i, 1] * (h[i, 1] + h[i, 0]))
-            for j in range(1, n - 1):
-                out = up[i + 1, j] * (h[above, j] + h[i, j]) - up[i, j] * (h[i, j] + h[below, j])
-                across = vp[i, j + 1] * (h[i, j + 1] + h[i, j]) - vp[i, j] * (h[i, j] + h[i, j - 1])
-                new[i, j] = h[i, j] - half * (out + across)
-            out = up[i + 1, last] * (h[above, last] + h[i, last]) - up[i, last] * (h[i, last] + h[below, last])
-            new[i, last] = h[i, last] - half * (out - vp[i, last] * (h[i, last] + h[i, last - 1]))
+                fv[j] = vp[i, j] * (h[i, j] + h[i, j - 1])
+            for j in range(n):
+                new[i, j] = h[i, j] - half * (fu[i + 1, j] - fu[i, j] + fv[j + 1] - fv[j])
 
 
 @njit(nogil=True, error_model="numpy")
 def reverse(hs, us, vs, gravity, rate, steps):
-    """`hb` and `new` have a rim, which stays zero; so do the walls of `ub` and `vb`."""
+    """Gathered, row by row.  `hb` and `new` have a rim, which stays zero; so do the walls of `ub` and `vb`."""
     n = hs.shape[1]
     hb = np.zeros((n + 2, n + 2))
     new = np.zeros((n + 2, n + 2))
@@ -107,13 +101,12 @@ def reverse(hs, us, vs, gravity, rate, steps):
             hb[i + 1, j + 1] = 2.0 * hs[steps, i, j]
     for t in range(steps - 1, -1, -1):
         h, u, v = hs[t], us[t + 1], vs[t + 1]
-        for i in range(1, n):
-            for j in range(n):
-                ub[i, j] += half * (hb[i + 1, j + 1] - hb[i, j + 1]) * (h[i, j] + h[i - 1, j])
         for i in range(n):
+            if i < n - 1:
+                for j in range(n):
+                    ub[i + 1, j] += half * (hb[i + 2, j + 1] - hb[i + 1, j + 1]) * (h[i + 1, j] + h[i, j])
             for j in range(1, n):
                 vb[i, j] += half * (hb[i + 1, j + 1] - hb[i + 1, j]) * (h[i, j] + h[i, j - 1])
-        for i in range(n):
             for j in range(n):
                 g = hb[i + 1, j + 1]
                 below, above = u[i, j] * (g - hb[i, j + 1]), u[i + 1, j] * (hb[i + 2, j + 1] - g)
