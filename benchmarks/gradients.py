@@ -137,7 +137,8 @@ def show(model, seconds_by_name, bytes_a_trip, base):
         for name, t in seconds_by_name.items()
     }
     print(table(["ms", "/ primal", "/ by hand", "bytes"], rows))
-    print(f"bytes: recorded a {model.trip}; by hand {bytes_a_trip['least']:.1f} would do\n", flush=True)
+    least = bytes_a_trip["least"]
+    print(f"bytes: of the slabs that were filled, a {model.trip}; by hand {least:.1f} would do\n", flush=True)
 
 
 def on_one_thread():

@@ -4,6 +4,8 @@ J. M. Burgers, Advances in Applied Mechanics 1 (1948).  Here u > 0, so that upwi
 `d` is nu dt / dx^2.  The result is the sum of squares of the final state, the gradient that by the initial one.
 """
 
+import math
+
 import numpy as np
 from numba import njit
 
@@ -42,50 +44,58 @@ def whole_array(u, c, d, steps):
 # ------------------------------------------------------------------------------------------------- by hand
 
 
+# A state is kept as a ring: its last element comes once more before the first one, and its first after the last, so
+# that no element needs a line of its own.
+
+
+@njit(nogil=True, error_model="numpy")
+def close(ring):
+    ring[0] = ring[len(ring) - 2]
+    ring[len(ring) - 1] = ring[1]
+
+
 @njit(nogil=True, error_model="numpy")
 def step(u, v, c, d):
-    n = len(u)
-    v[0] = u[0] - c * u[0] * (u[0] - u[n - 1]) + d * (u[1] - 2.0 * u[0] + u[n - 1])
-    for i in range(1, n - 1):
+    for i in range(1, len(u) - 1):
         v[i] = u[i] - c * u[i] * (u[i] - u[i - 1]) + d * (u[i + 1] - 2.0 * u[i] + u[i - 1])
-    v[n - 1] = u[n - 1] - c * u[n - 1] * (u[n - 1] - u[n - 2]) + d * (u[0] - 2.0 * u[n - 1] + u[n - 2])
+    close(v)
 
 
 @njit(nogil=True, error_model="numpy")
 def gather(u, w, z, c, d):
     """The adjoint z of a state u, from the adjoint w of the next one: every element of z is written once.
 
-    It vectorises in both directions.  This one is 5 to 15 % quicker, as it goes through the kept states without a jump.
+    It vectorises in both directions.  This one is 3 to 10 % quicker, as it goes through the kept states without a jump.
     """
-    n = len(u)
     e = 1.0 - 2.0 * d
-    z[n - 1] = w[n - 1] * (e - c * (2.0 * u[n - 1] - u[n - 2])) + w[0] * (c * u[0] + d) + w[n - 2] * d
-    for i in range(n - 2, 0, -1):
+    for i in range(len(u) - 2, 0, -1):
         z[i] = w[i] * (e - c * (2.0 * u[i] - u[i - 1])) + w[i + 1] * (c * u[i + 1] + d) + w[i - 1] * d
-    z[0] = w[0] * (e - c * (2.0 * u[0] - u[n - 1])) + w[1] * (c * u[1] + d) + w[n - 1] * d
+    close(z)
 
 
 @njit(nogil=True, error_model="numpy")
 def scatter(u, w, z, c, d):
-    """The same as it comes out statement by statement: z, which is zero, is added to; w is zero afterwards."""
-    n = len(u)
+    """The same as it comes out statement by statement: z, which is zero, is added to; w is zero afterwards.
+
+    What a trip adds to z is read again by the next one, so it does not vectorise.
+    """
+    n = len(u) - 2
     e = 1.0 - 2.0 * d
-    g = w[n - 1]
-    w[n - 1] = 0.0
-    z[n - 1] += g * (e - c * (2.0 * u[n - 1] - u[n - 2]))
-    z[n - 2] += g * (c * u[n - 1] + d)
-    z[0] += g * d
-    for i in range(n - 2, 0, -1):
+    for i in range(n, 0, -1):
         g = w[i]
         w[i] = 0.0
         z[i] += g * (e - c * (2.0 * u[i] - u[i - 1]))
         z[i - 1] += g * (c * u[i] + d)
         z[i + 1] += g * d
-    g = w[0]
-    w[0] = 0.0
-    z[0] += g * (e - c * (2.0 * u[0] - u[n - 1]))
-    z[n - 1] += g * (c * u[0] + d)
-    z[1] += g * d
+    z[n] += z[0]
+    z[1] += z[n + 1]
+    z[0] = z[n + 1] = w[0] = w[n + 1] = 0.0
+
+
+@njit(nogil=True, error_model="numpy")
+def fill(ring, u):
+    ring[1:-1] = u
+    close(ring)
 
 
 def sweeps(back):
@@ -93,7 +103,7 @@ def sweeps(back):
 
     @njit(nogil=True, error_model="numpy")
     def adjoint(rows, u, c, d, steps):
-        rows[0] = u
+        fill(rows[0], u)
         for t in range(steps):
             step(rows[t], rows[t + 1], c, d)
         w = 2.0 * rows[steps]
@@ -101,13 +111,42 @@ def sweeps(back):
         for t in range(steps - 1, -1, -1):
             back(rows[t], w, z, c, d)
             w, z = z, w
-        return (w,)
+        return (w[1:-1].copy(),)
 
     def maker(u, c, d, steps):
-        rows = np.zeros((steps + 1, len(u)))
+        rows = np.zeros((steps + 1, len(u) + 2))
         return lambda *args: adjoint(rows, *args)
 
     return maker
+
+
+@njit(nogil=True, error_model="numpy")
+def in_stretches(kept, rows, u, c, d, steps):
+    """Kept is the first state of each stretch; the others are computed again, in memory that stays in the cache."""
+    length = len(rows) - 1
+    fill(rows[0], u)
+    for t in range(steps):
+        if t % length == 0:
+            kept[t // length] = rows[t % 2]
+        step(rows[t % 2], rows[1 - t % 2], c, d)
+    w = 2.0 * rows[steps % 2]
+    z = np.zeros_like(w)
+    for k in range((steps - 1) // length, -1, -1):
+        last = min(length, steps - k * length)
+        rows[0] = kept[k]
+        for t in range(last - 1):
+            step(rows[t], rows[t + 1], c, d)
+        for t in range(last - 1, -1, -1):
+            gather(rows[t], w, z, c, d)
+            w, z = z, w
+    return (w[1:-1].copy(),)
+
+
+def twice_forward(u, c, d, steps):
+    length = max(math.isqrt(steps), 2)
+    kept = np.zeros((-(-steps // length), len(u) + 2))
+    rows = np.zeros((length + 1, len(u) + 2))
+    return lambda *args: in_stretches(kept, rows, *args)
 
 
 # --------------------------------------------------------------------------------------------------- peers
@@ -160,7 +199,7 @@ MODEL = Model(
     arguments=arguments,
     by_element=by_element,
     whole_array=whole_array,
-    by_hand={"gather": sweeps(gather), "scatter": sweeps(scatter)},
+    by_hand={"gather": sweeps(gather), "scatter": sweeps(scatter), "gather, twice forward": twice_forward},
     trip="cell and step",
     trips=lambda cells, steps: cells * steps,
     # The state before the step, which the adjoint of the product u u_x reads.
