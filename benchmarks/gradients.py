@@ -70,6 +70,10 @@ class Candidates:
         self.by_hand = make(*self.arguments)
         self.expected = {size: as_tuple(self.by_hand(*self.arguments))}
         self.uses = {"primal": (model.by_element, self.arguments, 1.0)}
+        if model.whole_array is not None:
+            few = model.slow.get("numpy", size)
+            scale = model.trips(*size) / model.trips(*few)
+            self.uses["primal, NumPy"] = model.whole_array, model.arguments(*few), scale
         self.disagree = False
 
     def reference(self, size):

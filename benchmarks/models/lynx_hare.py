@@ -242,5 +242,5 @@ MODEL = Model(
     # Both populations: the points of the step are computed again from them (which takes longer than to keep them).
     least=lambda steps_per_year: 16.0,
     peers={"jax": in_jax, "torch": in_torch, "autograd": in_autograd},
-    slow={"torch": (100,), "autograd": (100,)},
+    slow={"numpy": (100,), "torch": (100,), "autograd": (100,)},
 )

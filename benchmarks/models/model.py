@@ -43,7 +43,8 @@ class Model:
     peers: Mapping[str, Callable[..., Function]] = field(default_factory=dict)
     """Makers of gradients by others; what they import is imported by the maker."""
     slow: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Smaller sizes for peers that would take minutes; their times are scaled by the number of trips."""
+    """Smaller sizes for peers (and for `numpy`, the whole arrays themselves) that would take minutes; their times are
+    scaled by the number of trips."""
 
 
 def with_numpy(function: Function, numpy: Any, **names: Any) -> Function:
