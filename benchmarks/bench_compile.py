@@ -129,7 +129,7 @@ print(imported - start, time.perf_counter() - imported)
 """
 
 
-def processes():
+def cold_and_warm():
     """A first process, with an empty cache, and a second: seconds of the imports and of the first call."""
     with tempfile.TemporaryDirectory() as directory:
         environment = {**os.environ, "LAYERED_TAPE_CACHE_DIR": directory}
@@ -140,7 +140,7 @@ def processes():
 
 
 def main():
-    rows = dict(zip(("first process", "second process"), processes(), strict=True))
+    rows = dict(zip(("first process", "second process"), cold_and_warm(), strict=True))
     print("Lorenz, s of the clock")
     print(table(["imports", "first call"], {name: [f"{t:.2f}" for t in row] for name, row in rows.items()}))
 
