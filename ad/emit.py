@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ad.function import Function, Options, is_element
-from ad.helpers import SCATTER
+from ad.helpers import INSIDE, SCATTER
 from ad.ir import (
     AddTo,
     Assign,
@@ -306,6 +306,11 @@ class _Printer:
                 self.put(depth, self.assignment(target, value))
             case AddTo(target, value):
                 self.put(depth, self.addition(self.expr(target), value))
+            case MultiAssign(targets, Call(callee, (number, *ranges))) if callee is INSIDE and len(ranges) > 1:
+                self.put(depth, f"{', '.join(targets)} = {self.module.function(callee)}(")
+                for part in (number, *ranges):
+                    self.put(depth + 1, f"{self.expr(part)},")
+                self.put(depth, ")")
             case MultiAssign(targets, value):
                 left = f"{', '.join(targets)} = " if targets else ""
                 self.put(depth, left + self.expr(value))

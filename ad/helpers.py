@@ -7,6 +7,7 @@ import numpy as np
 from ad.arrays.accumulate import add_to, take_and_clear, total
 from ad.arrays.compiled import Function, compiled, is_array, specialised
 from ad.arrays.indexing import gather, scatter, scatter_add, set_zero_at, take_and_clear_at
+from ad.elements import inside
 from ad.ir import Kind
 from ad.primitive import Primitive, primitive
 from ad.words import hold
@@ -15,6 +16,7 @@ __all__ = [
     "ADD_TO",
     "COPY",
     "HOLD",
+    "INSIDE",
     "IS_CONTIGUOUS",
     "REDUCED_TO",
     "SCATTER_ADD",
@@ -73,6 +75,7 @@ COPY = Primitive(np.copy, (), _same)
 IS_CONTIGUOUS = Primitive(is_contiguous, (), "bool")
 REDUCED_TO = Primitive(reduced_to, (), lambda value, like: like)
 GATHER = Primitive(gather, (), _same)
+INSIDE = Primitive(inside, (), lambda *_: Kind("none"))
 HOLD = Primitive(hold, (), lambda *_: Kind("none"))
 SCATTER = Primitive(scatter, (), _same)
 SCATTER_ADD = Primitive(scatter_add, (), _same)

@@ -7,6 +7,7 @@ Then one record of all rows before the loop takes the place of one for each: few
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from ad.helpers import INSIDE
 from ad.ir import (
     AddTo,
     Call,
@@ -32,7 +33,7 @@ from ad.ir import (
 )
 from ad.ranges import shifted
 from ad.unit import effects
-from ad.vector import INSIDE, Context, offset_of
+from ad.vector import Context, offset_of
 
 __all__ = ["hoisted"]
 

@@ -15,11 +15,11 @@ Measured for a stencil of three points (Burgers' equation, 4 096 cells), ns a ce
 one loop that gathers 1.05 (1.8 where it must look for indices below zero).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from ad.elements import inside
 from ad.extents import Extents
+from ad.helpers import INSIDE
 from ad.ir import (
     AddTo,
     Assign,
@@ -51,14 +51,13 @@ from ad.primitive import Primitive, primitive
 from ad.ranges import shifted
 from ad.symbolic import add
 
-__all__ = ["INSIDE", "Context", "offset_of", "vectorised"]
+__all__ = ["Context", "offset_of", "vectorised"]
 
 _TILE = 1024
 """Trips of a tile: a few arrays of float64 fill the first cache.  256 to 4 096 differ by less than 10 %."""
 _FEW = 8
 """Loops that are known to have no more trips stay as they are: the compiler unrolls them."""
 
-INSIDE = Primitive(inside, (), lambda *_: Kind("none"))
 _MIN = primitive(min)
 
 
@@ -326,19 +325,17 @@ class _Loop:
 
     def loops(self) -> list[Stmt]:
         passes = self.passes()
-        s, inside_of = self.s, _Windows(self)
+        s, windows = self.s, _Windows(self, [self.place(e) for body in passes for p in body for e in _elements(p)])
         begin, end = s.start, s.stop
         if len(passes) > 1:
             begin = Var(self.context.fresh("begin", Kind.INT))
             end = Var(self.context.fresh("end", Kind.INT))
-        loops: list[Stmt] = [
-            For(s.var, begin, end, Const(1), tuple(inside_of.stmt(p) for p in body)) for body in passes
-        ]
+        loops: list[Stmt] = [For(s.var, begin, end, Const(1), tuple(windows.stmt(p) for p in body)) for body in passes]
         if len(passes) > 1:
             assert isinstance(begin, Var) and isinstance(end, Var)
             stop = Assign(end.name, Call(_MIN, (s.stop, Binary("+", begin, Const(_TILE)))))
             loops = [For(begin.name, s.start, s.stop, Const(_TILE), (stop, *loops))]
-        return [*inside_of.made(), *loops]
+        return [*windows.made(), *loops]
 
     def passes(self) -> list[list[Stmt]]:
         """The bodies of the loops: in each, every array is added to at one offset."""
@@ -378,12 +375,12 @@ class _Windows:
     Those of one call of `inside` share no memory.
     """
 
-    def __init__(self, loop: _Loop) -> None:
+    def __init__(self, loop: _Loop, places: Iterable[_Place]) -> None:
         self.loop = loop
         self.offsets: dict[_Stream, set[int]] = {}
         self.names: dict[_Stream, str] = {}
         self.groups: list[list[_Stream]] = []
-        for _, place in loop.accesses:
+        for place in places:
             if place.axis is not None:
                 self.offsets.setdefault(place.stream, set()).add(place.offset)
         for stream in self.offsets:
@@ -451,6 +448,17 @@ def _with_comments(stmts: Sequence[tuple[Comment | None, Stmt]]) -> list[Stmt]:
             last = comment
         out.append(s)
     return out
+
+
+def _elements(s: Stmt) -> Iterator[Index]:
+    """The elements of arrays that a statement reads, adds to or writes."""
+    match s:
+        case AddTo(Index() as target):
+            yield target
+        case Store(array, index):
+            yield Index(array, index)
+    for root in expressions(s):
+        yield from (e for e in walk(root) if isinstance(e, Index))
 
 
 def _reads(s: Stmt, array: str) -> bool:
