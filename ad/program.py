@@ -47,6 +47,7 @@ class Program:
 
     def __init__(self, code: CodeOptions | None = None) -> None:
         self._code = code or CodeOptions()
+        self._exact = self._code.record != "f4"
         self._primals: dict[Function, Unit] = {}
         self._pairs: dict[tuple[Function, tuple[bool, ...]], Pair] = {}
         self._making: dict[tuple[Function, tuple[bool, ...]], Pair] = {}
@@ -95,8 +96,8 @@ class Program:
 
     def _make_pair(self, f: Function, active: tuple[bool, ...]) -> Pair:
         lowered = self._lowered(f, active)
-        saves = find_saves(lowered, split=True)
-        made = sweep(lowered, saves, None, True, self.pair, self.primal)
+        saves = find_saves(lowered, split=True, exact=self._exact)
+        made = sweep(lowered, saves, None, True, self.pair, self.primal, self._exact)
         low = lowered.function
         handle = (made.tape,) if made.tape else ()
         forward = self.primal(f)
@@ -132,8 +133,8 @@ class Program:
         """
         active = tuple(p in wrt for p in f.params)
         lowered = self._lowered(f, active)
-        saves = find_saves(lowered, split=False)
-        made = sweep(lowered, saves, ONE, False, self.pair, self.primal, self._code.record != "f4")
+        saves = find_saves(lowered, split=False, exact=self._exact)
+        made = sweep(lowered, saves, ONE, False, self.pair, self.primal, self._exact)
         kinds = dict(zip(f.params, f.param_kinds, strict=True))
         namer = lowered.function.namer
 

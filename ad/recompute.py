@@ -75,9 +75,13 @@ class _Definition:
 
 
 class Recompute:
-    """Decides for the blocks of one function; `groups` tell what shared arrays may ever share their memory with."""
+    """Decides for the blocks of one function; `groups` tell what shared arrays may ever share their memory with.
 
-    def __init__(self, f: Function, aliases: Aliases, groups: Mapping[str, frozenset[str]]) -> None:
+    `exact` says that recorded floats are not rounded; otherwise only whole numbers and decisions are computed again.
+    """
+
+    def __init__(self, f: Function, aliases: Aliases, groups: Mapping[str, frozenset[str]], exact: bool) -> None:
+        self.exact = exact
         self.kinds = f.kinds
         self.aliases = aliases
         self.groups = groups
@@ -108,6 +112,8 @@ class Recompute:
         """What of the `lost` values to compute again at the end of a block, when `required` will be there."""
         out = Again()
         wanted = [name for name in lost if name in self.kinds and not self.kinds[name].is_array]
+        if not self.exact:
+            wanted = [name for name in wanted if not self.kinds[name].is_float]
         if not wanted:
             return out
         search = _Search(self, block, set(lost), set(required))

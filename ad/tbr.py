@@ -66,9 +66,13 @@ class Saves:
     counted: set[Stmt] = field(default_factory=set)
 
 
-def find_saves(lowered: Lowered, split: bool) -> Saves:
-    """What to save.  `split` says that the two sweeps are separate functions, so that locals are lost between them."""
-    analysis = _Tbr(lowered, split)
+def find_saves(lowered: Lowered, split: bool, exact: bool = True) -> Saves:
+    """What to save.
+
+    `split` says that the two sweeps are separate functions, so that locals are lost between them, `exact` that floats
+    are recorded as they are: of rounded ones nothing is computed again.
+    """
+    analysis = _Tbr(lowered, split, exact)
     required = analysis.block(lowered.function.body, {}, (None, "body"), False, set())
     changing = assigned(lowered.function.body)
     lost = {v: needs for v, needs in required.items() if _name(v) in changing}
@@ -80,7 +84,7 @@ def find_saves(lowered: Lowered, split: bool) -> Saves:
 
 
 class _Tbr:
-    def __init__(self, lowered: Lowered, split: bool) -> None:
+    def __init__(self, lowered: Lowered, split: bool, exact: bool) -> None:
         self.lowered = lowered
         self.split = split
         self.saves = Saves()
@@ -91,7 +95,7 @@ class _Tbr:
         self.live = Liveness(body, {lowered.function.result})
         self.assignments = Counter(_targets(body))
         self.extents = Extents(lowered.function)
-        self.recompute = Recompute(lowered.function, self.aliases, lowered.activity.shared)
+        self.recompute = Recompute(lowered.function, self.aliases, lowered.activity.shared, exact)
         self.views = {
             s.target
             for s in walk_stmts(body)
