@@ -93,7 +93,7 @@ def test_counting_back(interpreted_gradient, dual_gradient):
 
 def test_one_record_for_two_writes(interpreted_gradient, dual_gradient):
     _, _, source = checked(overwritten_again, (numbers(5), 0.3, 5), interpreted_gradient, dual_gradient)
-    assert pushes(source) == ["q[0:n]"]
+    assert pushes(source) == ["q[0:n]", "y"]
 
 
 def test_no_record_of_what_is_met_for_the_first_time(interpreted_gradient, dual_gradient):
