@@ -8,6 +8,9 @@ run() {
     # 5: nothing was selected
     LAYERED_TAPE_INSTALLED=1 "$VENV/bin/python" -m pytest -p no:cacheprovider "$@" || [ $? -eq 5 ]
 }
-# Those of the tape by themselves: some of them measure.  Those of ad compile, for most of the time.
-run tests/tape tests/test_downstream.py tests/test_package.py "$@"
-run -n 2 --dist worksteal tests/ad "$@"
+case "$*" in
+*tests/*) run "$@" ;;
+*)  # Those of the tape by themselves, because some measure; those of ad compile for most of their time.
+    run tests/tape tests/test_downstream.py tests/test_package.py "$@"
+    run -n 2 --dist worksteal tests/ad "$@" ;;
+esac
