@@ -27,11 +27,13 @@ from numba.core.lowering import Lower
 from numba.core.registry import CPUDispatcher
 from numba.core.target_extension import CPU, dispatcher_registry, jit_registry, target_override, target_registry
 from numba.core.targetconfig import Option
-from numba.core.typed_passes import NativeLowering
+from numba.core.typed_passes import NativeLowering, NopythonRewrites
 from numba.extending import overload
 from numba.np.arrayobj import raise_with_shape_context
 
+from ad.arrays.loops import OPERATIONS
 from ad.elements import element_access
+from ad.fuse import Fusing
 
 __all__ = ["Guarded"]
 
@@ -42,6 +44,7 @@ class Guarded(CompilerBase):
     def __init__(self, typing_context, target_context, library, args, return_type, flags, locals):
         guarded = target_context.subtarget(target=_GuardedCPU, cached_internal_func=_internal_functions)
         guarded.__class__ = _GuardedContext
+        guarded.special_ops = guarded.special_ops | OPERATIONS
         super().__init__(typing_context, guarded, library, args, return_type, _GuardedFlags(flags), locals)
 
     def _compile_core(self):
@@ -51,6 +54,7 @@ class Guarded(CompilerBase):
     def define_pipelines(self) -> list[PassManager]:
         manager = DefaultPassBuilder.define_nopython_pipeline(self.state, "guarded")
         manager.passes = [(_GuardedLowering if p is NativeLowering else p, text) for p, text in manager.passes]
+        manager.add_pass_after(Fusing, NopythonRewrites)
         manager.finalize()
         return [manager]
 

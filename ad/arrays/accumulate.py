@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from numba.extending import register_jitable
-from numpy.lib.stride_tricks import as_strided
+from numba.core import types
+from numba.extending import lower_builtin, register_jitable, type_callable
 
-from ad.arrays.compiled import OPTIONS, Function, compiled, is_array, is_complex, replaced, specialised
+from ad.arrays.compiled import OPTIONS, Function, compiled, is_array, is_complex, specialised
+from ad.arrays.loops import add_array
 
 __all__ = ["add_to", "cascade_sum", "narrow", "overlap", "take_and_clear", "total", "zero"]
 
@@ -58,48 +59,7 @@ def overlap(a: Any, b: Any) -> bool:
 # ------------------------------------------------------------------------------------------ adding
 
 
-@specialised
-def _add_rows(target: Any, value: Any) -> Function:
-    """``target += value`` for arrays that do not share memory, row by row of the shape to which both broadcast."""
-    ndim, blank = max(target.ndim, value.ndim), (0,) * max(target.ndim, value.ndim)
-
-    # One function, for the time it takes to compile: each further one costs more than what it does.
-    def implementation(target: Any, value: Any) -> None:
-        shape, along_target, along_value = blank, blank, blank
-        for i in range(ndim):
-            p, q = i - ndim + target.ndim, i - ndim + value.ndim
-            n = target.shape[p] if p >= 0 else 1
-            m = value.shape[q] if q >= 0 else 1
-            if n != m and n != 1 and m != 1:
-                raise ValueError("the shapes of an adjoint and of a contribution to it do not broadcast")
-            size = m if n == 1 else n
-            shape = replaced(shape, i, size)
-            along_target = replaced(along_target, i, target.strides[p] if p >= 0 and n == size else 0)
-            along_value = replaced(along_value, i, value.strides[q] if q >= 0 and m == size else 0)
-        t, v = as_strided(target, shape, along_target), as_strided(value, shape, along_value)
-        for o in np.ndindex(shape[:-1]):
-            row, other = t[o], v[o]
-            for j in range(len(row)):
-                row[j] += other[j]
-
-    return implementation
-
-
-@specialised
-def _add_flat(target: Any, value: Any) -> Function:
-    """``target += value`` for C-contiguous arrays of one shape."""
-
-    def elements(target: Any, value: Any) -> None:
-        for i in range(len(target)):
-            target[i] += value[i]
-
-    if target.ndim == 1:
-        return elements
-    return lambda target, value: _add_flat(target.reshape(target.size), value.reshape(value.size))
-
-
-@specialised
-def add_to(target: Any, value: Any) -> Function:
+def add_to(target: Any, value: Any) -> None:
     """Add a contribution to the adjoint of an array, in place.
 
     Parameters
@@ -113,35 +73,38 @@ def add_to(target: Any, value: Any) -> Function:
 
     Raises ValueError where the shapes do not broadcast.
     """
+    value = np.asarray(narrow(value, target))
+    try:
+        shape = np.broadcast_shapes(target.shape, value.shape)
+    except ValueError:
+        raise ValueError("the shapes of an adjoint and of a contribution to it do not broadcast") from None
+    ahead = len(shape) - target.ndim
+    repeated = tuple(k for k, n in enumerate(target.shape, ahead) if n == 1 and shape[k] != 1)
+    summed = np.broadcast_to(value, shape).sum((*range(ahead), *repeated), keepdims=True)
+    target += summed.reshape(summed.shape[ahead:]).astype(target.dtype)
 
-    def onto_all(target: Any, value: Any) -> None:
-        target += narrow(value, target)
 
-    def single(target: Any, value: Any) -> None:
-        target[()] += total(narrow(value, target))
+@type_callable(add_to)
+def _type_of_add_to(_: Any) -> Function:
+    # Not an overload, which Numba compiles for every pair of types when it finds types.
+    def typed(target: Any, value: Any) -> Any:
+        number = value.dtype if isinstance(value, types.Array) else types.unliteral(value)
+        if isinstance(target, types.Array) and target.mutable and isinstance(number, types.Number | types.Boolean):
+            return types.none
+        return None
 
-    @register_jitable
-    def by_rows(target: Any, value: Any) -> None:
-        v = narrow(value, target)
-        _add_rows(target, v.copy() if overlap(target, v) else v)
+    return typed
 
-    def contiguous(target: Any, value: Any) -> None:
-        if target.shape == value.shape and not overlap(target, value):
-            _add_flat(target, value)
-        else:
-            by_rows(target, value)
 
-    if target.ndim == 0:
-        return single
-    if not is_array(value):
-        return onto_all
-    if target.ndim == value.ndim and (is_complex(target) or not is_complex(value)):
-        match getattr(target, "layout", "A"), getattr(value, "layout", "A"):
-            case "C", "C":
-                return contiguous
-            case "F", "F":
-                return lambda target, value: add_to(target.T, value.T)
-    return by_rows
+@lower_builtin(add_to, types.Array, types.Any)
+def _lower_add_to(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    if signature.args[0].ndim == 0:
+        return context.compile_internal(builder, _add_total, signature, args)
+    return add_array(context, builder, signature, args)
+
+
+def _add_total(target: Any, value: Any) -> None:
+    target[()] += total(narrow(value, target))
 
 
 # ----------------------------------------------------------------------------------------- summing

@@ -187,12 +187,19 @@ def reshape_vjp(g: Any, x: Any) -> Any:
 @njit(**OPTIONS)
 def _roll(x: Any, shift: int) -> Any:
     out = np.empty_like(x)
-    n = x.shape[1]
+    n, inner = x.shape[1], x.shape[2]
+    if out.size == 0:
+        return out
+    m = n * inner
+    first = shift % n * inner  # where what was first comes to stand
+    rows, rolled = x.reshape((x.shape[0], m)), out.reshape((x.shape[0], m))
     for o in range(x.shape[0]):
-        for k in range(n):
-            to = (k + shift) % n
-            for i in range(x.shape[2]):
-                out[o, to, i] = x[o, k, i]
+        head, tail = rolled[o, :first], rolled[o, first:]
+        for i in range(len(tail)):
+            tail[i] = rows[o, i]
+        end = rows[o, m - first :]
+        for i in range(len(head)):
+            head[i] = end[i]
     return out
 
 

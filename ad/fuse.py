@@ -1,0 +1,260 @@
+"""Which expressions of whole arrays are computed in one pass, and which without a temporary array.
+
+Numba gathers the operators of one expression.  Here more is gathered: np.where and small powers are operators like
+others; an array that is read once, by an expression that follows, becomes part of that; and what is added to an
+adjoint or stored into a part of an array is computed where it goes.  `ad.arrays.loops` writes the loops.
+
+An expression may move down to where it is used past statements that neither write to arrays nor give another value to
+one of its variables.
+
+Sources: numba/np/ufunc/array_exprs.py (RewriteArrayExprs).
+"""
+
+import operator
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numba.core import ir, types
+from numba.core.compiler_machinery import FunctionPass, register_pass
+
+from ad.arrays import choices, creation, linalg, linear, moves, reductions, scans
+from ad.arrays.accumulate import add_to
+from ad.arrays.loops import CONVERT, UPDATE, Tree, element_type, leaves
+from ad.words import push_array, push_array_f4, push_shape
+
+__all__ = ["Fusing"]
+
+_HARMLESS = {slice, len, range, np.zeros_like, np.empty_like, np.ones_like, np.copy, np.sum, push_array, push_array_f4}
+_HARMLESS |= {push_shape}
+for _module in (choices, creation, linalg, linear, moves, reductions, scans):
+    _HARMLESS |= {getattr(_module, _name) for _name in _module.__all__}
+"""Functions that write to no array."""
+
+_PURE = {"arrayexpr", "getattr", "static_getitem", "getitem", "build_tuple", "cast", "exhaust_iter", "binop", "unary"}
+_PURE |= {"static_binop", "iternext", "getiter", "pair_first", "pair_second", "null"}
+_LARGEST = 40
+"""How many operators an expression may have."""
+
+
+@register_pass(mutates_CFG=False, analysis_only=False)
+class Fusing(FunctionPass):
+    """Comes after Numba's own rewriting of array expressions."""
+
+    _name = "ad_fusing"
+
+    def __init__(self) -> None:
+        FunctionPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        fuser = _Fuser(state)
+        for block in state.func_ir.blocks.values():
+            block.body = fuser.block(block.body)
+        return True
+
+
+class _Fuser:
+    def __init__(self, state: Any) -> None:
+        self.typemap: dict[str, types.Type] = state.typemap
+        self.calltypes: dict[Any, Any] = state.calltypes
+        self.typing = state.typingctx
+        self.uses: Counter[str] = Counter()
+        self.definitions: Counter[str] = Counter()
+        self.constants: dict[str, ir.Const] = {}
+        for block in state.func_ir.blocks.values():
+            for inst in block.body:
+                self.uses.update(_read(inst))
+                if isinstance(inst, ir.Assign):
+                    self.definitions[inst.target.name] += 1
+                    if isinstance(inst.value, ir.Const):
+                        self.constants[inst.target.name] = inst.value
+
+    def typeof(self, name: str) -> types.Type:
+        return self.typemap[name]
+
+    def is_array(self, name: str) -> bool:
+        return isinstance(self.typemap.get(name), types.Array)
+
+    # -------------------------------------------------------------------------------------------- a block
+
+    def block(self, body: list[ir.Stmt]) -> list[ir.Stmt]:
+        self.out: list[ir.Stmt | None] = []
+        self.waiting: dict[str, int] = {}
+        """The expressions that may move down: the places of their assignments, by the names that these define."""
+        self.views: dict[str, ir.Expr] = {}
+        for inst in body:
+            self.out.extend(self.changed(inst))
+            self.settle(self.out[-1] if self.out else None)
+        return [inst for inst in self.out if inst is not None]
+
+    def settle(self, inst: ir.Stmt | None) -> None:
+        """What may still move after an instruction."""
+        if inst is None:
+            return
+        if isinstance(inst, ir.Assign):
+            name = inst.target.name
+            stale = [n for n, k in self.waiting.items() if n == name or name in _read(self.out[k])]
+            for n in stale:
+                del self.waiting[n]
+            self.views = {
+                n: e for n, e in self.views.items() if n != name and name not in {v.name for v in e.list_vars()}
+            }
+            value = inst.value
+            if isinstance(value, ir.Expr) and value.op in ("getitem", "static_getitem") and self.is_array(name):
+                self.views[name] = value
+            if isinstance(value, ir.Expr) and value.op == "arrayexpr" and self.is_single(name):
+                self.waiting[name] = len(self.out) - 1
+        if not self.is_harmless(inst):
+            self.waiting.clear()
+
+    def is_single(self, name: str) -> bool:
+        return self.uses[name] == 1 and self.definitions[name] == 1
+
+    def is_harmless(self, inst: ir.Stmt) -> bool:
+        if not isinstance(inst, ir.Assign) or not isinstance(inst.value, ir.Expr):
+            return isinstance(inst, ir.Assign)
+        value = inst.value
+        if value.op == "call":
+            return getattr(self.typemap[value.func.name], "typing_key", None) in _HARMLESS
+        return value.op in _PURE
+
+    # -------------------------------------------------------------------------------------- an instruction
+
+    def changed(self, inst: ir.Stmt) -> list[ir.Stmt]:
+        match inst:
+            case ir.Assign(value=ir.Expr() as value):
+                return self.assignment(inst, value)
+            case ir.SetItem() | ir.StaticSetItem():
+                return self.store(inst)
+        return [inst]
+
+    def assignment(self, inst: ir.Assign, value: ir.Expr) -> list[ir.Stmt]:
+        tree = self.tree(value, inst.target.name)
+        if tree is not None:
+            kind = self.typemap[inst.target.name]
+            if value.op != "arrayexpr" and element_type(tree, self.typeof, self.typing) is None:
+                return [inst]
+            return [ir.Assign(ir.Expr("arrayexpr", inst.loc, expr=self.grown(tree), ty=kind), inst.target, inst.loc)]
+        if value.op == "call" and getattr(self.typemap[value.func.name], "typing_key", None) is add_to:
+            if len(value.args) == 2 and not value.kws:
+                return self.update(inst, value.args[0], value.args[1], "add_to")
+        if value.op == "inplace_binop" and value.immutable_fn in (operator.add, operator.sub):
+            if self.is_array(value.lhs.name):
+                how = "+=" if value.immutable_fn is operator.add else "-="
+                return self.update(inst, value.lhs, value.rhs, how)
+        return [inst]
+
+    def tree(self, value: ir.Expr, target: str) -> Tree:
+        """An instruction as an expression over arrays, or None."""
+        if value.op == "arrayexpr":
+            return value.expr
+        if not self.is_array(target):
+            return None
+        if value.op == "static_binop" and value.fn is operator.pow:
+            return value.fn, [value.lhs, ir.Const(value.rhs, value.loc)]
+        if value.op == "call" and len(value.args) == 3 and not value.kws and value.vararg is None:
+            if getattr(self.typemap[value.func.name], "typing_key", None) is np.where:
+                arguments = [self.constants.get(arg.name, arg) for arg in value.args]
+                return np.where, arguments, self.typemap[target].dtype
+        return None
+
+    def grown(self, tree: Tree) -> Tree:
+        """An expression with those in the place of its variables that are not needed besides."""
+        if isinstance(tree, tuple):
+            return tree[0], [self.grown(operand) for operand in tree[1]], *tree[2:]
+        if not isinstance(tree, ir.Var) or tree.name not in self.waiting:
+            return tree
+        place = self.waiting[tree.name]
+        inner = self.out[place].value  # type: ignore[union-attr]
+        found = element_type(inner.expr, self.typeof, self.typing)
+        if found is None or _size(inner.expr) > _LARGEST:
+            return tree
+        del self.waiting[tree.name]
+        self.out[place] = None
+        return inner.expr if found == inner.ty.dtype else (CONVERT, [inner.expr], inner.ty.dtype)
+
+    def update(self, inst: ir.Stmt, target: ir.Var, value: ir.Var, how: str | None) -> list[ir.Stmt]:
+        """A change in place, as one operation where it can be one."""
+        into, kind = self.typemap[target.name], types.unliteral(self.typemap[value.name])
+        if not isinstance(into, types.Array) or not into.mutable or not into.ndim:
+            return [inst]
+        is_array = isinstance(kind, types.Array)
+        number = kind.dtype if is_array else kind
+        if not isinstance(number, types.Number | types.Boolean) or (is_array and how != "add_to" and kind.ndim > into.ndim):
+            return [inst]
+        if how != "add_to" and isinstance(number, types.Complex) and not isinstance(into.dtype, types.Complex):
+            return [inst]
+        if isinstance(into.dtype, types.Boolean) and how is not None:
+            return [inst]
+        tree = self.grown(value)
+        made = ir.Expr(UPDATE, inst.loc, target=target, expr=tree, ty=kind, how=how)
+        return [ir.Assign(made, self.result(inst, target), inst.loc)]
+
+    def result(self, inst: ir.Stmt, target: ir.Var) -> ir.Var:
+        if isinstance(inst, ir.Assign):
+            return inst.target
+        done = target.scope.redefine("$stored", loc=inst.loc)
+        self.typemap[done.name] = types.none
+        return done
+
+    def store(self, inst: ir.SetItem | ir.StaticSetItem) -> list[ir.Stmt]:
+        """``a[i:j] = expression``: the part is a view, which is written to."""
+        index = inst.index_var if isinstance(inst, ir.StaticSetItem) else inst.index
+        if index is None or not self.is_array(inst.target.name):
+            return [inst]
+        if self.is_stored_already(inst, index):
+            return []
+        array, at = self.typemap[inst.target.name], self.typemap[index.name]
+        value = inst.value.name
+        if not all(isinstance(part, _POSITIONS) for part in (at if isinstance(at, types.BaseTuple) else (at,))):
+            return [inst]
+        if not (value in self.waiting and array.ndim):
+            return [inst]
+        signature = self.typing.resolve_function_type(operator.getitem, (array, at), {})
+        if signature is None or not isinstance(signature.return_type, types.Array):
+            return [inst]
+        kind = self.typemap[value]
+        if not signature.return_type.ndim >= kind.ndim:
+            return [inst]
+        view = inst.target.scope.redefine("$part", loc=inst.loc)
+        part = ir.Expr.getitem(inst.target, index, inst.loc)
+        self.typemap[view.name], self.calltypes[part] = signature.return_type, signature
+        found = self.update(inst, view, inst.value, None)
+        return [inst] if found == [inst] else [ir.Assign(part, view, inst.loc), *found]
+
+    def is_stored_already(self, inst: ir.SetItem | ir.StaticSetItem, index: ir.Var) -> bool:
+        """Whether ``a[i:j] += x``, which Python ends by a store of the part into itself, has done all."""
+        last = next((i for i in reversed(self.out) if i is not None), None)
+        if not (isinstance(last, ir.Assign) and last.target.name == inst.value.name):
+            return False
+        if not (isinstance(last.value, ir.Expr) and last.value.op == UPDATE):
+            return False
+        view = self.views.get(last.value.target.name)
+        if view is None or view.value.name != inst.target.name:
+            return False
+        own = view.index_var if view.op == "static_getitem" else view.index
+        return own is not None and own.name == index.name
+
+
+_POSITIONS = (types.Integer, types.SliceType, types.EllipsisType, types.NoneType)
+
+
+def _size(tree: Tree) -> int:
+    return 1 + sum(map(_size, tree[1])) if isinstance(tree, tuple) else 0
+
+
+def _read(inst: ir.Stmt | None) -> Iterator[str]:
+    """The variables that an instruction reads, each as often as it does."""
+    if isinstance(inst, ir.Assign):
+        value = inst.value
+        if isinstance(value, ir.Var):
+            yield value.name
+        elif isinstance(value, ir.Expr) and value.op in ("arrayexpr", UPDATE):
+            yield from (leaf.name for leaf in leaves(value.expr))
+            if value.op == UPDATE:
+                yield value.target.name
+        elif isinstance(value, ir.Inst):
+            yield from (v.name for v in value.list_vars())
+    elif inst is not None:
+        yield from (v.name for v in inst.list_vars())
