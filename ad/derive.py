@@ -279,7 +279,24 @@ def _count(e: Expr, counts: dict[Expr, int]) -> None:
 
 
 def _worth(e: Expr, kinds: dict[str, Kind]) -> bool:
-    return kind_of(e, kinds).is_float
+    """Whether a subexpression is better computed once: an array that costs few operations is not, as it takes memory."""
+    kind = kind_of(e, kinds)
+    if not kind.is_array or not kind.is_float:
+        return kind.is_float
+    parts = [part for part in walk(e) if not isinstance(part, Var | Const | Index) and kind_of(part, kinds).is_array]
+    return len(parts) > _FEW or any(not _is_quick(part) for part in parts)
+
+
+_FEW = 4
+
+
+def _is_quick(e: Expr) -> bool:
+    match e:
+        case Binary(op):
+            return op in ("+", "-", "*")
+        case Call(Primitive() as callee):
+            return callee.cheap and callee.elementwise
+    return isinstance(e, Unary)
 
 
 def _ordered(defined: dict[str, Expr]) -> list[tuple[str, Expr]]:

@@ -21,7 +21,7 @@ from numba.core.compiler_machinery import FunctionPass, register_pass
 
 from ad.arrays import choices, creation, linalg, linear, moves, reductions, scans
 from ad.arrays.accumulate import add_to
-from ad.arrays.loops import CONVERT, UPDATE, Tree, element_type, leaves
+from ad.arrays.loops import CONVERT, ROLL, UPDATE, Tree, element_type, leaves
 from ad.words import push_array, push_array_f4, push_shape
 
 __all__ = ["Fusing"]
@@ -103,13 +103,27 @@ class _Fuser:
             value = inst.value
             if isinstance(value, ir.Expr) and value.op in ("getitem", "static_getitem") and self.is_array(name):
                 self.views[name] = value
-            if isinstance(value, ir.Expr) and value.op == "arrayexpr" and self.is_single(name):
+            if self.definitions[name] == 1 and self.gathered(value) is not None:
                 self.waiting[name] = len(self.out) - 1
         if not self.is_harmless(inst):
             self.waiting.clear()
 
-    def is_single(self, name: str) -> bool:
-        return self.uses[name] == 1 and self.definitions[name] == 1
+    def gathered(self, value: Any) -> Tree | None:
+        """What may stand in a larger expression: an expression, or a roll of an array of one dimension."""
+        if not isinstance(value, ir.Expr):
+            return None
+        if value.op == "arrayexpr":
+            return value.expr
+        if value.op != "call" or value.vararg is not None or value.kws or not 2 <= len(value.args) <= 3:
+            return None
+        sign = _ROLLS.get(getattr(self.typemap[value.func.name], "typing_key", None))
+        array, shift = value.args[:2]
+        kinds = self.typemap[array.name], self.typemap[shift.name]
+        if sign is None or not isinstance(kinds[0], types.Array) or kinds[0].ndim != 1:
+            return None
+        if not isinstance(kinds[1], types.Integer):
+            return None
+        return ROLL, [array, self.constants.get(shift.name, shift)], sign
 
     def is_harmless(self, inst: ir.Stmt) -> bool:
         if not isinstance(inst, ir.Assign) or not isinstance(inst.value, ir.Expr):
@@ -135,7 +149,8 @@ class _Fuser:
             kind = self.typemap[inst.target.name]
             if value.op != "arrayexpr" and element_type(tree, self.typeof, self.typing) is None:
                 return [inst]
-            return [ir.Assign(ir.Expr("arrayexpr", inst.loc, expr=self.grown(tree), ty=kind), inst.target, inst.loc)]
+            tree = self.grown(tree, kind.ndim)
+            return [ir.Assign(ir.Expr("arrayexpr", inst.loc, expr=tree, ty=kind), inst.target, inst.loc)]
         if value.op == "call" and getattr(self.typemap[value.func.name], "typing_key", None) is add_to:
             if len(value.args) == 2 and not value.kws:
                 return self.update(inst, value.args[0], value.args[1], "add_to")
@@ -159,20 +174,28 @@ class _Fuser:
                 return np.where, arguments, self.typemap[target].dtype
         return None
 
-    def grown(self, tree: Tree) -> Tree:
-        """An expression with those in the place of its variables that are not needed besides."""
-        if isinstance(tree, tuple):
-            return tree[0], [self.grown(operand) for operand in tree[1]], *tree[2:]
-        if not isinstance(tree, ir.Var) or tree.name not in self.waiting:
-            return tree
-        place = self.waiting[tree.name]
-        inner = self.out[place].value  # type: ignore[union-attr]
-        found = element_type(inner.expr, self.typeof, self.typing)
-        if found is None or _size(inner.expr) > _LARGEST:
-            return tree
-        del self.waiting[tree.name]
-        self.out[place] = None
-        return inner.expr if found == inner.ty.dtype else (CONVERT, [inner.expr], inner.ty.dtype)
+    def grown(self, tree: Tree, ndim: int) -> Tree:
+        """An expression with those in the place of its variables that only it needs; the loops have `ndim` dimensions."""
+        counts = Counter(leaf.name for leaf in leaves(tree))
+        for name, count in counts.items():
+            if name not in self.waiting or self.uses[name] != count:
+                continue
+            place = self.waiting[name]
+            value = self.out[place].value  # type: ignore[union-attr]
+            inner, kind = self.gathered(value), self.typemap[name].dtype
+            found = element_type(inner, self.typeof, self.typing)
+            if found is None or _size(tree) + count * _size(inner) > _LARGEST or (count > 1 and _is_slow(inner)):
+                continue
+            if name in {leaf.name for leaf in _rolled(tree)} or (inner[0] is ROLL and ndim != 1):
+                continue
+            del self.waiting[name]
+            self.out[place] = None
+            inner = inner if found == kind else (CONVERT, [inner], kind)
+            for leaf in leaves(inner):  # there are as many of each as there are copies
+                self.uses[leaf.name] += count - 1
+            tree = _replaced(tree, name, inner)
+            return self.grown(tree, ndim)
+        return tree
 
     def update(self, inst: ir.Stmt, target: ir.Var, value: ir.Var, how: str | None) -> list[ir.Stmt]:
         """A change in place, as one operation where it can be one."""
@@ -187,7 +210,7 @@ class _Fuser:
             return [inst]
         if isinstance(into.dtype, types.Boolean) and how is not None:
             return [inst]
-        tree = self.grown(value)
+        tree = self.grown(value, max(into.ndim, kind.ndim if is_array else 0))
         made = ir.Expr(UPDATE, inst.loc, target=target, expr=tree, ty=kind, how=how)
         return [ir.Assign(made, self.result(inst, target), inst.loc)]
 
@@ -235,6 +258,35 @@ class _Fuser:
             return False
         own = view.index_var if view.op == "static_getitem" else view.index
         return own is not None and own.name == index.name
+
+
+_ROLLS = {moves.array_roll: 1, moves.roll_vjp: -1}
+
+
+def _rolled(tree: Tree) -> Iterator[ir.Var]:
+    """The variables that stand in rolls."""
+    if isinstance(tree, tuple):
+        if tree[0] is ROLL:
+            yield from leaves(tree)
+        else:
+            for operand in tree[1]:
+                yield from _rolled(operand)
+
+
+def _is_slow(tree: Tree) -> bool:
+    """Whether an expression is better not computed twice."""
+    if not isinstance(tree, tuple) or tree[0] is ROLL:
+        return False
+    return tree[0] not in _QUICK or any(map(_is_slow, tree[1]))
+
+
+_QUICK = {operator.add, operator.sub, operator.mul, operator.neg, operator.pos, CONVERT}
+
+
+def _replaced(tree: Tree, name: str, by: Tree) -> Tree:
+    if isinstance(tree, tuple):
+        return tree[0], [_replaced(operand, name, by) for operand in tree[1]], *tree[2:]
+    return by if isinstance(tree, ir.Var) and tree.name == name else tree
 
 
 _POSITIONS = (types.Integer, types.SliceType, types.EllipsisType, types.NoneType)

@@ -48,7 +48,7 @@ def reduced_to(value: Any, like: Any) -> Function:
         return np.full_like(like, value)
 
     if is_array(value):
-        return reduced if value.dtype == like.dtype else converted
+        return reduced if value.dtype == like.dtype and value.ndim == like.ndim else converted
     return repeated
 
 

@@ -55,11 +55,12 @@ from ad.ir import (
 )
 from ad.primitive import Primitive, primitive
 
-__all__ = ["Lowered", "Plan", "active_args", "derive_assign", "lower"]
+__all__ = ["SEED", "Lowered", "Plan", "active_args", "derive_assign", "lower"]
 
 Reads = Callable[[Function, tuple[bool, ...]], tuple[bool, ...]]
 
-_SEED = "adjoint of the target"  # not an identifier: no variable has this name
+SEED = "adjoint of the target"
+"""Stands for the adjoint of what is assigned; not an identifier, so that no variable has this name."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,13 @@ class Plan:
     """How the adjoint of an assignment is computed.
 
     `uses_result` says that it reads the assigned value after the assignment instead of computing it again;
-    `needs` are the scalar variables whose value *before* the assignment it reads.
+    `needs` are the scalar variables whose value *before* the assignment it reads; what it adds to the adjoints of the
+    arrays `fits` is known to have their shapes.
     """
 
     uses_result: bool
     needs: frozenset[str]
+    fits: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,14 +299,14 @@ class _Lower:
         return rebuild(call, tuple(args))
 
     def with_seed(self, e: Expr) -> dict[str, Kind]:
-        return self.kinds | {_SEED: kind_of(e, self.kinds)}
+        return self.kinds | {SEED: kind_of(e, self.kinds)}
 
     def keep_expensive(
         self, target: str, e: Expr, varied: set[str], at: Stmt, out: list[Stmt], itself: bool = False
     ) -> Expr:
         """Name the expensive parts of `e` whose value its adjoint needs; `e` too where the target does not keep it."""
         while True:
-            found = contributions(e, Var(_SEED), self.with_seed(e), varied)
+            found = contributions(e, Var(SEED), self.with_seed(e), varied)
             values = [*found.values(), *(t.index for t in found if isinstance(t, Index))]
             needed = {part for v in values for part in walk(v)}
             inner = [p for p in _eager(e) if p is not e and p in needed and _expensive(p)]
@@ -456,7 +459,7 @@ class _Planner:
             return Plan(False, frozenset(names(*children(value))))
         if isinstance(value, Call) and _is_call(value):
             return Plan(False, frozenset(self.call_needs(value, varied)))
-        found = contributions(value, Var(_SEED), self.kinds | {_SEED: self.kinds[s.target]}, varied)
+        found = contributions(value, Var(SEED), self.kinds | {SEED: self.kinds[s.target]}, varied)
         occurs = any(part == value for c in found.values() for part in walk(c))
         available = s.target not in names(value) and (not in_loop or s.target in self.kept)
         # A shared array may be written to after the assignment.
@@ -465,7 +468,7 @@ class _Planner:
         exprs = [*found.values(), *(t.index for t in found if isinstance(t, Index))]
         if uses_result:
             exprs = _with_result(found, value, s.target, only_old=True)
-        return Plan(uses_result, frozenset((names(*exprs) | self.shapes(found)) - {_SEED}))
+        return Plan(uses_result, frozenset((names(*exprs) | self.shapes(found)) - {SEED}))
 
     def shapes(self, found: Contributions) -> set[str]:
         """The shapes that the adjoints of arrays are made with."""
@@ -473,11 +476,11 @@ class _Planner:
         return {shape_of(a) for a in arrays if self.kinds[a].is_array}
 
     def plan_store(self, s: Store, varied: set[str]) -> Plan:
-        seed = {_SEED: kind_of_part(self.kinds[s.array], s.index, self.kinds)}
-        found = contributions(s.value, Var(_SEED), self.kinds | seed, varied)
+        seed = {SEED: kind_of_part(self.kinds[s.array], s.index, self.kinds)}
+        found = contributions(s.value, Var(SEED), self.kinds | seed, varied)
         exprs = [*found.values(), *(t for t in found if isinstance(t, Index)), s.index]
         reads = names(*(e if not isinstance(e, Index) else e.index for e in exprs))
-        return Plan(False, frozenset((reads | self.shapes(found) | {shape_of(s.array)}) - {_SEED}))
+        return Plan(False, frozenset((reads | self.shapes(found) | {shape_of(s.array)}) - {SEED}))
 
     def call_needs(self, call: Call, varied: set[str]) -> set[str]:
         """What the reverse of a call reads: arguments of the callee, and what their own derivatives need."""
@@ -489,8 +492,8 @@ class _Planner:
             if read:
                 found |= names(arg)
             if matters and not isinstance(arg, Var):
-                part = contributions(arg, Var(_SEED), self.kinds | {_SEED: kind_of(arg, self.kinds)}, varied)
+                part = contributions(arg, Var(SEED), self.kinds | {SEED: kind_of(arg, self.kinds)}, varied)
                 found |= names(*part.values(), *(t.index for t in part if isinstance(t, Index)))
             if matters:
                 found |= {shape_of(n) for n in names(arg) if n in self.kinds and self.kinds[n].is_array}
-        return found - {_SEED}
+        return found - {SEED}

@@ -1,5 +1,7 @@
 """Generated functions of one gradient: the gradient itself, and forward and reverse sweeps of what it calls."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from ad.function import Function
@@ -30,7 +32,9 @@ from ad.names import Namer
 from ad.options import CodeOptions
 from ad.primitive import Primitive, primitive
 from ad.records import Facts
+from ad.remake import remade
 from ad.reverse import Pair, Sweeps, sweep
+from ad.shapes import fitted
 from ad.source import TOO_DEEP
 from ad.symbolic import ONE, ZERO
 from ad.tbr import find_saves
@@ -96,7 +100,8 @@ class Program:
 
     def _make_pair(self, f: Function, active: tuple[bool, ...]) -> Pair:
         lowered = self._lowered(f, active)
-        saves = find_saves(lowered, split=True, exact=self._exact)
+        lowered, again = remade(lowered, split=True)
+        saves = replace(find_saves(lowered, split=True, exact=self._exact), arrays=again)
         made = sweep(lowered, saves, None, True, self.pair, self.primal, self._exact)
         low = lowered.function
         handle = (made.tape,) if made.tape else ()
@@ -133,7 +138,8 @@ class Program:
         """
         active = tuple(p in wrt for p in f.params)
         lowered = self._lowered(f, active)
-        saves = find_saves(lowered, split=False, exact=self._exact)
+        lowered, again = remade(fitted(lowered), split=False)
+        saves = replace(find_saves(lowered, split=False, exact=self._exact), arrays=again)
         made = sweep(lowered, saves, ONE, False, self.pair, self.primal, self._exact)
         kinds = dict(zip(f.params, f.param_kinds, strict=True))
         namer = lowered.function.namer

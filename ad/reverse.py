@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
+import numpy as np
+
 from ad.activity import differentiable
 from ad.alias import Part, viewed
 from ad.bindings import Bindings
@@ -48,8 +50,10 @@ from ad.ir import (
     Pop,
     Push,
     Rebind,
+    Select,
     Stmt,
     Store,
+    Unary,
     Var,
     While,
     assigned,
@@ -59,6 +63,7 @@ from ad.ir import (
     walk_stmts,
 )
 from ad.lower import Lowered, active_args, derive_assign
+from ad.primitive import Primitive
 from ad.ranges import backward
 from ad.records import Facts, Record, Site
 from ad.schedule import Group, Item, Saved, Step, merge, weave
@@ -187,7 +192,7 @@ class _Sweep:
             {adjoint: name for name, adjoint in self.adjoint_names.items()},
             tuple(self.derived),
             tuple(self.bindings.remade),
-            tuple(s for stmts in self.saves.again.values() for s in stmts),
+            tuple(s for stmts in (*self.saves.again.values(), *self.saves.arrays.values()) for s in stmts),
             tuple(self.calls),
         )
         tape = self.tape if self.uses_tape else None
@@ -251,6 +256,9 @@ class _Sweep:
                 forward, reverse = self.exchange(s, forward, reverse)
             if part[0] is None:
                 forward = [*self.hold(s), *forward]
+            if reverse:
+                made = [Assign(p.target, self.plain(p.value)) for p in self.saves.arrays.get(s, ())]
+                reverse = [reverse[0], *made, *reverse[1:]]  # after the comment
             found = effects(reverse)
             lost = home.unresolved(s, found.reads | found.writes)
             if lost is not None:
@@ -394,7 +402,7 @@ class _Sweep:
         plan = self.lowered.plans[s]
         found = derive_assign(s, seed, plan.uses_result, self.kinds, self.activity.varied_before(s))
         self.derived.append((s, found))
-        return self.accumulate(s.target, found, state)
+        return self.accumulate(s.target, found, state, plan.fits)
 
     def assign_shared(self, s: Assign, in_loop: bool, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         """An array that may be written to in place gets a name."""
@@ -480,8 +488,17 @@ class _Sweep:
         self.derived.append((s, found))
         return out + self.accumulate(None, found, state)
 
-    def accumulate(self, target: str | None, found: dict[Var | Index, Expr], state: _State) -> list[Stmt]:
-        """Add contributions to the adjoints of what an assignment read; its target's adjoint is used up."""
+    def accumulate(
+        self,
+        target: str | None,
+        found: dict[Var | Index, Expr],
+        state: _State,
+        fits: Collection[str] = (),
+    ) -> list[Stmt]:
+        """Add contributions to the adjoints of what an assignment read; its target's adjoint is used up.
+
+        Those to the arrays `fits` have the shapes of these.
+        """
         seed = state.pop(target) if target is not None else None
         first: list[Stmt] = []
         if target is not None and any(isinstance(t, Index) and t.array == target for t in found):
@@ -504,24 +521,32 @@ class _Sweep:
         own: list[Stmt] = []
         for place, value in zip(places, shares, strict=True):
             if target is not None and place == Var(target):
-                own = self.replaced(target, value, seed, state)
+                own = self.replaced(target, value, seed, state, target in fits)
             elif isinstance(place, Index):
                 out += self.add_part(place, value, state)
             else:
-                out += self.add(place.name, value, state)
+                out += self.add(place.name, value, state, place.name in fits)
         return out + own
 
-    def replaced(self, target: str, value: Expr, seed: Expr | None, state: _State) -> list[Stmt]:
+    def replaced(self, target: str, value: Expr, seed: Expr | None, state: _State, fits: bool) -> list[Stmt]:
         """The adjoint of a variable whose new value was computed from the old one."""
         adjoint = self.adjoint(target)
         if self.kinds[target].is_array:
             state[target] = Var(adjoint)
-            return [Assign(adjoint, Call(REDUCED_TO, (value, Var(target))))]
+            if fits and value == seed:
+                return []
+            return [Assign(adjoint, self.fitting(target, value, fits))]
         state[target] = value
         if value == seed or isinstance(value, Const):
             return []
         state[target] = Var(adjoint)
         return [Assign(adjoint, value)]
+
+    def fitting(self, name: str, value: Expr, fits: bool) -> Expr:
+        """A share as an array of the shape of the variable, if it has not that already."""
+        if fits and kind_of(value, self.kinds) is self.kinds[name]:
+            return value
+        return Call(REDUCED_TO, (value, Var(name)))
 
     def array_adjoint(self, name: str, state: _State) -> list[Stmt]:
         """See to it that the adjoint of an array is there to be added to."""
@@ -541,9 +566,15 @@ class _Sweep:
             return [*out, MultiAssign((), Call(ADD_TO, (part, value)))]
         return [*out, MultiAssign((), Call(SCATTER_ADD, (Var(part.array), part.index, value)))]
 
-    def add(self, name: str, value: Expr, state: _State) -> list[Stmt]:
+    def add(self, name: str, value: Expr, state: _State, fits: bool = False) -> list[Stmt]:
         """Add to the adjoint of a variable.  A constant is only noted: it goes into what uses it."""
         if self.kinds[name].is_array:
+            if self.tracked(name) and name not in state and (isinstance(value, Var) or _is_computed(value)):
+                adjoint = self.adjoint(name)
+                state[name] = Var(adjoint)
+                if isinstance(value, Var) and self.kinds[value.name].is_array:
+                    value = Call(COPY, (value,))
+                return [Assign(adjoint, self.fitting(name, value, fits))]
             out = self.array_adjoint(name, state)
             return [*out, MultiAssign((), Call(ADD_TO, (Var(self.adjoint(name)), value)))]
         old = state.get(name)
@@ -802,6 +833,18 @@ def flag_breaks(block: Block, stop: str) -> Block:
             case _:
                 out.append(s)
     return tuple(out)
+
+
+def _is_computed(e: Expr) -> bool:
+    """Whether a value is a number or a new array, in no case one that there is already."""
+    match e:
+        case Const() | Binary() | Select():
+            return True
+        case Unary(op):
+            return op == "-"
+        case Call(Primitive() as callee):
+            return callee.elementwise and callee.function not in (np.real, np.imag)
+    return False
 
 
 def _works(stmts: Sequence[Stmt]) -> bool:

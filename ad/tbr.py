@@ -56,7 +56,8 @@ class Saves:
     """The variables saved before statements and at the ends of blocks; `at_exit` are those required at the end.
 
     `again` are statements that the reverse sweep runs again at the end of a block, instead of saving what they compute,
-    and `counted` those that add a fixed whole number to a whole number, which the reverse sweep subtracts.
+    `counted` those that add a fixed whole number to a whole number, which the reverse sweep subtracts, and `arrays`
+    those that it runs again before the adjoint of a statement.
     """
 
     before: dict[Stmt, Required] = field(default_factory=dict)
@@ -64,6 +65,7 @@ class Saves:
     at_exit: Required = field(default_factory=dict)
     again: dict[Part, tuple[Stmt, ...]] = field(default_factory=dict)
     counted: set[Stmt] = field(default_factory=set)
+    arrays: dict[Stmt, tuple[Assign, ...]] = field(default_factory=dict)
 
 
 def find_saves(lowered: Lowered, split: bool, exact: bool = True) -> Saves:

@@ -13,8 +13,8 @@ Sources: numba/np/ufunc/array_exprs.py, numba/np/npyimpl.py (numpy_ufunc_kernel)
 
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, field
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -25,13 +25,16 @@ from numba.core.errors import NumbaError
 from numba.np.arrayobj import _empty_nd_impl, load_item, store_item
 from numba.np.ufunc.array_exprs import _lower_array_expr
 
-__all__ = ["CONVERT", "OPERATIONS", "UPDATE", "Tree", "add_array", "element_type", "leaves"]
+__all__ = ["CONVERT", "OPERATIONS", "ROLL", "UPDATE", "Tree", "add_array", "element_type", "leaves"]
 
 UPDATE = "ad.update"
 """The operation, in Numba's intermediate representation, that changes an array in place by an expression."""
 
 CONVERT = "convert"
 """``(CONVERT, [operand], type)``: the operand as an array of that type would hold it."""
+
+ROLL = "roll"
+"""``(ROLL, [array, shift], sign)``: an array of one dimension, its elements moved on by ``sign * shift`` places."""
 
 Tree = Any
 
@@ -43,6 +46,28 @@ def leaves(tree: Tree) -> Iterator[ir.Var]:
             yield from leaves(operand)
     elif isinstance(tree, ir.Var):
         yield tree
+
+
+def _rolls(tree: Tree) -> Iterator[Tree]:
+    """The rolled arrays of an expression."""
+    if isinstance(tree, tuple):
+        if tree[0] is ROLL:
+            yield tree
+        else:
+            for operand in tree[1]:
+                yield from _rolls(operand)
+
+
+def _plain(tree: Tree) -> set[str]:
+    """The variables of an expression that stand for themselves."""
+    if isinstance(tree, tuple):
+        return set() if tree[0] is ROLL else set().union(*map(_plain, tree[1]))
+    return {tree.name} if isinstance(tree, ir.Var) else set()
+
+
+def _key(roll: Tree) -> str:
+    array, shift = roll[1]
+    return f"roll of {array.name} by {roll[2]} {shift.name if isinstance(shift, ir.Var) else shift.value}"
 
 
 def _type_of_constant(value: Any) -> types.Type | None:
@@ -62,9 +87,10 @@ def _type_of_constant(value: Any) -> types.Type | None:
 # ---------------------------------------------------------------------------------------- what an element is
 
 
-def _signature(context: Any, operation: Any, operands: Sequence[types.Type]) -> Any:
+@lru_cache(maxsize=4096)
+def _signature(context: Any, operation: Any, operands: tuple[types.Type, ...]) -> Any:
     try:
-        return context.resolve_function_type(operation, tuple(operands), {})
+        return context.resolve_function_type(operation, operands, {})
     except NumbaError:
         return None
 
@@ -87,6 +113,8 @@ def element_type(tree: Tree, typeof: Callable[[str], types.Type], context: Any) 
         found = found.dtype if isinstance(found, types.Array) else found
         return found if isinstance(found, types.Number | types.Boolean) else None
     operation, operands = tree[:2]
+    if operation is ROLL:
+        return element_type(operands[0], typeof, context)
     if _small_power(tree) is not None:
         base = element_type(operands[0], typeof, context)
         return base if isinstance(base, types.Float | types.Complex) else None
@@ -99,7 +127,7 @@ def element_type(tree: Tree, typeof: Callable[[str], types.Type], context: Any) 
         return tree[2]
     if not isinstance(operation, np.ufunc) and operation not in _OPERATORS:
         return None
-    found = _signature(context, operation, kinds)
+    found = _signature(context, operation, tuple(kinds))
     if found is None or not isinstance(found.return_type, types.Number | types.Boolean):
         return None
     return types.unliteral(found.return_type)
@@ -129,6 +157,8 @@ class _Elements:
         if isinstance(tree, ir.Var):
             return known[tree.name], kind
         operation, operands = tree[:2]
+        if operation is ROLL:
+            return known[_key(tree)], kind
         power = _small_power(tree)
         if power is not None:
             base, _ = self.value(operands[0], known)
@@ -155,7 +185,7 @@ class _Elements:
         return types.unliteral(_signature(self.context.typing_context, operation, kinds).return_type)
 
     def call(self, operation: Any, operands: Sequence[tuple[Any, types.Type]]) -> Any:
-        signature = _signature(self.context.typing_context, operation, [kind for _, kind in operands])
+        signature = _signature(self.context.typing_context, operation, tuple(kind for _, kind in operands))
         values = [
             self.context.cast(self.builder, value, kind, wanted)
             for (value, kind), wanted in zip(operands, signature.args, strict=True)
@@ -262,6 +292,8 @@ class _Nest:
     scalars: Mapping[str, Any]
     body: Callable[[Mapping[str, Any], Any], Any]
     old: bool = False
+    shifts: Mapping[str, Any] = field(default_factory=dict)
+    """How far the elements of arrays are moved on, in the only dimension."""
 
     def emit(self, vectors: bool = True) -> None:
         """Write the loops; without `vectors` those alone that serve for all layouts."""
@@ -293,16 +325,54 @@ class _Nest:
                     rows([*positions, loop.index])
                 return
             starts = [self.start(a, step, positions) for a, step in zip(everything, steps, strict=True)]
+            row(inner, starts)
+
+        def row(n: Any, starts: list[Any]) -> None:
             if not vectors:
-                self.row(inner, everything, starts, [step[-1] for step in steps], list(moving), known)
+                self.row(n, everything, starts, [step[-1] for step in steps], list(moving), known)
                 return
             with builder.if_else(neighbours, likely=True) as (then, otherwise):
                 with then:
-                    self.row(inner, everything, starts, None, list(moving), known)
+                    self.row(n, everything, starts, None, list(moving), known)
                 with otherwise:
-                    self.row(inner, everything, starts, [step[-1] for step in steps], list(moving), known)
+                    self.row(n, everything, starts, [step[-1] for step in steps], list(moving), known)
 
-        rows([])
+        if self.shifts:
+            self.stretches(["", *moving], everything, [step[-1] for step in steps], row)
+        else:
+            rows([])
+
+    def stretches(self, names: list[str], arrays: list[_Array], steps: list[Any], row: Callable[[Any, Any], None]) -> None:
+        """Rolled arrays are read in stretches, of which none goes past the end of any."""
+        builder, n = self.builder, self.shape[0]
+        firsts = {name: self.first(name, arrays[k]) for k, name in enumerate(names) if name in self.shifts}
+        begin = cgutils.alloca_once_value(builder, _ZERO)
+        going = builder.append_basic_block("stretch")
+        done = builder.append_basic_block("stretches.end")
+        builder.cbranch(builder.icmp_signed(">", n, _ZERO), going, done)
+        builder.position_at_end(going)
+        position, end = builder.load(begin), n
+        starts = []
+        for name, a, step in zip(names, arrays, steps, strict=True):
+            source = position
+            if name in firsts:
+                first = firsts[name]
+                before = builder.icmp_signed("<", position, first)
+                nearer = builder.and_(before, builder.icmp_signed("<", first, end))
+                end = builder.select(nearer, first, end)
+                source = builder.sub(builder.add(position, builder.select(before, n, _ZERO)), first)
+            starts.append(self.start(a, [step, step], [source]))
+        row(builder.sub(end, position), starts)
+        builder.store(end, begin)
+        builder.cbranch(builder.icmp_signed("<", end, n), going, done)
+        builder.position_at_end(done)
+
+    def first(self, name: str, a: _Array) -> Any:
+        """The place to which the first element of a rolled array is moved; that of a repeated one is anywhere."""
+        builder, n = self.builder, a.shape[0]
+        divisor = builder.select(builder.icmp_signed("==", n, _ZERO), _ONE, n)
+        rest = builder.srem(self.shifts[name], divisor)
+        return builder.select(builder.icmp_signed("<", rest, _ZERO), builder.add(rest, n), rest)
 
     def steps(self, a: _Array) -> list[Any]:
         """The bytes to go along each axis of the loops."""
@@ -391,7 +461,17 @@ class _Evaluation:
             self.context = self.context.subtarget(error_model=create_error_model("numpy", self.context))
         self.arrays: dict[str, _Array] = {}
         self.scalars: dict[str, Any] = {}
-        for name in sorted({leaf.name for leaf in leaves(self.tree)}):
+        self.shifts: dict[str, Any] = {}
+        for roll in _rolls(self.tree):
+            (array, shift), sign = roll[1], roll[2]
+            self.arrays[_key(roll)] = _Array(self.context, self.builder, self.kinds[array.name], self.values[array.name])
+            if isinstance(shift, ir.Const):
+                self.shifts[_key(roll)] = self.context.get_constant(types.intp, sign * shift.value)
+            else:
+                kind = self.kinds[shift.name]
+                by = self.context.cast(self.builder, self.values[shift.name], kind, types.intp)
+                self.shifts[_key(roll)] = by if sign > 0 else self.builder.neg(by)
+        for name in sorted(_plain(self.tree)):
             kind, value = self.kinds[name], self.values[name]
             if isinstance(kind, types.Array):
                 self.arrays[name] = _Array(self.context, self.builder, kind, value)
@@ -417,7 +497,7 @@ class _Evaluation:
         def body(known: Mapping[str, Any], _: Any) -> Any:
             return self.element(known, kind.dtype)
 
-        _Nest(context, builder, shape, target, self.arrays, self.scalars, body).emit(vectors)
+        _Nest(context, builder, shape, target, self.arrays, self.scalars, body, False, self.shifts).emit(vectors)
         return made
 
     def update(self, target: _Array, number: types.Type, how: str | None, own: str = "") -> None:
@@ -428,6 +508,7 @@ class _Evaluation:
         """
         context, builder, elements = self.context, self.builder, self.elements
         others = [a for name, a in self.arrays.items() if name != own and a.kind.ndim]
+        rolled = [self.arrays[name] for name in self.shifts]
         wider = [a for a in others if a.kind.ndim > target.kind.ndim]
         fits = _FALSE if wider else _all(builder, [_fits_into(builder, a, target.shape) for a in others])
         shape = target.shape
@@ -450,12 +531,16 @@ class _Evaluation:
             return changed(self.element(known, number), old)
 
         def at_once() -> None:
-            _Nest(context, builder, shape, target, self.arrays, self.scalars, body, how is not None).emit()
+            old = how is not None
+            _Nest(context, builder, shape, target, self.arrays, self.scalars, body, old, self.shifts).emit()
 
         if not others:
             at_once()
             return
-        apart = _all(builder, [_apart(builder, target, a, fits) for a in others])
+        apart = _all(
+            builder,
+            [_apart(builder, target, a, _FALSE if a in rolled else fits) for a in others],
+        )
         with builder.if_else(apart, likely=True) as (then, otherwise):
             with then:
                 at_once()

@@ -184,29 +184,43 @@ def reshape_vjp(g: Any, x: Any) -> Any:
     return np.ascontiguousarray(g).reshape(x.shape)
 
 
+@register_jitable
+def _roll_into(out: Any, x: Any, first: int) -> None:
+    """Elements of one dimension; what is first comes to stand at `first`."""
+    head, tail, end = out[:first], out[first:], x[len(x) - first :]
+    for i in range(len(tail)):
+        tail[i] = x[i]
+    for i in range(len(head)):
+        head[i] = end[i]
+
+
 @njit(**OPTIONS)
 def _roll(x: Any, shift: int) -> Any:
     out = np.empty_like(x)
-    n, inner = x.shape[1], x.shape[2]
-    if out.size == 0:
-        return out
-    m = n * inner
-    first = shift % n * inner  # where what was first comes to stand
-    rows, rolled = x.reshape((x.shape[0], m)), out.reshape((x.shape[0], m))
-    for o in range(x.shape[0]):
-        head, tail = rolled[o, :first], rolled[o, first:]
-        for i in range(len(tail)):
-            tail[i] = rows[o, i]
-        end = rows[o, m - first :]
-        for i in range(len(head)):
-            head[i] = end[i]
+    if out.size > 0:
+        n, m = x.shape[1], x.shape[1] * x.shape[2]
+        rows, rolled = x.reshape((x.shape[0], m)), out.reshape((x.shape[0], m))
+        for o in range(x.shape[0]):
+            _roll_into(rolled[o], rows[o], shift % n * x.shape[2])
     return out
 
 
-@compiled
-def array_roll(x: Any, shift: int, axis: Any = None) -> Any:
+@njit(**OPTIONS)
+def _roll_all(x: Any, shift: int) -> Any:
+    out = np.empty_like(x)
+    if len(x) > 0:
+        _roll_into(out, x, shift % len(x))
+    return out
+
+
+@specialised
+def array_roll(x: Any, shift: int, axis: Any = None) -> Function:
     """np.roll along one axis, or of the elements in C order."""
-    return unfold(_roll(fold(x, axis), shift), x, axis)
+    if x.ndim == 1 and literal(axis, "axis") in (None, 0, -1):
+        return lambda x, shift, axis=None: _roll_all(np.ascontiguousarray(x), shift)
+    if literal(axis, "axis") is None:
+        return lambda x, shift, axis=None: _roll_all(np.ascontiguousarray(x).reshape(x.size), shift).reshape(x.shape)
+    return lambda x, shift, axis=None: unfold(_roll(fold(x, axis), shift), x, axis)
 
 
 @compiled
