@@ -279,7 +279,7 @@ def _count(e: Expr, counts: dict[Expr, int]) -> None:
 
 
 def _worth(e: Expr, kinds: dict[str, Kind]) -> bool:
-    """Whether a subexpression is better computed once: an array that costs few operations is not, as it takes memory."""
+    """Whether a subexpression is better computed once.  An array of few operations is not: it would go to memory."""
     kind = kind_of(e, kinds)
     if not kind.is_array or not kind.is_float:
         return kind.is_float

@@ -73,6 +73,10 @@ class _Fuser:
     def typeof(self, name: str) -> types.Type:
         return self.typemap[name]
 
+    def called(self, value: ir.Expr) -> Any:
+        """The function that a call calls."""
+        return getattr(self.typemap[value.func.name], "typing_key", None) if value.op == "call" else None
+
     def is_array(self, name: str) -> bool:
         return isinstance(self.typemap.get(name), types.Array)
 
@@ -116,7 +120,7 @@ class _Fuser:
             return value.expr
         if value.op != "call" or value.vararg is not None or value.kws or not 2 <= len(value.args) <= 3:
             return None
-        sign = _ROLLS.get(getattr(self.typemap[value.func.name], "typing_key", None))
+        sign = _ROLLS.get(self.called(value))
         array, shift = value.args[:2]
         kinds = self.typemap[array.name], self.typemap[shift.name]
         if sign is None or not isinstance(kinds[0], types.Array) or kinds[0].ndim != 1:
@@ -130,7 +134,7 @@ class _Fuser:
             return isinstance(inst, ir.Assign)
         value = inst.value
         if value.op == "call":
-            return getattr(self.typemap[value.func.name], "typing_key", None) in _HARMLESS
+            return self.called(value) in _HARMLESS
         return value.op in _PURE
 
     # -------------------------------------------------------------------------------------- an instruction
@@ -151,13 +155,10 @@ class _Fuser:
                 return [inst]
             tree = self.grown(tree, kind.ndim)
             return [ir.Assign(ir.Expr("arrayexpr", inst.loc, expr=tree, ty=kind), inst.target, inst.loc)]
-        if value.op == "call" and getattr(self.typemap[value.func.name], "typing_key", None) is add_to:
-            if len(value.args) == 2 and not value.kws:
-                return self.update(inst, value.args[0], value.args[1], "add_to")
-        if value.op == "inplace_binop" and value.immutable_fn in (operator.add, operator.sub):
-            if self.is_array(value.lhs.name):
-                how = "+=" if value.immutable_fn is operator.add else "-="
-                return self.update(inst, value.lhs, value.rhs, how)
+        if self.called(value) is add_to and len(value.args) == 2 and not value.kws:
+            return self.update(inst, value.args[0], value.args[1], "add_to")
+        if value.op == "inplace_binop" and value.immutable_fn in _IN_PLACE and self.is_array(value.lhs.name):
+            return self.update(inst, value.lhs, value.rhs, _IN_PLACE[value.immutable_fn])
         return [inst]
 
     def tree(self, value: ir.Expr, target: str) -> Tree:
@@ -168,14 +169,12 @@ class _Fuser:
             return None
         if value.op == "static_binop" and value.fn is operator.pow:
             return value.fn, [value.lhs, ir.Const(value.rhs, value.loc)]
-        if value.op == "call" and len(value.args) == 3 and not value.kws and value.vararg is None:
-            if getattr(self.typemap[value.func.name], "typing_key", None) is np.where:
-                arguments = [self.constants.get(arg.name, arg) for arg in value.args]
-                return np.where, arguments, self.typemap[target].dtype
+        if self.called(value) is np.where and len(value.args) == 3 and not value.kws and value.vararg is None:
+            return np.where, [self.constants.get(arg.name, arg) for arg in value.args], self.typemap[target].dtype
         return None
 
     def grown(self, tree: Tree, ndim: int) -> Tree:
-        """An expression with those in the place of its variables that only it needs; the loops have `ndim` dimensions."""
+        """An expression of `ndim` dimensions with those in the place of its variables that only it needs."""
         counts = Counter(leaf.name for leaf in leaves(tree))
         for name, count in counts.items():
             if name not in self.waiting or self.uses[name] != count:
@@ -183,6 +182,7 @@ class _Fuser:
             place = self.waiting[name]
             value = self.out[place].value  # type: ignore[union-attr]
             inner, kind = self.gathered(value), self.typemap[name].dtype
+            assert inner is not None, value
             found = element_type(inner, self.typeof, self.typing)
             if found is None or _size(tree) + count * _size(inner) > _LARGEST or (count > 1 and _is_slow(inner)):
                 continue
@@ -204,7 +204,9 @@ class _Fuser:
             return [inst]
         is_array = isinstance(kind, types.Array)
         number = kind.dtype if is_array else kind
-        if not isinstance(number, types.Number | types.Boolean) or (is_array and how != "add_to" and kind.ndim > into.ndim):
+        if not isinstance(number, types.Number | types.Boolean):
+            return [inst]
+        if is_array and how != "add_to" and kind.ndim > into.ndim:
             return [inst]
         if how != "add_to" and isinstance(number, types.Complex) and not isinstance(into.dtype, types.Complex):
             return [inst]
@@ -260,7 +262,8 @@ class _Fuser:
         return own is not None and own.name == index.name
 
 
-_ROLLS = {moves.array_roll: 1, moves.roll_vjp: -1}
+_IN_PLACE = {operator.add: "+=", operator.sub: "-="}
+_ROLLS: dict[Any, int] = {moves.array_roll: 1, moves.roll_vjp: -1}
 
 
 def _rolled(tree: Tree) -> Iterator[ir.Var]:

@@ -59,7 +59,7 @@ _MOVES = {np.roll: 2, np.reshape: 0, np.transpose: 0, np.swapaxes: 0, np.flip: 0
 
 
 def remade(lowered: Lowered, split: bool) -> tuple[Lowered, dict[Stmt, tuple[Assign, ...]]]:
-    """The function with plans that do not need such arrays; and what makes them again, by the statement that reads them."""
+    """The function with plans that do without such arrays, and what makes these again, before which adjoint."""
     search = _Search(lowered)
     search.block(lowered.function.body, split)
     return replace(lowered, plans=search.plans), {s: tuple(found) for s, found in search.made.items()}
@@ -111,12 +111,9 @@ class _Search:
             if not users or len(places) < len(users) or len(users) > 2:
                 continue
             found = {s: self.resolve(name, places[s], s) for s in users}
-            for s, how in found.items():
-                if how is None or how.cost > _WORTH:
-                    break
-            else:
-                for s, how in found.items():
-                    assert how is not None
+            ways = {s: how for s, how in found.items() if how is not None and how.cost <= _WORTH}
+            if len(ways) == len(users):
+                for s, how in ways.items():
                     self.use(s, how)
 
     def cost(self, s: Assign) -> int | None:

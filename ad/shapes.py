@@ -4,8 +4,8 @@ Then the first contribution to an adjoint is the adjoint: nothing is to be summe
 the shape of the variable need not be known when its adjoint begins.
 
 A shape is known by the name of an array that is made once: an argument, or what is assigned outside of loops.  A
-variable to which every assignment gives the same known shape has it at all times.  The analysis begins with the hope that
-all will agree, and ends when no assignment contradicts.
+variable to which every assignment gives the same known shape has it at all times.  The analysis begins with the hope
+that all will agree, and ends when no assignment contradicts.
 """
 
 from collections import Counter

@@ -269,7 +269,7 @@ def _apart(builder: Any, target: _Array, other: _Array, once: Any) -> Any:
     if target.kind.ndim != other.kind.ndim:
         return apart
     pairs = [(target.data, other.data), *zip(target.shape, other.shape), *zip(target.strides, other.strides)]
-    pairs[0] = tuple(builder.ptrtoint(p, llvm.IntType(64)) for p in pairs[0])  # type: ignore[assignment]
+    pairs[0] = tuple(builder.ptrtoint(p, llvm.IntType(64)) for p in pairs[0])
     same = _all(builder, [builder.icmp_signed("==", a, b) for a, b in pairs])
     return builder.or_(apart, builder.and_(same, once))
 
@@ -342,7 +342,9 @@ class _Nest:
         else:
             rows([])
 
-    def stretches(self, names: list[str], arrays: list[_Array], steps: list[Any], row: Callable[[Any, Any], None]) -> None:
+    def stretches(
+        self, names: list[str], arrays: list[_Array], steps: list[Any], row: Callable[[Any, Any], None]
+    ) -> None:
         """Rolled arrays are read in stretches, of which none goes past the end of any."""
         builder, n = self.builder, self.shape[0]
         firsts = {name: self.first(name, arrays[k]) for k, name in enumerate(names) if name in self.shifts}
@@ -464,7 +466,9 @@ class _Evaluation:
         self.shifts: dict[str, Any] = {}
         for roll in _rolls(self.tree):
             (array, shift), sign = roll[1], roll[2]
-            self.arrays[_key(roll)] = _Array(self.context, self.builder, self.kinds[array.name], self.values[array.name])
+            self.arrays[_key(roll)] = _Array(
+                self.context, self.builder, self.kinds[array.name], self.values[array.name]
+            )
             if isinstance(shift, ir.Const):
                 self.shifts[_key(roll)] = self.context.get_constant(types.intp, sign * shift.value)
             else:
