@@ -2,7 +2,7 @@
 
 Numba gathers the operators of one expression.  Here more is gathered: np.where and small powers are operators like
 others; an array that is read once, by an expression that follows, becomes part of that; and what is added to an
-adjoint or stored into a part of an array is computed where it goes.  `ad.arrays.loops` writes the loops.
+adjoint or stored into a part of an array is computed where it goes.  `ad.arrays.evaluate` writes the loops.
 
 An expression may move down to where it is used past statements that neither write to arrays nor give another value to
 one of its variables.
@@ -21,7 +21,8 @@ from numba.core.compiler_machinery import FunctionPass, register_pass
 
 from ad.arrays import choices, creation, linalg, linear, moves, reductions, scans
 from ad.arrays.accumulate import add_to
-from ad.arrays.loops import CONVERT, ROLL, UPDATE, Tree, element_type, leaves
+from ad.arrays.evaluate import UPDATE
+from ad.arrays.trees import CONVERT, ROLL, Tree, element_type, leaves, rolls
 from ad.words import push_array, push_array_f4, push_shape
 
 __all__ = ["Fusing"]
@@ -186,7 +187,7 @@ class _Fuser:
             found = element_type(inner, self.typeof, self.typing)
             if found is None or _size(tree) + count * _size(inner) > _LARGEST or (count > 1 and _is_slow(inner)):
                 continue
-            if name in {leaf.name for leaf in _rolled(tree)} or (inner[0] is ROLL and ndim != 1):
+            if name in {leaf.name for roll in rolls(tree) for leaf in leaves(roll)} or (inner[0] is ROLL and ndim != 1):
                 continue
             del self.waiting[name]
             self.out[place] = None
@@ -264,16 +265,6 @@ class _Fuser:
 
 _IN_PLACE = {operator.add: "+=", operator.sub: "-="}
 _ROLLS: dict[Any, int] = {moves.array_roll: 1, moves.roll_vjp: -1}
-
-
-def _rolled(tree: Tree) -> Iterator[ir.Var]:
-    """The variables that stand in rolls."""
-    if isinstance(tree, tuple):
-        if tree[0] is ROLL:
-            yield from leaves(tree)
-        else:
-            for operand in tree[1]:
-                yield from _rolled(operand)
 
 
 def _is_slow(tree: Tree) -> bool:

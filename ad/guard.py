@@ -31,7 +31,7 @@ from numba.core.typed_passes import NativeLowering, NopythonRewrites
 from numba.extending import overload
 from numba.np.arrayobj import raise_with_shape_context
 
-from ad.arrays.loops import OPERATIONS
+from ad.arrays.evaluate import OPERATIONS
 from ad.elements import element_access
 from ad.fuse import Fusing
 

@@ -17,7 +17,7 @@ from numba.core import types
 from numba.extending import lower_builtin, register_jitable, type_callable
 
 from ad.arrays.compiled import OPTIONS, Function, compiled, is_array, is_complex, specialised
-from ad.arrays.loops import add_array
+from ad.arrays.evaluate import add_array
 
 __all__ = ["add_to", "cascade_sum", "narrow", "overlap", "take_and_clear", "total", "zero"]
 

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import array_shapes, mutually_broadcastable_shapes
 from numba import njit
 
 from ad.arrays.accumulate import add_to
-from ad.arrays.loops import UPDATE
+from ad.arrays.evaluate import UPDATE
 from ad.arrays.moves import array_roll, roll_vjp
 from ad.fuse import Fusing
 from ad.guard import Guarded
@@ -231,7 +231,9 @@ def test_expressions_are_gathered(monkeypatch):
     def counted(self, state):
         result = run(self, state)
         if state.func_id.func_name == "gathered":
-            body = [inst.value for block in state.func_ir.blocks.values() for inst in block.body if hasattr(inst, "value")]
+            body = [
+                inst.value for block in state.func_ir.blocks.values() for inst in block.body if hasattr(inst, "value")
+            ]
             counts.append([getattr(value, "op", None) for value in body])
         return result
 

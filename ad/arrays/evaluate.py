@@ -1,0 +1,184 @@
+"""Expressions of whole arrays in compiled code: a new array, or a change of one, by one loop nest.
+
+However many operators an expression has, no array is made on the way.  `ad.fuse` says which expressions these are.
+"""
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numba.core import cgutils, ir, types
+from numba.core.callconv import NumpyErrorModel, create_error_model
+from numba.np.arrayobj import _empty_nd_impl
+from numba.np.ufunc.array_exprs import _lower_array_expr
+
+from ad.arrays.loops import FALSE, Array, Nest, all_of, apart, broadcast, fits_into
+from ad.arrays.trees import Elements, Tree, element_type, key, leaves, plain, rolls
+
+__all__ = ["OPERATIONS", "UPDATE", "add_array"]
+
+UPDATE = "ad.update"
+"""The operation, in Numba's intermediate representation, that changes an array in place by an expression."""
+
+
+@dataclass
+class Evaluation:
+    """One expression at one place of the code: `kinds` and `values` are those of its variables."""
+
+    context: Any
+    builder: Any
+    tree: Tree
+    kinds: Mapping[str, types.Type]
+    values: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.context.error_model, NumpyErrorModel):  # a division by zero is no error
+            self.context = self.context.subtarget(error_model=create_error_model("numpy", self.context))
+        self.arrays: dict[str, Array] = {}
+        self.scalars: dict[str, Any] = {}
+        self.shifts: dict[str, Any] = {}
+        for roll in rolls(self.tree):
+            (array, shift), sign = roll[1], roll[2]
+            self.arrays[key(roll)] = Array(self.context, self.builder, self.kinds[array.name], self.values[array.name])
+            if isinstance(shift, ir.Const):
+                self.shifts[key(roll)] = self.context.get_constant(types.intp, sign * shift.value)
+            else:
+                kind = self.kinds[shift.name]
+                by = self.context.cast(self.builder, self.values[shift.name], kind, types.intp)
+                self.shifts[key(roll)] = by if sign > 0 else self.builder.neg(by)
+        for name in sorted(plain(self.tree)):
+            kind, value = self.kinds[name], self.values[name]
+            if isinstance(kind, types.Array):
+                self.arrays[name] = Array(self.context, self.builder, kind, value)
+            else:
+                self.scalars[name] = self.context.cast(self.builder, value, kind, types.unliteral(kind))
+        self.elements = Elements(self.context, self.builder, self.kinds.__getitem__)
+
+    def element(self, known: Mapping[str, Any], kind: types.Type) -> Any:
+        """An element of the expression; of a complex one the real part, where a real number is wanted."""
+        value, found = self.elements.value(self.tree, known)
+        if isinstance(found, types.Complex) and not isinstance(kind, types.Complex):
+            value, found = self.context.make_complex(self.builder, found, value).real, found.underlying_float
+        return self.context.cast(self.builder, value, found, kind)
+
+    def new(self, kind: types.Array, vectors: bool = True) -> Any:
+        """The expression as a new array."""
+        context, builder = self.context, self.builder
+        shape, fits = broadcast(builder, list(self.arrays.values()), kind.ndim)
+        self.require(fits, "the shapes of operands do not broadcast")
+        made = _empty_nd_impl(context, builder, kind, tuple(shape))._getvalue()
+        target = Array(context, builder, kind, made)
+
+        def body(known: Mapping[str, Any], _: Any) -> Any:
+            return self.element(known, kind.dtype)
+
+        Nest(context, builder, shape, target, self.arrays, self.scalars, body, False, self.shifts).emit(vectors)
+        return made
+
+    def update(self, target: Array, number: types.Type, how: str | None, own: str = "") -> None:
+        """``target[...] = expression``, ``target += expression`` or ``-=``, or the same by `add_to`.
+
+        The expression counts as an array of `number`s; `own` is the target's name in it.  If it shares memory with the
+        target it becomes an array first.
+        """
+        context, builder, elements = self.context, self.builder, self.elements
+        others = [a for name, a in self.arrays.items() if name != own and a.kind.ndim]
+        rolled = [self.arrays[name] for name in self.shifts]
+        wider = [a for a in others if a.kind.ndim > target.kind.ndim]
+        fits = FALSE if wider else all_of(builder, [fits_into(builder, a, target.shape) for a in others])
+        shape = target.shape
+        if how == "add_to":
+            ndim = max(a.kind.ndim for a in (target, *others))
+            shape, agree = broadcast(builder, [target, *others], ndim)
+            self.require(agree, "the shapes of an adjoint and of a contribution to it do not broadcast")
+        else:
+            self.require(fits, "what is written to an array does not broadcast to its shape")
+        element = target.kind.dtype
+
+        def changed(value: Any, old: Any) -> Any:
+            if how is None:
+                return context.cast(builder, value, number, element)
+            operation = operator.sub if how == "-=" else operator.add
+            new = elements.call(operation, [(old, element), (value, number)])
+            return context.cast(builder, new, elements.result(operation, element, number), element)
+
+        def body(known: Mapping[str, Any], old: Any) -> Any:
+            return changed(self.element(known, number), old)
+
+        def at_once() -> None:
+            old = how is not None
+            Nest(context, builder, shape, target, self.arrays, self.scalars, body, old, self.shifts).emit()
+
+        if not others:
+            at_once()
+            return
+        separate = all_of(
+            builder,
+            [apart(builder, target, a, FALSE if a in rolled else fits) for a in others],
+        )
+        with builder.if_else(separate, likely=True) as (then, otherwise):
+            with then:
+                at_once()
+            with otherwise:
+                kind = types.Array(number, max(a.kind.ndim for a in self.arrays.values()), "C")
+                value = self.new(kind, False)
+                between = {"": Array(context, builder, kind, value)}
+
+                def copied(known: Mapping[str, Any], old: Any) -> Any:
+                    return changed(known[""], old)
+
+                Nest(context, builder, shape, target, between, {}, copied, how is not None).emit(False)
+                context.nrt.decref(builder, kind, value)
+
+    def require(self, condition: Any, message: str) -> None:
+        with cgutils.if_unlikely(self.builder, self.builder.not_(condition)):
+            self.context.call_conv.return_user_exc(self.builder, ValueError, (message,))
+
+
+def _evaluation(lowerer: Any, tree: Tree) -> Evaluation:
+    names = {leaf.name for leaf in leaves(tree)}
+    kinds = {name: lowerer.typeof(name) for name in names}
+    values = {name: lowerer.loadvar(name) for name in sorted(names)}
+    return Evaluation(lowerer.context, lowerer.builder, tree, kinds, values)
+
+
+def _new(lowerer: Any, expr: ir.Expr) -> Any:
+    typing = lowerer.context.typing_context
+    if element_type(expr.expr, lowerer.typeof, typing) is None or expr.ty.layout not in "CF" or not expr.ty.ndim:
+        return _lower_array_expr(lowerer, expr)
+    return _evaluation(lowerer, expr.expr).new(expr.ty)
+
+
+def _update(lowerer: Any, expr: ir.Expr) -> Any:
+    kind, value = lowerer.typeof(expr.target.name), lowerer.loadvar(expr.target.name)
+    number = expr.ty.dtype if isinstance(expr.ty, types.Array) else expr.ty
+    target = Array(lowerer.context, lowerer.builder, kind, value)
+    _evaluation(lowerer, expr.expr).update(target, _number(number, kind.dtype, expr.how), expr.how, expr.target.name)
+    if expr.how in ("+=", "-="):  # gives the array itself
+        lowerer.incref(kind, value)
+        return value
+    return lowerer.context.get_dummy_value()
+
+
+def _number(value: types.Type, target: types.Type, how: str | None) -> types.Type:
+    """What is added to an adjoint: of a real variable it is real."""
+    if how == "add_to" and isinstance(value, types.Complex) and not isinstance(target, types.Complex):
+        return value.underlying_float
+    return value
+
+
+def add_array(context: Any, builder: Any, signature: Any, args: Sequence[Any]) -> Any:
+    """The lowering of ``add_to(target, value)``."""
+    kind, other = signature.args[0], types.unliteral(signature.args[1])
+    value = context.cast(builder, args[1], signature.args[1], other)
+    tree = ir.Var(None, "value", ir.unknown_loc)
+    number = other.dtype if isinstance(other, types.Array) else other
+    target = Array(context, builder, kind, args[0])
+    evaluation = Evaluation(context, builder, tree, {"value": other}, {"value": value})
+    evaluation.update(target, _number(number, kind.dtype, "add_to"), "add_to")
+    return context.get_dummy_value()
+
+
+OPERATIONS: dict[str, Callable[[Any, ir.Expr], Any]] = {"arrayexpr": _new, UPDATE: _update}
+"""How the lowering of Numba's intermediate representation treats these."""
