@@ -101,7 +101,6 @@ class Program:
     def _make_pair(self, f: Function, active: tuple[bool, ...]) -> Pair:
         lowered = self._lowered(f, active)
         lowered, again = remade(lowered, split=True)
-        lowered, again = remade(lowered, split=True)
         saves = replace(find_saves(lowered, split=True, exact=self._exact), arrays=again)
         made = sweep(lowered, saves, None, True, self.pair, self.primal, self._exact)
         low = lowered.function
@@ -139,7 +138,6 @@ class Program:
         """
         active = tuple(p in wrt for p in f.params)
         lowered = self._lowered(f, active)
-        lowered, again = remade(fitted(lowered), split=False)
         lowered, again = remade(fitted(lowered), split=False)
         saves = replace(find_saves(lowered, split=False, exact=self._exact), arrays=again)
         made = sweep(lowered, saves, ONE, False, self.pair, self.primal, self._exact)
