@@ -27,7 +27,6 @@ cdef struct slab_s:
     slab_s *prev    # on a tape: the slab below; in a pool: the free one of its class that came before
     slab_s *next    # on a tape: the slab above; in a pool: the one that came after
     slab_s *jump    # a slab further down (see stack.pyx, tape_find)
-    size_t shift    # where in it an array begins, as a part of 2**64
     # The rest is for the full-sized slabs of a tape with a memory budget (see residency.pxd).
     void *owner         # its layers_s; NULL for a slab that always stays in memory
     size_t index        # among the slabs of its owner, oldest first

@@ -101,7 +101,6 @@ cdef slab_s *slab_new(size_t bytes) noexcept nogil:
         free(slab)
         return NULL
     slab.bytes = bytes
-    slab.shift = 0
     return slab
 
 
@@ -223,7 +222,6 @@ cdef slab_s *take(pool_s *pool, size_t bytes, bint populate, bint exact, bint ar
     """What `pool_take` gives.  An array is counted apart and has no limit, since it may be the program's for ever."""
     cdef slab_s *slab
     cdef slab_s *excess = NULL
-    cdef size_t number
     if bytes > SIZE_MAX // 2 or bytes == 0:
         return NULL
     bytes = (bytes + 63) & ~<size_t>63
@@ -242,7 +240,6 @@ cdef slab_s *take(pool_s *pool, size_t bytes, bint populate, bint exact, bint ar
         excess = unlink_excess(pool, room_below_limit(pool) - bytes)
     # Accounted before it is there: the allocation below runs unlocked.
     pool.allocations += 1
-    number = pool.allocations
     count(pool, array, bytes, 1)
     unlock_pools()
     slabs_free(excess)
@@ -255,9 +252,7 @@ cdef slab_s *take(pool_s *pool, size_t bytes, bint populate, bint exact, bint ar
         uncount(pool, array, bytes, 1)
         pool.allocations -= 1
         unlock_pools()
-        return NULL
-    slab.shift = number * <size_t>0x9E3779B97F4A7C15    # of the golden ratio: as far from the earlier ones as can be
-    if populate:
+    elif populate:
         lt_populate(slab.data, bytes)
     return slab
 
@@ -291,11 +286,11 @@ cdef void *pool_take_array(size_t bytes) noexcept nogil:
 
     It lies `ARRAY_LEAD` bytes behind a multiple of 64: behind the 48 bytes that Numba puts first, the items lie on one.
     Arrays that all begin at the same place of a page get into each other's way in the caches (gradients of stencils took
-    5 to 7 % longer), so each slab has a place of its own.
+    5 to 7 % longer), so each slab has a place of its own: a hash of its address, by the golden ratio.
     Sizes are rounded up to an eighth of a power of two, and only slabs of that very size are taken: calls that make the
     same arrays find all of them again, whatever the order.  What lies beyond the array is not touched.
     """
-    cdef size_t size, step, places
+    cdef size_t size, step, places, hashed
     cdef slab_s *slab
     cdef char *memory
     if bytes > SIZE_MAX // 4:
@@ -307,7 +302,8 @@ cdef void *pool_take_array(size_t bytes) noexcept nogil:
     slab = take(&shared_pool, size, False, True, True)
     if slab == NULL:
         return NULL
-    memory = slab.data + (slab.shift >> 32) * places // (<size_t>1 << 32) * 64 + ARRAY_LEAD
+    hashed = (<size_t>slab.data >> 6) * <size_t>0x9E3779B97F4A7C15 >> 32
+    memory = slab.data + (hashed * places >> 32) * 64 + ARRAY_LEAD
     (<slab_s **>(memory - ARRAY_LEAD))[0] = slab
     return memory
 
@@ -333,7 +329,6 @@ cdef void pool_give_memory(pool_s *pool, char *data, size_t bytes) noexcept nogi
     """Take memory back whose node stays elsewhere."""
     cdef slab_s *shell = <slab_s *>malloc(sizeof(slab_s))
     if shell != NULL:
-        shell.shift = 0
         shell.data = data
         shell.bytes = bytes
         pool_give(pool, shell)
