@@ -16,7 +16,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 from numba import njit
 
 import ad
@@ -25,65 +24,31 @@ from tape import default_pool
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks import lorenz
+from benchmarks.bench_gradient import ARGUMENTS, WRT, three_operations
+from benchmarks.models.burgers import MODEL as BURGERS
+from benchmarks.models.shallow_water import MODEL as SHALLOW_WATER
 from benchmarks.tables import table
 from benchmarks.timing import calls, interleaved
 
 
-def three_operations(x, y):
-    return x * y + x
-
-
-def burgers(u, c, d, steps):
-    n = len(u)
-    u = u.copy()
-    v = np.empty_like(u)
-    for _ in range(steps):
-        v[0] = u[0] - c * u[0] * (u[0] - u[n - 1]) + d * (u[1] - 2.0 * u[0] + u[n - 1])
-        for i in range(1, n - 1):
-            v[i] = u[i] - c * u[i] * (u[i] - u[i - 1]) + d * (u[i + 1] - 2.0 * u[i] + u[i - 1])
-        v[n - 1] = u[n - 1] - c * u[n - 1] * (u[n - 1] - u[n - 2]) + d * (u[0] - 2.0 * u[n - 1] + u[n - 2])
-        u, v = v, u
-    total = 0.0
-    for i in range(n):
-        total += u[i] * u[i]
-    return total
-
-
-def burgers_arrays(u, c, d, steps):
-    for _ in range(steps):
-        left = np.roll(u, 1)
-        u = u - c * u * (u - left) + d * (np.roll(u, -1) - 2.0 * u + left)
-    return np.sum(u * u)
-
-
-def wave(u, steps, c):
-    """The wave equation on a square, leapfrog, in place by slices."""
-    before = u.copy()
-    for _ in range(steps):
-        after = 2.0 * u - before
-        after[1:-1, 1:-1] += c * (u[2:, 1:-1] + u[:-2, 1:-1] + u[1:-1, 2:] + u[1:-1, :-2] - 4.0 * u[1:-1, 1:-1])
-        before = u
-        u = after
-    return np.sum(u * u)
-
-
-def smooth(n):
-    return 1.0 + 0.5 * np.sin(2.0 * np.pi * np.arange(n) / n)
+def model(model, form, *size):
+    return getattr(model, form), model.wrt, model.arguments(*size)
 
 
 PROGRAMS = {
-    "Lorenz, 20 000 steps": (lorenz.lorenz, (*lorenz.POINT, *lorenz.PARAMETERS, lorenz.DT, lorenz.STEPS)),
-    "Burgers by element, 4 096 x 1 000": (burgers, (smooth(4096), 0.2, 0.1, 1000)),
-    "Burgers by element, 1 000 000 x 20": (burgers, (smooth(1_000_000), 0.2, 0.1, 20)),
-    "Burgers in arrays, 1 000 000 x 20": (burgers_arrays, (smooth(1_000_000), 0.2, 0.1, 20)),
-    "wave in slices, 128 x 128 x 200": (wave, (np.outer(smooth(128), smooth(128)), 200, 0.2)),
-    "wave in slices, 1 000 x 1 000 x 20": (wave, (np.outer(smooth(1000), smooth(1000)), 20, 0.2)),
+    "Lorenz, 20 000 steps": (lorenz.lorenz, WRT, ARGUMENTS),
+    "Burgers by element, 4 096 x 1 000": model(BURGERS, "by_element", 4096, 1000),
+    "Burgers by element, 1 000 000 x 20": model(BURGERS, "by_element", 1_000_000, 20),
+    "Burgers in arrays, 1 000 000 x 20": model(BURGERS, "whole_array", 1_000_000, 20),
+    "shallow water by element, 128 x 128 x 200": model(SHALLOW_WATER, "by_element", 128, 200),
+    "shallow water in arrays, 128 x 128 x 200": model(SHALLOW_WATER, "whole_array", 128, 200),
+    "shallow water in arrays, 1 000 x 1 000 x 5": model(SHALLOW_WATER, "whole_array", 1000, 5),
 }
 
 
-def second_calls(function, arguments, rounds=7):
+def second_calls(function, wrt, arguments, rounds=7):
     """Page faults, slabs from the operating system and processor seconds of a later call: the least, and the median."""
-    gradient = ad.grad(function)
+    gradient = ad.grad(function, wrt=wrt)
     gradient(*arguments)
     faults, slabs, seconds = [], [], []
     for _ in range(rounds):
@@ -96,16 +61,12 @@ def second_calls(function, arguments, rounds=7):
     return min(faults), min(slabs), statistics.median(seconds)
 
 
-def overhead(rounds=51):
+def overhead():
     """Seconds of the call of the function of three operations, compiled by Numba, and of its gradient."""
-    primal, gradient = njit(three_operations), ad.grad(three_operations)
-    candidates = {
-        "primal": calls(primal, 1.0, 2.0, number=5000),
-        "gradient": calls(gradient, 1.0, 2.0, number=5000),
-    }
-    primal(1.0, 2.0)
-    gradient(1.0, 2.0)
-    return interleaved(candidates, rounds=rounds)
+    functions = {"primal": njit(three_operations), "gradient": ad.grad(three_operations)}
+    # Rounds far shorter than a slice of the scheduler: most of them are not interrupted.
+    candidates = {name: calls(use, 1.0, 2.0, number=200) for name, use in functions.items()}
+    return interleaved(candidates, rounds=501, warmup=5)
 
 
 class SecondCall:

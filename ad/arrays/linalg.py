@@ -32,10 +32,10 @@ The formulas: M. B. Giles, Collected matrix derivative results for forward and r
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from ad.arrays.axes import fold, fold_result, reduced_count, unfold, unfold_result
-from ad.arrays.compiled import OPTIONS, Function, as_float, compiled, is_none, literal, specialised
+from ad.arrays.compiled import Function, as_float, compiled, guarded, is_none, literal, specialised
 from ad.arrays.linear import array_matmul
 from ad.arrays.reductions import prod_vjp, to_largest, to_smallest
 
@@ -54,7 +54,7 @@ __all__ = [
 # --------------------------------------------------------------------------------------------------- norms
 
 
-@njit(**OPTIONS)
+@guarded
 def _euclidean(x: Any) -> Any:
     out = np.zeros((x.shape[0], x.shape[2]), x.real.dtype)
     for o in range(x.shape[0]):
@@ -67,7 +67,7 @@ def _euclidean(x: Any) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _euclidean_rule(g: Any, ans: Any, x: Any) -> Any:
     out = np.zeros_like(x)
     for o in range(x.shape[0]):
@@ -78,7 +78,7 @@ def _euclidean_rule(g: Any, ans: Any, x: Any) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _norm(x: Any, p: float) -> Any:
     outer, n, inner = x.shape
     out = np.zeros((outer, inner), x.real.dtype)
@@ -97,7 +97,7 @@ def _norm(x: Any, p: float) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _norm_rule(g: Any, ans: Any, x: Any, p: float) -> Any:
     """`g` times the derivative by the modulus, times the derivative of the modulus, which is 0 at 0."""
     out, m = np.zeros_like(x), np.abs(x)

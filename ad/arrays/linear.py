@@ -41,10 +41,9 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numba.extending import register_jitable
 
-from ad.arrays.compiled import OPTIONS, Function, compiled, dtype_of, specialised
+from ad.arrays.compiled import Function, compiled, dtype_of, guarded, specialised
 from ad.arrays.moves import array_diagonal
 
 __all__ = [
@@ -64,7 +63,7 @@ _HAS_BLAS = find_spec("scipy") is not None
 # ------------------------------------------------------------------------------------------------ products
 
 
-@njit(**OPTIONS)
+@guarded
 def _loops(a: Any, b: Any, out: Any) -> Any:
     for i in range(a.shape[0]):
         for k in range(a.shape[1]):

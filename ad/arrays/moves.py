@@ -45,12 +45,12 @@ Every axis is a literal; shifts, counts and bounds may be computed.
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import register_jitable
 from numpy.lib.stride_tricks import as_strided
 
 from ad.arrays.axes import fold, normalised, picking, reduced_axes, reduced_count, resized, transposition, unfold
-from ad.arrays.compiled import OPTIONS, Function, compiled, literal, specialised
+from ad.arrays.compiled import Function, compiled, guarded, literal, specialised
 
 __all__ = [
     "array_diagonal",
@@ -184,7 +184,7 @@ def reshape_vjp(g: Any, x: Any) -> Any:
     return np.ascontiguousarray(g).reshape(x.shape)
 
 
-@njit(**OPTIONS)
+@guarded
 def _roll(x: Any, shift: int) -> Any:
     out = np.empty_like(x)
     n = x.shape[1]
@@ -211,7 +211,7 @@ def roll_vjp(g: Any, shift: int, axis: Any = None) -> Any:
 # ---------------------------------------------------------------------------------------------- repetition
 
 
-@njit(**OPTIONS)
+@guarded
 def _repeat(x: Any, each: int, whole: int) -> Any:
     """Every element `each` times, and all that `whole` times, along the middle axis."""
     outer, n, inner = x.shape
@@ -223,7 +223,7 @@ def _repeat(x: Any, each: int, whole: int) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _repeat_rule(g: Any, n: int, each: int) -> Any:
     out = np.zeros((g.shape[0], n, g.shape[2]), g.dtype)
     for o in range(g.shape[0]):

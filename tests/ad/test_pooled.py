@@ -1,15 +1,20 @@
 """Arrays of generated functions: from the pool, back to it, and to the user like any others."""
 
 import gc
+import importlib
 import os
+import pkgutil
 import subprocess
 import sys
 import threading
 
 import numpy as np
 import pytest
+from numba.core.dispatcher import Dispatcher
 
 import ad
+import ad.arrays
+from ad.guard import Guarded
 from tape import default_pool
 
 try:
@@ -278,3 +283,14 @@ def test_cached_code_and_the_end_of_the_process(tmp_path):
         run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
         assert (run.returncode, run.stderr) == (0, "")
         assert int(run.stdout) == hits
+
+
+def test_all_that_helpers_call_is_guarded():
+    """Or its arrays would come from elsewhere, and stay behind where it raises."""
+    found = 0
+    for info in pkgutil.iter_modules(ad.arrays.__path__, "ad.arrays."):
+        for name, value in vars(importlib.import_module(info.name)).items():
+            if isinstance(value, Dispatcher):
+                assert value._compiler.pipeline_class is Guarded, f"{info.name}.{name}"
+                found += 1
+    assert found > 20
