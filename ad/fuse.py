@@ -19,9 +19,8 @@ import numpy as np
 from numba.core import ir, types
 from numba.core.compiler_machinery import FunctionPass, register_pass
 
-from ad.arrays import choices, creation, linalg, linear, moves, reductions, scans
-from ad.arrays.accumulate import add_to
 from ad.arrays.evaluate import UPDATE
+from ad.arrays.known import ADDS, ROLLS, WRITES_NOTHING
 from ad.arrays.trees import CONVERT, ROLL, Tree, element_type, leaves, rolls
 from ad.words import push_array, push_array_f4, push_shape
 
@@ -29,9 +28,7 @@ __all__ = ["Fusing"]
 
 _HARMLESS = {slice, len, range, np.zeros_like, np.empty_like, np.ones_like, np.copy, np.sum, push_array, push_array_f4}
 _HARMLESS |= {push_shape}
-for _module in (choices, creation, linalg, linear, moves, reductions, scans):
-    _HARMLESS |= {getattr(_module, _name) for _name in _module.__all__}
-"""Functions that write to no array."""
+"""Functions that write to no array, besides the helpers."""
 
 _PURE = {"arrayexpr", "getattr", "static_getitem", "getitem", "build_tuple", "cast", "exhaust_iter", "binop", "unary"}
 _PURE |= {"static_binop", "iternext", "getiter", "pair_first", "pair_second", "null"}
@@ -121,7 +118,7 @@ class _Fuser:
             return value.expr
         if value.op != "call" or value.vararg is not None or value.kws or not 2 <= len(value.args) <= 3:
             return None
-        sign = _ROLLS.get(self.called(value))
+        sign = ROLLS.get(self.called(value))
         array, shift = value.args[:2]
         kinds = self.typemap[array.name], self.typemap[shift.name]
         if sign is None or not isinstance(kinds[0], types.Array) or kinds[0].ndim != 1:
@@ -135,7 +132,7 @@ class _Fuser:
             return isinstance(inst, ir.Assign)
         value = inst.value
         if value.op == "call":
-            return self.called(value) in _HARMLESS
+            return self.called(value) in _HARMLESS or self.called(value) in WRITES_NOTHING
         return value.op in _PURE
 
     # -------------------------------------------------------------------------------------- an instruction
@@ -156,7 +153,7 @@ class _Fuser:
                 return [inst]
             tree = self.grown(tree, kind.ndim)
             return [ir.Assign(ir.Expr("arrayexpr", inst.loc, expr=tree, ty=kind), inst.target, inst.loc)]
-        if self.called(value) is add_to and len(value.args) == 2 and not value.kws:
+        if self.called(value) in ADDS and len(value.args) == 2 and not value.kws:
             return self.update(inst, value.args[0], value.args[1], "add_to")
         if value.op == "inplace_binop" and value.immutable_fn in _IN_PLACE and self.is_array(value.lhs.name):
             return self.update(inst, value.lhs, value.rhs, _IN_PLACE[value.immutable_fn])
@@ -264,7 +261,6 @@ class _Fuser:
 
 
 _IN_PLACE = {operator.add: "+=", operator.sub: "-="}
-_ROLLS: dict[Any, int] = {moves.array_roll: 1, moves.roll_vjp: -1}
 
 
 def _is_slow(tree: Tree) -> bool:

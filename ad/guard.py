@@ -34,6 +34,7 @@ from numba.np.arrayobj import raise_with_shape_context
 from ad.arrays.evaluate import OPERATIONS
 from ad.elements import element_access
 from ad.fuse import Fusing
+from ad.pooled import PooledRuntime
 
 __all__ = ["Guarded"]
 
@@ -204,6 +205,10 @@ _internal_functions: dict[Any, Any] = {}
 
 class _GuardedContext(CPUContext):
     """Compiles the pieces that Numba's functions are made of in the same way, and keeps them apart."""
+
+    @property
+    def nrt(self):
+        return PooledRuntime(self, self.enable_nrt)
 
     def get_function(self, fn, sig, _firstcall=True):
         access = element_access(fn, sig)

@@ -43,3 +43,7 @@ cdef int lt_reader_take(void *reader, void *out, size_t bytes) noexcept nogil
 cdef size_t lt_reader_length(const void *reader) noexcept nogil
 cdef int lt_reader_restart(void *reader) noexcept nogil
 cdef void lt_reader_leave(void *reader) noexcept nogil
+
+# An array of Numba's on memory of the shared pool, to which its last release gives that back: a new NRT_MemInfo for
+# `bytes` of items, NULL if there is no memory.  `runtime` is what NRT_get_api() returns.
+cdef void *lt_new_array(size_t bytes, const void *runtime) noexcept nogil

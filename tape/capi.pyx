@@ -1,5 +1,6 @@
 """Plain functions on an opaque handle (see capi.pxd)."""
 
+from libc.stdint cimport SIZE_MAX
 from libc.stdlib cimport free, malloc
 
 from tape.reader cimport (
@@ -9,8 +10,32 @@ from tape.reader cimport (
     reader_s,
     reader_unwind,
 )
+from tape.slab cimport pool_give_array, pool_take_array
 from tape.stack cimport *
 from tape.words cimport form_s, words_exchange, words_pop, words_push, words_restore
+
+cdef extern from *:
+    """
+    /* Of numba/core/runtime/nrt_external.h: what its runtime takes memory from, and the start of its table of
+       functions.  It never calls `resize` for an array. */
+    typedef struct {
+        void *(*take)(size_t bytes, void *context);
+        void *(*resize)(void *memory, size_t bytes, void *context);
+        void (*give)(void *memory, void *context);
+        void *context;
+    } lt_allocator_t;
+    typedef struct {
+        void *(*allocate)(size_t bytes);
+        void *(*allocate_external)(size_t bytes, lt_allocator_t *allocator);
+    } lt_runtime_t;
+    """
+    ctypedef struct lt_allocator_t:
+        void *(*take)(size_t bytes, void *context) noexcept nogil
+        void *(*resize)(void *memory, size_t bytes, void *context) noexcept nogil
+        void (*give)(void *memory, void *context) noexcept nogil
+        void *context
+    ctypedef struct lt_runtime_t:
+        void *(*allocate_external)(size_t bytes, lt_allocator_t *allocator) noexcept nogil
 
 
 cdef void *lt_new(size_t itemsize) noexcept nogil:
@@ -151,6 +176,28 @@ cdef void lt_reader_leave(void *reader) noexcept nogil:
     tape_leave((<reader_s *>reader).tape)
 
 
+cdef void *take_array(size_t bytes, void *context) noexcept nogil:
+    return pool_take_array(bytes)
+
+
+cdef void give_array(void *memory, void *context) noexcept nogil:
+    pool_give_array(memory)
+
+
+# Arrays live beyond the end of the interpreter; so does this.
+cdef lt_allocator_t arrays
+arrays.take = take_array
+arrays.resize = NULL
+arrays.give = give_array
+arrays.context = NULL
+
+
+cdef void *lt_new_array(size_t bytes, const void *runtime) noexcept nogil:
+    if bytes > SIZE_MAX // 4:    # Numba adds its own without looking
+        return NULL
+    return (<const lt_runtime_t *>runtime).allocate_external(bytes, &arrays)
+
+
 # The layout of the cursor: three pointers (cur, begin, end) at the start of what a handle points to.
 ABI = TAPE_ABI
 
@@ -175,4 +222,5 @@ SYMBOLS = {
     "reader_unwind": <size_t>&lt_reader_unwind, "reader_take": <size_t>&lt_reader_take,
     "reader_length": <size_t>&lt_reader_length, "reader_restart": <size_t>&lt_reader_restart,
     "reader_leave": <size_t>&lt_reader_leave,
+    "new_array": <size_t>&lt_new_array,
 }

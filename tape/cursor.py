@@ -49,6 +49,7 @@ _SIGNATURES: dict[str, ir.FunctionType] = {
     "reader_length": ir.FunctionType(_SIZE, [_BYTE_P]),
     "reader_restart": ir.FunctionType(_STATUS, [_BYTE_P]),
     "reader_leave": ir.FunctionType(_VOID, [_BYTE_P]),
+    "new_array": ir.FunctionType(_BYTE_P, [_SIZE, _BYTE_P]),
 }
 
 for _name in _SIGNATURES:

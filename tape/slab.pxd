@@ -24,15 +24,15 @@ cdef struct slab_s:
     size_t base     # bytes of items on the tape below this slab
     size_t depth    # slabs on the tape below this one
     size_t held     # bytes of the slabs on the tape up to and with this one
-    slab_s *prev
-    slab_s *next    # on a tape: the slab above; in a pool: the next free one
+    slab_s *prev    # on a tape: the slab below; in a pool: the free one of its class that came before
+    slab_s *next    # on a tape: the slab above; in a pool: the one that came after
     slab_s *jump    # a slab further down (see stack.pyx, tape_find)
     # The rest is for the full-sized slabs of a tape with a memory budget (see residency.pxd).
     void *owner         # its layers_s; NULL for a slab that always stays in memory
     size_t index        # among the slabs of its owner, oldest first
     long long slot      # where it lies in its store, if it was written
     unsigned long long checksum
-    slab_s *newer       # among the slabs that were read for looking, by last use
+    slab_s *newer       # by last use, among the free slabs of a pool or those that were read for looking
     slab_s *older
     slab_s *queued      # the next one that somebody waits for
     slab_state state
@@ -45,18 +45,23 @@ cdef struct slab_s:
     ahead_of ahead      # read before it was asked for, ahead of what
 
 cdef enum:
-    SIZE_CLASSES = 64   # class k holds free slabs of 2**k <= bytes < 2**(k + 1)
+    SIZE_CLASSES = 512  # eight for each power of two
+    ARRAY_LEAD = 16     # bytes in front of the memory of an array
 
 cdef struct pool_s:
-    size_t limit        # most bytes, in use and free together
-    size_t retain       # most free bytes kept for the next tape
+    size_t limit        # most bytes, of slabs in use and free ones together
+    size_t retain       # most free bytes kept for the next tape or array
     size_t used_bytes
     size_t free_bytes
     size_t high_bytes   # most bytes that were ever in use
     size_t used_slabs
     size_t free_slabs
+    size_t array_bytes  # bytes of the slabs that hold an array of compiled code
+    size_t arrays       # how many those are
     size_t allocations  # slabs taken from the operating system so far
     size_t recycled     # slabs handed out again so far
+    slab_s *oldest      # free slabs, by the time of their coming back
+    slab_s *newest
     slab_s *free[SIZE_CLASSES]
 
 cdef pool_s *pool_default() noexcept nogil
@@ -64,6 +69,8 @@ cdef slab_s *pool_take(pool_s *pool, size_t bytes, bint populate, bint exact) no
 cdef void pool_give(pool_s *pool, slab_s *slab) noexcept nogil
 cdef char *pool_take_memory(pool_s *pool, size_t bytes) noexcept nogil
 cdef void pool_give_memory(pool_s *pool, char *data, size_t bytes) noexcept nogil
+cdef void *pool_take_array(size_t bytes) noexcept nogil
+cdef void pool_give_array(void *memory) noexcept nogil
 cdef void pool_trim(pool_s *pool, size_t keep) noexcept nogil
 
 cdef class SlabPool:

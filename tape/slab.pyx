@@ -42,16 +42,31 @@ cdef extern from *:
     #endif
     }
     static inline int lt_log2(size_t n) {
+    #if defined(__GNUC__)
+        return 63 - __builtin_clzll(n);
+    #else
         int k = 0;
         while (n >>= 1) k++;
         return k;
+    #endif
     }
+    /* To AddressSanitizer a free slab is no memory, as if it had been freed. */
+    #if defined(__SANITIZE_ADDRESS__)
+    #include <sanitizer/asan_interface.h>
+    #define lt_close(p, bytes) __asan_poison_memory_region((p), (bytes))
+    #define lt_open(p, bytes) __asan_unpoison_memory_region((p), (bytes))
+    #else
+    #define lt_close(p, bytes) ((void)0)
+    #define lt_open(p, bytes) ((void)0)
+    #endif
     """
     void *lt_alloc(size_t bytes) noexcept nogil
     void lt_release(void *p) noexcept nogil
     int lt_atfork(void (*before)() noexcept nogil, void (*after)() noexcept nogil) noexcept nogil
     void lt_populate(void *p, size_t bytes) noexcept nogil
     int lt_log2(size_t n) noexcept nogil
+    void lt_close(void *p, size_t bytes) noexcept nogil
+    void lt_open(void *p, size_t bytes) noexcept nogil
 
 # One lock for the free lists of all pools: it is taken once a slab, for a few instructions, and being the only
 # one it can be held across a fork, so that a child never inherits it locked.
@@ -93,54 +108,118 @@ cdef void slabs_free(slab_s *slab) noexcept nogil:
     cdef slab_s *following
     while slab != NULL:
         following = slab.next
+        lt_open(slab.data, slab.bytes)
         lt_release(slab.data)
         free(slab)
         slab = following
 
 
-cdef slab_s *unlink_free(pool_s *pool, size_t bytes, bint exact) noexcept nogil:
-    """A free slab of `bytes`, or if not `exact` of less than four times that; NULL if there is none.  Call locked."""
+# ------------------------------------------------------------------------------- free slabs; call these locked
+
+
+cdef int class_of(size_t bytes) noexcept nogil:
+    """Eight classes for each power of two: those of one class differ by less than an eighth."""
     cdef int k = lt_log2(bytes)
-    cdef int last = k + 1 if k + 1 < SIZE_CLASSES and not exact else k
-    cdef slab_s **link
+    return 8 * k + ((bytes >> (k - 3)) & 7)
+
+
+cdef void link(pool_s *pool, slab_s *slab) noexcept nogil:
+    cdef slab_s **head = &pool.free[class_of(slab.bytes)]
+    slab.prev = NULL
+    slab.next = head[0]
+    if head[0] != NULL:
+        head[0].prev = slab
+    head[0] = slab
+    slab.newer = NULL
+    slab.older = pool.newest
+    if pool.newest != NULL:
+        pool.newest.newer = slab
+    else:
+        pool.oldest = slab
+    pool.newest = slab
+    pool.free_bytes += slab.bytes
+    pool.free_slabs += 1
+
+
+cdef void unlink(pool_s *pool, slab_s *slab) noexcept nogil:
+    if slab.prev != NULL:
+        slab.prev.next = slab.next
+    else:
+        pool.free[class_of(slab.bytes)] = slab.next
+    if slab.next != NULL:
+        slab.next.prev = slab.prev
+    if slab.older != NULL:
+        slab.older.newer = slab.newer
+    else:
+        pool.oldest = slab.newer
+    if slab.newer != NULL:
+        slab.newer.older = slab.older
+    else:
+        pool.newest = slab.older
+    pool.free_bytes -= slab.bytes
+    pool.free_slabs -= 1
+
+
+cdef slab_s *unlink_free(pool_s *pool, size_t bytes, bint exact) noexcept nogil:
+    """A free slab of `bytes`, or if not `exact` of less than four times that; NULL if there is none."""
+    cdef int k = class_of(bytes)
+    cdef int last = k if exact else min(k + 15, SIZE_CLASSES - 1)
     cdef slab_s *slab
     while k <= last:
-        link = &pool.free[k]
-        while link[0] != NULL:
-            slab = link[0]
+        slab = pool.free[k]
+        while slab != NULL:
             if slab.bytes == bytes or (slab.bytes > bytes and not exact):
-                link[0] = slab.next
-                pool.free_bytes -= slab.bytes
-                pool.free_slabs -= 1
+                unlink(pool, slab)
                 return slab
-            link = &slab.next
+            slab = slab.next
         k += 1
     return NULL
 
 
 cdef slab_s *unlink_excess(pool_s *pool, size_t keep) noexcept nogil:
-    """A chain of free slabs, largest first, whose leaving brings the free bytes down to `keep`.  Call locked."""
+    """A chain of free slabs whose leaving brings the free bytes down to `keep`: those that nobody wanted for longest.
+
+    By size instead, a size that is never asked for again could stay and those in use leave at every call.
+    """
     cdef slab_s *chain = NULL
     cdef slab_s *slab
-    cdef int k = SIZE_CLASSES - 1
-    while pool.free_bytes > keep and k >= 0:
-        slab = pool.free[k]
-        if slab == NULL:
-            k -= 1
-            continue
-        pool.free[k] = slab.next
-        pool.free_bytes -= slab.bytes
-        pool.free_slabs -= 1
+    while pool.free_bytes > keep:
+        slab = pool.oldest
+        unlink(pool, slab)
         slab.next = chain
         chain = slab
     return chain
 
 
-cdef slab_s *pool_take(pool_s *pool, size_t bytes, bint populate, bint exact) noexcept nogil:
-    """A slab of at least `bytes` (or exactly so many), or NULL if the limit or the machine says no.
+cdef void count(pool_s *pool, bint array, size_t bytes, size_t slabs) noexcept nogil:
+    if array:
+        pool.array_bytes += bytes
+        pool.arrays += slabs
+        return
+    pool.used_bytes += bytes
+    pool.used_slabs += slabs
+    if pool.used_bytes > pool.high_bytes:
+        pool.high_bytes = pool.used_bytes
 
-    `populate`: all of it will be written, so a new one may have its pages faulted in at once.
-    """
+
+cdef void uncount(pool_s *pool, bint array, size_t bytes, size_t slabs) noexcept nogil:
+    if array:
+        pool.array_bytes -= bytes
+        pool.arrays -= slabs
+        return
+    pool.used_bytes -= bytes
+    pool.used_slabs -= slabs
+
+
+cdef size_t room_below_limit(pool_s *pool) noexcept nogil:
+    return pool.limit - pool.used_bytes if pool.used_bytes < pool.limit else 0
+
+
+# ---------------------------------------------------------------------------------------------- taking and giving
+
+
+cdef slab_s *take(pool_s *pool, size_t bytes, bint populate, bint exact, bint array) noexcept nogil:
+    """What `pool_take` gives.  An array is counted apart and has no limit, since it may be the program's for ever."""
     cdef slab_s *slab
     cdef slab_s *excess = NULL
     if bytes > SIZE_MAX // 2 or bytes == 0:
@@ -150,21 +229,19 @@ cdef slab_s *pool_take(pool_s *pool, size_t bytes, bint populate, bint exact) no
     slab = unlink_free(pool, bytes, exact)
     if slab != NULL:
         pool.recycled += 1
-    else:
-        if bytes > pool.limit or pool.used_bytes > pool.limit - bytes:
+        count(pool, array, slab.bytes, 1)
+        unlock_pools()
+        lt_open(slab.data, slab.bytes)
+        return slab
+    if not array:
+        if bytes > room_below_limit(pool):
             unlock_pools()
             return NULL
-        if pool.free_bytes > pool.limit - bytes - pool.used_bytes:
-            excess = unlink_excess(pool, pool.limit - bytes - pool.used_bytes)
-        # Accounted before it is there: the allocation below runs unlocked.
-        pool.allocations += 1
-    pool.used_bytes += bytes if slab == NULL else slab.bytes
-    pool.used_slabs += 1
-    if pool.used_bytes > pool.high_bytes:
-        pool.high_bytes = pool.used_bytes
+        excess = unlink_excess(pool, room_below_limit(pool) - bytes)
+    # Accounted before it is there: the allocation below runs unlocked.
+    pool.allocations += 1
+    count(pool, array, bytes, 1)
     unlock_pools()
-    if slab != NULL:
-        return slab
     slabs_free(excess)
     slab = slab_new(bytes)
     if slab == NULL:
@@ -172,8 +249,7 @@ cdef slab_s *pool_take(pool_s *pool, size_t bytes, bint populate, bint exact) no
         slab = slab_new(bytes)
     if slab == NULL:
         lock_pools()
-        pool.used_bytes -= bytes
-        pool.used_slabs -= 1
+        uncount(pool, array, bytes, 1)
         pool.allocations -= 1
         unlock_pools()
     elif populate:
@@ -181,20 +257,61 @@ cdef slab_s *pool_take(pool_s *pool, size_t bytes, bint populate, bint exact) no
     return slab
 
 
-cdef void pool_give(pool_s *pool, slab_s *slab) noexcept nogil:
-    """Take `slab` back."""
+cdef void give(pool_s *pool, slab_s *slab, bint array) noexcept nogil:
     cdef slab_s *excess
-    cdef int k = lt_log2(slab.bytes)
+    lt_close(slab.data, slab.bytes)
     lock_pools()
-    pool.used_bytes -= slab.bytes
-    pool.used_slabs -= 1
-    slab.next = pool.free[k]
-    pool.free[k] = slab
-    pool.free_bytes += slab.bytes
-    pool.free_slabs += 1
-    excess = unlink_excess(pool, pool.retain)
+    uncount(pool, array, slab.bytes, 1)
+    link(pool, slab)
+    excess = unlink_excess(pool, min(pool.retain, room_below_limit(pool)))
     unlock_pools()
     slabs_free(excess)
+
+
+cdef slab_s *pool_take(pool_s *pool, size_t bytes, bint populate, bint exact) noexcept nogil:
+    """A slab of at least `bytes` (or exactly so many), or NULL if the limit or the machine says no.
+
+    `populate`: all of it will be written, so a new one may have its pages faulted in at once.
+    """
+    return take(pool, bytes, populate, exact, False)
+
+
+cdef void pool_give(pool_s *pool, slab_s *slab) noexcept nogil:
+    """Take `slab` back."""
+    give(pool, slab, False)
+
+
+cdef void *pool_take_array(size_t bytes) noexcept nogil:
+    """Memory for an array of compiled code, of the shared pool; NULL if there is none.
+
+    It lies `ARRAY_LEAD` bytes behind a multiple of 64: behind the 48 bytes that Numba puts first, the items lie on one.
+    Arrays that all begin at the same place of a page get into each other's way in the caches (gradients of stencils took
+    5 to 7 % longer), so each slab has a place of its own: a hash of its address, by the golden ratio.
+    Sizes are rounded up to an eighth of a power of two, and only slabs of that very size are taken: calls that make the
+    same arrays find all of them again, whatever the order.  What lies beyond the array is not touched.
+    """
+    cdef size_t size, step, places, hashed
+    cdef slab_s *slab
+    cdef char *memory
+    if bytes > SIZE_MAX // 4:
+        return NULL
+    size = bytes + ARRAY_LEAD
+    step = max(<size_t>1 << lt_log2(size | 512) >> 3, <size_t>64)
+    places = min(step, <size_t>4096) // 64
+    size = (size + (places - 1) * 64 + step - 1) & ~(step - 1)
+    slab = take(&shared_pool, size, False, True, True)
+    if slab == NULL:
+        return NULL
+    hashed = (<size_t>slab.data >> 6) * <size_t>0x9E3779B97F4A7C15 >> 32
+    memory = slab.data + (hashed * places >> 32) * 64 + ARRAY_LEAD
+    (<slab_s **>(memory - ARRAY_LEAD))[0] = slab
+    return memory
+
+
+cdef void pool_give_array(void *memory) noexcept nogil:
+    """Take the memory of an array back."""
+    if memory != NULL:
+        give(&shared_pool, (<slab_s **>(<char *>memory - ARRAY_LEAD))[0], True)
 
 
 cdef char *pool_take_memory(pool_s *pool, size_t bytes) noexcept nogil:
@@ -239,14 +356,18 @@ cdef size_t size_or_all(size, str name) except? 0:
 cdef class SlabPool:
     """A pool of slabs that tapes share.
 
+    That of `default_pool` also serves the arrays that the functions generated by `ad` make, a slab for each, results
+    among them.  These are counted apart, and `limit` does not refuse them.
+
     Parameters
     ----------
     limit : int, str or None
-        Most bytes that slabs in use and free slabs may take together (``"2 GiB"``); ``None`` for no limit.
+        Most bytes that slabs of tapes and free slabs may take together (``"2 GiB"``); ``None`` for no limit.
         A tape that would pass it raises `TapeMemoryError`.
     retain : int, str or None
-        Most bytes of *free* slabs that are kept for the next tape; what is over goes back to the operating
-        system.  ``None`` keeps all.  Fresh pages cost several times what a push into a recycled slab costs.
+        Most bytes of *free* slabs that are kept for the next tape or array; what is over goes back to the operating
+        system, those first that were not used for longest.  ``None`` keeps all.  Fresh pages cost several times what a
+        push into a recycled slab costs.
 
     Raises
     ------
@@ -267,12 +388,13 @@ cdef class SlabPool:
 
     def __repr__(self):
         cdef str limit = "" if self.pool.limit == SIZE_MAX else f", limit {self.pool.limit} bytes"
-        return (f"<SlabPool: {self.pool.used_slabs} slabs ({self.pool.used_bytes} bytes) in use, "
+        cdef str arrays = f"{self.pool.arrays} arrays ({self.pool.array_bytes} bytes), " if self.pool.arrays else ""
+        return (f"<SlabPool: {self.pool.used_slabs} slabs ({self.pool.used_bytes} bytes) in use, {arrays}"
                 f"{self.pool.free_slabs} ({self.pool.free_bytes} bytes) free{limit}>")
 
     @property
     def limit(self):
-        """Most bytes of slabs, in use and free together, or None.  May be set at any time; one below what is
+        """Most bytes of slabs, those of tapes and free ones together, or None.  May be set at any time; one below what is
         in use stops further growth and takes nothing away."""
         return None if self.pool.limit == SIZE_MAX else self.pool.limit
 
@@ -303,6 +425,7 @@ cdef class SlabPool:
         return PoolStats(
             used_slabs=now.used_slabs, used_bytes=now.used_bytes,
             free_slabs=now.free_slabs, free_bytes=now.free_bytes,
+            arrays=now.arrays, array_bytes=now.array_bytes,
             high_bytes=now.high_bytes, allocations=now.allocations, recycled=now.recycled,
             limit=None if now.limit == SIZE_MAX else now.limit,
             retain=None if now.retain == SIZE_MAX else now.retain,

@@ -12,11 +12,15 @@ class PoolStats:
     """A `SlabPool` at one moment.  Sizes in bytes."""
 
     used_slabs: int
+    """Slabs of tapes."""
     used_bytes: int
     free_slabs: int
     free_bytes: int
+    arrays: int
+    """Slabs that hold an array of a function that `ad` generated, results that the program keeps among them."""
+    array_bytes: int
     high_bytes: int
-    """Most bytes that were ever in use at once."""
+    """Most bytes that tapes ever had at once."""
     allocations: int
     """Slabs taken from the operating system so far."""
     recycled: int

@@ -1,5 +1,6 @@
 """The numerical side of derivatives of whole-array functions: what generated code calls.
 
+    known        what the fusing of expressions knows about them
     compiled     how a helper reaches compiled code
     axes         any axis of any array as the middle axis of a 3-d one
     accumulate   add_to: what was broadcast forward is summed backward

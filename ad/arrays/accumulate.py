@@ -12,12 +12,12 @@ as exact as NumPy's pairwise ones (Higham, The accuracy of floating point summat
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numba.core import types
 from numba.extending import lower_builtin, register_jitable, type_callable
 
-from ad.arrays.compiled import OPTIONS, Function, compiled, is_array, is_complex, specialised
+from ad.arrays.compiled import Function, compiled, guarded, is_array, is_complex, specialised
 from ad.arrays.evaluate import add_array
+from ad.arrays.known import ADDS
 
 __all__ = ["add_to", "cascade_sum", "narrow", "overlap", "take_and_clear", "total", "zero"]
 
@@ -114,7 +114,7 @@ _SHORT, _LONGER, _LONG = 128, 64 * 128, 64 * 64 * 128
 """Parts of these lengths have a sum of their own: no chain of additions is longer than 64 up to 33 million."""
 
 
-@njit(**OPTIONS)
+@guarded
 def cascade_sum(a: Any, start: int, n: int) -> Any:
     """The sum of `n` elements from `start` on."""
     # One function for all lengths, with loops: each further function costs compilation, and one that is compiled with
@@ -172,3 +172,6 @@ def take_and_clear(view: Any) -> Any:
 def zero(view: Any) -> None:
     """Set all elements of an array or view to zero."""
     view[...] = 0
+
+
+ADDS.add(add_to)

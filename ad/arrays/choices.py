@@ -35,10 +35,11 @@ and np.count_nonzero have no derivative; Numba compiles them.
 from typing import Any
 
 import numpy as np
-from numba import njit, vectorize
+from numba import vectorize
 
 from ad.arrays.axes import fold, unfold
-from ad.arrays.compiled import OPTIONS, Function, compiled, dtype_of, is_none, literal, specialised
+from ad.arrays.compiled import Function, compiled, dtype_of, guarded, is_none, literal, specialised
+from ad.arrays.known import WRITES_NOTHING
 
 __all__ = [
     "array_sort",
@@ -122,7 +123,7 @@ def where_vjp_false(g: Any, condition: Any) -> Any:
 # --------------------------------------------------------------------------------------------------- sort
 
 
-@njit(**OPTIONS)
+@guarded
 def _sort(x: Any) -> Any:
     out, lane = np.empty_like(x), np.empty(x.shape[1], x.dtype)
     for o in range(x.shape[0]):
@@ -135,7 +136,7 @@ def _sort(x: Any) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _sort_rule(g: Any, x: Any) -> Any:
     out, lane = np.empty_like(x), np.empty(x.shape[1], x.dtype)
     for o in range(x.shape[0]):
@@ -160,3 +161,6 @@ def array_sort(x: Any, axis: Any) -> Function:
 def sort_vjp(g: Any, x: Any, axis: Any) -> Function:
     """The rule of np.sort."""
     return lambda g, x, axis: unfold(_sort_rule(fold(g, axis), fold(x, axis)), x, axis)
+
+
+WRITES_NOTHING.update(globals()[_name] for _name in __all__)

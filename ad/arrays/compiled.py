@@ -12,11 +12,13 @@ from inspect import signature
 from typing import Any
 
 import numpy as np
-from numba import types
+from numba import njit, types
 from numba.core.errors import TypingError
 from numba.cpython.unsafe.tuple import tuple_setitem
 from numba.extending import overload
 from numba.np.numpy_support import as_dtype
+
+from ad.guard import Guarded
 
 __all__ = [
     "OPTIONS",
@@ -25,6 +27,7 @@ __all__ = [
     "as_summable",
     "compiled",
     "dtype_of",
+    "guarded",
     "is_array",
     "is_complex",
     "is_none",
@@ -34,6 +37,9 @@ __all__ = [
 ]
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
+guarded = njit(pipeline_class=Guarded, **OPTIONS)
+"""Compiles what helpers call.  Unlike helpers, such functions are not compiled as their callers are by themselves."""
 
 Function = Callable[..., Any]
 

@@ -19,15 +19,15 @@ As they are registered:
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from ad.arrays.accumulate import total
-from ad.arrays.compiled import OPTIONS
+from ad.arrays.compiled import guarded
+from ad.arrays.known import WRITES_NOTHING
 
 __all__ = ["arange_vjp_step", "array_linspace", "linspace_vjp_start", "linspace_vjp_stop"]
 
 
-@njit(**OPTIONS)
+@guarded
 def array_linspace(start: float, stop: float, num: int, endpoint: bool) -> Any:
     """np.linspace of float64.  Raises ValueError for a negative `num`."""
     if num < 0:
@@ -41,7 +41,7 @@ def array_linspace(start: float, stop: float, num: int, endpoint: bool) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def linspace_vjp_stop(g: Any, endpoint: bool) -> float:
     """The rule of np.linspace for the end."""
     steps = len(g) - 1 if endpoint else len(g)
@@ -51,16 +51,19 @@ def linspace_vjp_stop(g: Any, endpoint: bool) -> float:
     return s
 
 
-@njit(**OPTIONS)
+@guarded
 def linspace_vjp_start(g: Any, endpoint: bool) -> float:
     """The rule of np.linspace for the start."""
     return total(g) - linspace_vjp_stop(g, endpoint)
 
 
-@njit(**OPTIONS)
+@guarded
 def arange_vjp_step(g: Any) -> float:
     """The rule of np.arange for the step."""
     s = 0.0
     for i in range(len(g)):
         s += g[i] * i
     return s
+
+
+WRITES_NOTHING.update(globals()[_name] for _name in __all__)

@@ -32,10 +32,11 @@ The formulas: M. B. Giles, Collected matrix derivative results for forward and r
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from ad.arrays.axes import fold, fold_result, reduced_count, unfold, unfold_result
-from ad.arrays.compiled import OPTIONS, Function, as_float, compiled, is_none, literal, specialised
+from ad.arrays.compiled import Function, as_float, compiled, guarded, is_none, literal, specialised
+from ad.arrays.known import WRITES_NOTHING
 from ad.arrays.linear import array_matmul
 from ad.arrays.reductions import prod_vjp, to_largest, to_smallest
 
@@ -54,7 +55,7 @@ __all__ = [
 # --------------------------------------------------------------------------------------------------- norms
 
 
-@njit(**OPTIONS)
+@guarded
 def _euclidean(x: Any) -> Any:
     out = np.zeros((x.shape[0], x.shape[2]), x.real.dtype)
     for o in range(x.shape[0]):
@@ -67,7 +68,7 @@ def _euclidean(x: Any) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _euclidean_rule(g: Any, ans: Any, x: Any) -> Any:
     out = np.zeros_like(x)
     for o in range(x.shape[0]):
@@ -78,7 +79,7 @@ def _euclidean_rule(g: Any, ans: Any, x: Any) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _norm(x: Any, p: float) -> Any:
     outer, n, inner = x.shape
     out = np.zeros((outer, inner), x.real.dtype)
@@ -97,7 +98,7 @@ def _norm(x: Any, p: float) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _norm_rule(g: Any, ans: Any, x: Any, p: float) -> Any:
     """`g` times the derivative by the modulus, times the derivative of the modulus, which is 0 at 0."""
     out, m = np.zeros_like(x), np.abs(x)
@@ -211,3 +212,6 @@ def cholesky_vjp(g: Any, ans: Any) -> Any:
     for i in range(len(out)):
         out[i, i] *= 0.5
     return out
+
+
+WRITES_NOTHING.update(globals()[_name] for _name in __all__)

@@ -41,10 +41,10 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numba.extending import register_jitable
 
-from ad.arrays.compiled import OPTIONS, Function, compiled, dtype_of, specialised
+from ad.arrays.compiled import Function, compiled, dtype_of, guarded, specialised
+from ad.arrays.known import WRITES_NOTHING
 from ad.arrays.moves import array_diagonal
 
 __all__ = [
@@ -64,7 +64,7 @@ _HAS_BLAS = find_spec("scipy") is not None
 # ------------------------------------------------------------------------------------------------ products
 
 
-@njit(**OPTIONS)
+@guarded
 def _loops(a: Any, b: Any, out: Any) -> Any:
     for i in range(a.shape[0]):
         for k in range(a.shape[1]):
@@ -194,3 +194,6 @@ def diag_vjp(g: Any, x: Any, k: Any) -> Function:
     if x.ndim == 1:
         return lambda g, x, k: array_diagonal(g, k)
     return lambda g, x, k: trace_vjp(g, x, k)
+
+
+WRITES_NOTHING.update(globals()[_name] for _name in __all__)

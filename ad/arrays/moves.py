@@ -45,12 +45,13 @@ Every axis is a literal; shifts, counts and bounds may be computed.
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import register_jitable
 from numpy.lib.stride_tricks import as_strided
 
 from ad.arrays.axes import fold, normalised, picking, reduced_axes, reduced_count, resized, transposition, unfold
-from ad.arrays.compiled import OPTIONS, Function, compiled, literal, specialised
+from ad.arrays.compiled import Function, compiled, guarded, literal, specialised
+from ad.arrays.known import ROLLS, WRITES_NOTHING
 
 __all__ = [
     "array_diagonal",
@@ -194,7 +195,7 @@ def _roll_into(out: Any, x: Any, first: int) -> None:
         head[i] = end[i]
 
 
-@njit(**OPTIONS)
+@guarded
 def _roll(x: Any, shift: int) -> Any:
     out = np.empty_like(x)
     if out.size > 0:
@@ -205,7 +206,7 @@ def _roll(x: Any, shift: int) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _roll_all(x: Any, shift: int) -> Any:
     out = np.empty_like(x)
     if len(x) > 0:
@@ -232,7 +233,7 @@ def roll_vjp(g: Any, shift: int, axis: Any = None) -> Any:
 # ---------------------------------------------------------------------------------------------- repetition
 
 
-@njit(**OPTIONS)
+@guarded
 def _repeat(x: Any, each: int, whole: int) -> Any:
     """Every element `each` times, and all that `whole` times, along the middle axis."""
     outer, n, inner = x.shape
@@ -244,7 +245,7 @@ def _repeat(x: Any, each: int, whole: int) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _repeat_rule(g: Any, n: int, each: int) -> Any:
     out = np.zeros((g.shape[0], n, g.shape[2]), g.dtype)
     for o in range(g.shape[0]):
@@ -318,3 +319,7 @@ def tile_vjp(g: Any, x: Any, n: Any) -> Function:
     axes, of_shape, _ = _axes_of_tile(x, n)
     untiled = _along(axes, _untiled)
     return lambda g, x, n: untiled(g, of_shape(x.shape)).reshape(x.shape)
+
+
+WRITES_NOTHING.update(globals()[_name] for _name in __all__)
+ROLLS.update({array_roll: 1, roll_vjp: -1})

@@ -31,12 +31,12 @@ As they are registered:
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numba.extending import register_jitable
 
 from ad.arrays.accumulate import cascade_sum
 from ad.arrays.axes import fold, fold_result, reduced_count, spread, unfold, unfold_result
-from ad.arrays.compiled import OPTIONS, Function, as_float, as_summable, compiled
+from ad.arrays.compiled import Function, as_float, as_summable, compiled, guarded
+from ad.arrays.known import WRITES_NOTHING
 
 __all__ = [
     "array_all",
@@ -63,7 +63,7 @@ __all__ = [
 # ------------------------------------------------------------------------------------- over the middle axis
 
 
-@njit(**OPTIONS)
+@guarded
 def _sum(x: Any) -> Any:
     outer, n, inner = x.shape
     out = np.zeros((outer, inner), x.dtype)
@@ -84,7 +84,7 @@ def _sum(x: Any) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _mean(x: Any) -> Any:
     out = _sum(x)
     for o in range(out.shape[0]):
@@ -93,7 +93,7 @@ def _mean(x: Any) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _var(x: Any, ddof: float) -> Any:
     mean, squares = _mean(x), np.empty(x.shape, x.real.dtype)
     for o in range(x.shape[0]):
@@ -108,7 +108,7 @@ def _var(x: Any, ddof: float) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _times(a: Any, b: Any) -> Any:
     return a * b
 
@@ -124,12 +124,12 @@ def _smaller(a: Any, b: Any) -> bool:
     return b < a or (b != b and a == a)
 
 
-@njit(**OPTIONS)
+@guarded
 def _largest(a: Any, b: Any) -> Any:
     return b if _larger(a, b) else a
 
 
-@njit(**OPTIONS)
+@guarded
 def _smallest(a: Any, b: Any) -> Any:
     return b if _smaller(a, b) else a
 
@@ -137,7 +137,7 @@ def _smallest(a: Any, b: Any) -> Any:
 def _folding(step: Function) -> Function:
     """The kernel that combines elements by `step`; no elements give 1."""
 
-    @njit(**OPTIONS)
+    @guarded
     def kernel(x: Any) -> Any:
         outer, n, inner = x.shape
         out = np.ones((outer, inner), x.dtype)
@@ -163,7 +163,7 @@ _prod, _max, _min = _folding(_times), _folding(_largest), _folding(_smallest)
 def _deciding(decisive: bool) -> Function:
     """The kernel that finds out whether an element is true, or false, and then says just that."""
 
-    @njit(**OPTIONS)
+    @guarded
     def kernel(x: Any) -> Any:
         out = np.full((x.shape[0], x.shape[2]), not decisive)
         for o in range(x.shape[0]):
@@ -265,7 +265,7 @@ def prod_vjp(g: Any, x: Any, axis: Any = None) -> Any:
     return unfold(_others(fold(x, axis), fold_result(g, x, axis)), x, axis)
 
 
-@njit(**OPTIONS)
+@guarded
 def _others(x: Any, g: Any) -> Any:
     """`g` times the product of all elements before and of all after, for each element."""
     outer, n, inner = x.shape
@@ -285,7 +285,7 @@ def _others(x: Any, g: Any) -> Any:
 def _choosing(second: Function) -> Function:
     """The kernel that gives the adjoint to the element that `second` chooses."""
 
-    @njit(**OPTIONS)
+    @guarded
     def kernel(x: Any, g: Any) -> Any:
         out = np.zeros(x.shape, x.dtype)
         for o in range(x.shape[0]):
@@ -317,7 +317,7 @@ def min_vjp(g: Any, x: Any, axis: Any = None) -> Any:
     return unfold(to_smallest(fold(x, axis), fold_result(g, x, axis)), x, axis)
 
 
-@njit(**OPTIONS)
+@guarded
 def _deviations(x: Any, g: Any, ddof: float) -> Any:
     out, mean = np.empty(x.shape, x.dtype), _mean(x)
     for o in range(x.shape[0]):
@@ -328,7 +328,7 @@ def _deviations(x: Any, g: Any, ddof: float) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _over_deviation(g: Any, std: Any) -> Any:
     out = np.zeros(g.shape, std.dtype)
     for o in range(g.shape[0]):
@@ -349,3 +349,6 @@ def std_vjp(g: Any, ans: Any, x: Any, axis: Any = None, ddof: float = 0) -> Any:
     """The rule of np.std."""
     half = _over_deviation(fold_result(g, x, axis), fold_result(ans, x, axis))
     return unfold(_deviations(fold(x, axis), half, ddof), x, axis)
+
+
+WRITES_NOTHING.update(globals()[_name] for _name in __all__)

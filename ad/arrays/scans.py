@@ -23,10 +23,10 @@ As they are registered:
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from ad.arrays.axes import fold, resized, unfold
-from ad.arrays.compiled import OPTIONS, Function, as_summable, compiled, literal, specialised
+from ad.arrays.compiled import Function, as_summable, compiled, guarded, literal, specialised
+from ad.arrays.known import WRITES_NOTHING
 
 __all__ = ["array_cumprod", "array_cumsum", "array_diff", "cumprod_vjp", "cumsum_vjp", "diff_vjp"]
 
@@ -34,7 +34,7 @@ __all__ = ["array_cumprod", "array_cumsum", "array_diff", "cumprod_vjp", "cumsum
 # ------------------------------------------------------------------------------------- over the middle axis
 
 
-@njit(**OPTIONS)
+@guarded
 def _cumsum(x: Any) -> Any:
     out = x.copy()
     for o in range(x.shape[0]):
@@ -44,7 +44,7 @@ def _cumsum(x: Any) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _cumprod(x: Any) -> Any:
     out = x.copy()
     for o in range(x.shape[0]):
@@ -54,7 +54,7 @@ def _cumprod(x: Any) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _sum_from_end(g: Any) -> Any:
     out = g.copy()
     for o in range(g.shape[0]):
@@ -64,7 +64,7 @@ def _sum_from_end(g: Any) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _cumprod_rule(g: Any, x: Any) -> Any:
     """The product of all before an element, times g + x g + x x g + ... of those after it."""
     out = np.ones(x.shape, x.dtype)
@@ -82,7 +82,7 @@ def _cumprod_rule(g: Any, x: Any) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _diff(x: Any) -> Any:
     outer, n, inner = x.shape
     out = np.empty((outer, max(n - 1, 0), inner), x.dtype)
@@ -93,7 +93,7 @@ def _diff(x: Any) -> Any:
     return out
 
 
-@njit(**OPTIONS)
+@guarded
 def _diff_rule(g: Any, n: int) -> Any:
     """The rule of one difference of `n` elements."""
     out = np.zeros((g.shape[0], n, g.shape[2]), g.dtype)
@@ -160,3 +160,6 @@ def diff_vjp(g: Any, x: Any, n: int = 1, axis: int = -1) -> Any:
     for k in range(n - 1, -1, -1):
         y = _diff_rule(y, max(length - k, 0))
     return unfold(y, x, axis)
+
+
+WRITES_NOTHING.update(globals()[_name] for _name in __all__)

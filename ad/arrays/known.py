@@ -1,0 +1,13 @@
+"""What the fusing of expressions (`ad.fuse`) knows about helpers: they enter themselves here when they are defined."""
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["ADDS", "ROLLS", "WRITES_NOTHING"]
+
+WRITES_NOTHING: set[Callable[..., Any]] = set()
+"""Functions that write to no array."""
+ADDS: set[Callable[..., Any]] = set()
+"""``f(a, value)``, which adds to an array."""
+ROLLS: dict[Callable[..., Any], int] = {}
+"""``f(a, shift)``, with the sign of the shift."""
