@@ -12,5 +12,6 @@ from tape.cuda.devicetape import DeviceMark, DeviceTape
 from tape.cuda.pinned import release_pinned
 from tape.cuda.select import available
 from tape.cuda.stats import DeviceStats
+from tape.cuda.store import DeviceStore
 
-__all__ = ["DeviceMark", "DeviceStats", "DeviceTape", "available", "release_pinned"]
+__all__ = ["DeviceMark", "DeviceStats", "DeviceStore", "DeviceTape", "available", "release_pinned"]

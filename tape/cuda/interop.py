@@ -67,8 +67,10 @@ def foreign_array(array: Any, stream: int, follow: Callable[[int], None], ordina
 def _by_interface(array: Any, described: dict[str, Any], follow: Callable[[int], None], name: str) -> Source:
     if described.get("mask") is not None:
         raise TapeTypeError(f"{name}: a masked array")
-    dtype = np.dtype(described.get("descr") or described["typestr"]) if described["typestr"][1] == "V" else None
-    dtype = dtype if dtype is not None else np.dtype(described["typestr"])
+    dtype = np.dtype(described["typestr"])
+    told = getattr(array, "dtype", None)
+    if dtype.kind == "V" and isinstance(told, np.dtype) and told.itemsize == dtype.itemsize:
+        dtype = told  # the interface tells the size of a record alone
     shape = tuple(described["shape"])
     strides = described.get("strides")
     if strides is not None:

@@ -6,7 +6,9 @@ of its own that shows what overlaps, and fails where it is told to.
 """
 
 import ctypes
+import functools
 import random
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +23,17 @@ from tape.errors import DeviceError, TapeMemoryError, TapeTypeError, TapeValueEr
 __all__ = ["FakeArray", "FakeDevice", "check_device"]
 
 _POISON = 0xA5
+
+
+def _alone(method: Callable[..., Any]) -> Callable[..., Any]:
+    """One thread at a time: a real driver has locks of its own."""
+
+    @functools.wraps(method)
+    def locked(self: "FakeDevice", *arguments: Any, **options: Any) -> Any:
+        with self._lock:
+            return method(self, *arguments, **options)
+
+    return locked
 
 
 class _Moment:
@@ -47,6 +60,7 @@ class FakeStream:
         self.name = name
         self.queue: deque[tuple[str, Any, float, str, int]] = deque()
         self.time = 0.0
+        self.dropped = False
 
     def __repr__(self) -> str:
         return f"<FakeStream {self.name}: {len(self.queue)} queued>"
@@ -80,11 +94,9 @@ class FakeArray:
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        described = np.empty(0, self.dtype).__array_interface__
         return {
             "shape": self.shape,
-            "typestr": described["typestr"],
-            "descr": described["descr"],
+            "typestr": self.dtype.str,
             "data": (self.address, False),
             "stream": None,
             "version": 3,
@@ -106,6 +118,7 @@ class FakeDevice:
 
     def __init__(self, memory: int = 1 << 30, pinned: int = 1 << 30, rate: float = 0.0, seed: int = 0) -> None:
         self.name = "a fake device"
+        self._lock = threading.RLock()
         self.memory, self.pinned, self.rate = memory, pinned, rate
         self.used_bytes = self.most_bytes = self.pinned_bytes = self.waits = 0
         self.now = 0.0
@@ -134,6 +147,7 @@ class FakeDevice:
         asked = self._asked.get(kind, 0)
         self._failing.setdefault(kind, set()).update(asked + n for n in numbers)
 
+    @_alone
     def break_down(self, stream: Any = None) -> None:
         """Queue work on a stream that fails, and with it the device for ever, as a kernel's illegal access does."""
         self._queue(self.stream(stream), "break", None)
@@ -159,6 +173,7 @@ class FakeDevice:
         """What is left of the budget."""
         return self.memory - self.used_bytes
 
+    @_alone
     def alloc(self, nbytes: int) -> FakeMemory:
         """Memory within the budget."""
         self._call("alloc")
@@ -170,6 +185,7 @@ class FakeDevice:
         self.most_bytes = max(self.most_bytes, self.used_bytes)
         return FakeMemory(self, nbytes)
 
+    @_alone
     def bury(self, array: Bytes) -> None:
         """Free memory, as a driver does it: when what is queued now is done."""
         self._dead_memory.append((self._queued, array))
@@ -187,6 +203,7 @@ class FakeDevice:
         while self._dead_memory and self._step():
             pass
 
+    @_alone
     def alloc_pinned(self, nbytes: int) -> Bytes:
         """Memory within the budget; what goes does not come back to it."""
         self._call("pinned")
@@ -197,17 +214,23 @@ class FakeDevice:
 
     # ------------------------------------------------------------------------------------------- order
 
+    @_alone
     def new_stream(self) -> FakeStream:
         """One more stream."""
         stream = FakeStream(str(len(self._streams)))
         self._streams.append(stream)
         return stream
 
+    @_alone
     def drop_stream(self, stream: FakeStream) -> None:
-        """One stream less, which must be idle unless the device failed."""
-        if self._dead is None and stream.queue:
+        """One stream less.  Copies and kernels in it must be done, unless the device failed."""
+        if self._dead is None and any(kind == "run" for kind, *_ in stream.queue):
             raise AssertionError(f"{stream} is dropped with work in it")
-        self._streams.remove(stream)
+        stream.dropped = True
+        self._sweep()
+
+    def _sweep(self) -> None:
+        self._streams = [s for s in self._streams if s.queue or not s.dropped]
 
     def stream(self, given: Any) -> FakeStream:
         """A `FakeStream` itself; None for the default one."""
@@ -221,18 +244,21 @@ class FakeDevice:
         """An event that stands for nothing."""
         return FakeEvent()
 
+    @_alone
     def record(self, event: FakeEvent, stream: FakeStream) -> None:
         """Queued like other work."""
         self._call("record")
         event.moment = _Moment()
         self._queue(stream, "record", event.moment)
 
+    @_alone
     def wait(self, stream: FakeStream, event: FakeEvent) -> None:
         """Queued like other work."""
         self._call("wait")
         if event.moment is not None:
             self._queue(stream, "wait", event.moment)
 
+    @_alone
     def done(self, event: FakeEvent) -> bool:
         """Some of the work is done meanwhile, or none."""
         for _ in range(self._chance.randrange(3)):
@@ -240,6 +266,7 @@ class FakeDevice:
         self._alive()
         return event.moment is None or event.moment.done
 
+    @_alone
     def synchronize(self, event: FakeEvent) -> None:
         """Do work, in any order that is allowed, until that of the event is done; AssertionError if it never is."""
         self._alive()
@@ -253,6 +280,7 @@ class FakeDevice:
             self._alive()
         self.now = max(self.now, moment.time)
 
+    @_alone
     def finish(self) -> None:
         """Do all work that is queued."""
         while self._step():
@@ -289,9 +317,12 @@ class FakeDevice:
             work()
             start = max(stream.time, self._engines[engine])
             stream.time = self._engines[engine] = start + seconds
+        if stream.dropped:
+            self._sweep()
         self._mourn()
         return True
 
+    @_alone
     def launch(self, stream: Any, work: Callable[[], object], seconds: float = 0.0) -> None:
         """Queue a kernel: a function of no arguments, and how long it takes on the clock."""
         self._alive()
@@ -299,12 +330,14 @@ class FakeDevice:
 
     # ------------------------------------------------------------------------------------------ copies
 
+    @_alone
     def _check(self, address: int, nbytes: int) -> None:
         for start, array in self.live.items():
             if start <= address and address + nbytes <= start + len(array):
                 return
         raise AssertionError(f"{nbytes} bytes at {address:#x} are no memory of the device")
 
+    @_alone
     def _copy(self, kind: str, target: int, source: int, nbytes: int, stream: FakeStream, keep: Any) -> None:
         def work() -> None:
             ctypes.memmove(target, source, nbytes)

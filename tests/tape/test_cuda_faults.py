@@ -113,7 +113,7 @@ def test_a_corrupt_slab_is_never_a_wrong_number():
         with pytest.raises(SpillCorruptionError):
             while True:
                 assert popped(tape, device) == expected.pop()
-        assert len(tape) == len(expected) + 1 > 20
+        assert len(tape) == len(expected) == 5 * PER_SLAB
 
 
 def test_a_block_that_cannot_be_read_whole_is_not_taken():
@@ -171,7 +171,8 @@ def test_a_call_that_the_device_refuses_changes_nothing(kind):
                     device._failing.clear()
                     assert len(tape) == pushed
                     continue
-                device._failing.clear()
+                if kind == "record":
+                    device._failing.clear()  # reading records too
                 assert (device.read(view) == pushed).all(), pushed
             assert refused > 0 or tape.stats().prefetch_misses > 0
 
