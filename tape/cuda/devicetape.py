@@ -32,7 +32,7 @@ from tape.store import Store
 
 __all__ = ["DeviceMark", "DeviceTape"]
 
-# By measurement (benchmarks/cuda.py): from 8 MiB on a copy over the bus runs at its full rate.
+# By measurement (benchmarks/gpu.py): from 8 MiB on a copy over the bus runs at its full rate.
 _MOST_SLAB_BYTES = 32 << 20
 _LEAST_SLABS = 16
 _PINNED_BYTES = 1 << 30

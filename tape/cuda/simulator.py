@@ -11,7 +11,7 @@ import numpy as np
 from numba import cuda
 
 from tape.cuda.device import Bytes, Source
-from tape.errors import TapeTypeError, TapeValueError
+from tape.errors import TapeMemoryError, TapeTypeError, TapeValueError
 
 __all__ = ["SimulatorDevice"]
 
@@ -22,7 +22,9 @@ class _Memory:
     __slots__ = ("address", "array")
 
     def __init__(self, nbytes: int) -> None:
-        self.array = np.empty(nbytes, np.uint8)
+        room = np.empty(nbytes + 256, np.uint8)
+        start = -room.ctypes.data % 256
+        self.array = room[start : start + nbytes]
         self.address = self.array.ctypes.data
 
 
@@ -40,7 +42,10 @@ class SimulatorDevice:
 
     def alloc(self, nbytes: int) -> _Memory:
         """Host memory."""
-        return _Memory(nbytes)
+        try:
+            return _Memory(nbytes)
+        except MemoryError as error:
+            raise TapeMemoryError(str(error)) from None
 
     def alloc_pinned(self, nbytes: int) -> Bytes:
         """Host memory."""
@@ -100,7 +105,7 @@ class SimulatorDevice:
 
     def source(self, array: Any, stream: Any, name: str = "array") -> Source:
         """Device arrays of the simulator have no interface for others."""
-        if not cuda.is_cuda_array(array) and not getattr(array, "__cuda_ndarray__", False):
+        if not getattr(array, "__cuda_ndarray__", False):
             raise TapeTypeError(f"{name}: an array in device memory is wanted, not {type(array).__name__}")
         if not array.is_c_contiguous():
             raise TapeValueError(f"{name}: a strided array; make it contiguous (C order) first")

@@ -1,5 +1,6 @@
 """`Tape.to_device` and `Tape.from_device`: host tapes to device arrays and back."""
 
+import contextlib
 import ctypes
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from tape.cuda.device import Bytes, Device, Source
 from tape.cuda.hostcopy import copy_bytes
 from tape.cuda.select import current_device
 from tape.cuda.staging import Window, staging
-from tape.errors import TapeTypeError, TapeValueError
+from tape.errors import TapeBusyError, TapeTypeError, TapeValueError
 
 __all__ = ["from_device", "to_device"]
 
@@ -87,7 +88,8 @@ def from_device(
                 through.after(queue)
                 through.download(_blocks(tape, source, through.page_bytes))
     except BaseException:
-        tape.close()
+        with contextlib.suppress(TapeBusyError):  # the frames of the exception keep views of the tape
+            tape.close()
         raise
     return tape
 

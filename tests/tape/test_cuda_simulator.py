@@ -1,0 +1,33 @@
+"""The tests of test_cuda_device in Numba's CUDA simulator: in a process of its own, since it is chosen at import."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
+def test_device_tapes_in_the_simulator():
+    file = Path(__file__).with_name("test_cuda_device.py")
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", str(file)],
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
+        cwd=file.parents[2],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert int(re.search(r"(\d+) passed", found.stdout)[1]) >= 15, found.stdout
+
+
+def test_importing_tapes_loads_no_cuda():
+    program = "import sys, tape, tape.cuda; print(any(m.startswith(('numba.cuda', 'cuda')) for m in sys.modules))"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert found.stdout.strip() == "False", found.stdout
