@@ -47,6 +47,39 @@ def median(use, *args, rounds=ROUNDS):
     return statistics.median(timed(use, *args)[0] for _ in range(rounds))
 
 
+# ----------------------------------------------------------------------------------------- 0: calls
+
+
+def calls():
+    """Microseconds of the calling thread for one small item; the device is never waited for."""
+    n, count = 128, 4000
+    array = cuda.device_array(n, np.float64)
+    rows = {}
+
+    def cost(use, *args):
+        seconds, _ = timed(lambda: [use(*args) for _ in range(count)])
+        return f"{1e6 * seconds / count:.1f}"
+
+    for name, slab in (("slabs of 1024 items", 1 * MIB), ("every call a new slab", 4096)):
+        item = n if slab > 4096 else 512
+        array = cuda.device_array(item, np.float64)
+        with DeviceTape("f8", item, device_memory=64 * slab, pinned=count * 4096 + slab, slab_bytes=slab) as t:
+            for _ in range(2):
+                row = [
+                    cost(t.push, array),
+                    cost(t.pop, array),
+                    cost(t.reserve),
+                    cost(t.peek),
+                    cost(t.drop),
+                ]
+        rows[name] = row
+    empty = cuda.jit(lambda a: None)
+    empty[1, 32](array)
+    rows["a kernel that does nothing"] = [cost(empty[1, 32], array)]
+    print("\nA call, in microseconds of the calling thread")
+    print(table(["push", "pop", "reserve", "peek", "drop"], rows))
+
+
 # ---------------------------------------------------------------------------------------- 1: rates
 
 
@@ -439,6 +472,7 @@ def main():
     name = device.name.decode() if isinstance(device.name, bytes) else device.name
     print(f"{name}, NumPy {np.__version__}, {len(os.sched_getaffinity(0))} cores")
     total = GIB if options.quick else 4 * GIB
+    calls()
     bare = rates(total)
     overlap(bare, options.quick)
     host_tapes(total // 2, bare)

@@ -8,7 +8,8 @@
 Needs the extra ``cuda`` (the package ``numba-cuda``), and a GPU when something is made, not when this is imported.
 """
 
-from tape.cuda.devicetape import DeviceMark, DeviceTape
+from tape.cuda.devicetape import DeviceTape
+from tape.cuda.marks import DeviceMark
 from tape.cuda.pinned import release_pinned
 from tape.cuda.select import available
 from tape.cuda.stats import DeviceStats

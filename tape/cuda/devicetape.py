@@ -15,6 +15,8 @@ import numpy.typing as npt
 from tape.convert import fixed_dtype
 from tape.cuda.device import Device, Source
 from tape.cuda.host import HostStack
+from tape.cuda.layout import Layout
+from tape.cuda.marks import DeviceMark, Marks
 from tape.cuda.movement import Slab, SlabStack
 from tape.cuda.select import current_device
 from tape.cuda.stats import DeviceStats
@@ -30,29 +32,7 @@ from tape.errors import (
 from tape.sizes import format_bytes, parse_bytes
 from tape.store import Store
 
-__all__ = ["DeviceMark", "DeviceTape"]
-
-# By measurement (benchmarks/gpu.py): from 8 MiB on a copy over the bus runs at its full rate.
-_MOST_SLAB_BYTES = 32 << 20
-_LEAST_SLABS = 16
-_PINNED_BYTES = 1 << 30
-_PAGE = 4096
-
-
-class DeviceMark:
-    """A position on a device tape to rewind to (see `DeviceTape.mark`)."""
-
-    __slots__ = ("__weakref__", "live", "position", "tape")
-
-    def __init__(self, tape: "DeviceTape", position: int) -> None:
-        self.tape = tape
-        self.position = position
-        """Items on the tape when the mark was taken."""
-        self.live = True
-        """False once the tape was popped past the mark or closed."""
-
-    def __repr__(self) -> str:
-        return f"<DeviceMark at {self.position}{'' if self.live else ', dead'} of {self.tape!r}>"
+__all__ = ["DeviceTape"]
 
 
 class DeviceTape:
@@ -128,18 +108,19 @@ class DeviceTape:
         self._dtype = fixed_dtype(dtype)
         self._device = current_device() if device is None else device
         self._device.enter()
-        self._device_memory = (
-            self._device.free_bytes() // 2 if device_memory is None else parse_bytes(device_memory, "device_memory")
-        )
-        self._memory = None if memory is None else parse_bytes(memory, "memory")
-        self._pinned = None if pinned is None else parse_bytes(pinned, "pinned")
-        self._slab_bytes = None if slab_bytes is None else parse_bytes(slab_bytes, "slab_bytes")
+        if device_memory is None:
+            device_memory = self._device.free_bytes() // 2
+        self._device_memory = parse_bytes(device_memory, "device_memory")
+        self._sizes = [
+            None if size is None else parse_bytes(size, name)
+            for size, name in ((memory, "memory"), (pinned, "pinned"), (slab_bytes, "slab_bytes"))
+        ]
         self._host_options = (spill_dir, spill_limit, compress)
         self._shape: tuple[int, ...] | None = None
         self._item_bytes = 0
         self._stack: SlabStack | None = None
         self._length = 0
-        self._marks: list[weakref.ref[DeviceMark]] = []
+        self._marks = Marks()
         self._finalizer: Callable[[], Any] | None = None
         self._closed = False
         if shape is not None:
@@ -150,32 +131,9 @@ class DeviceTape:
         item = math.prod(shape) * self._dtype.itemsize
         if item <= 0:
             raise TapeValueError(f"shape: {shape} has no items, and a tape holds arrays that have some")
-        slab = self._slab_bytes
-        if slab is None:
-            slab = min(_MOST_SLAB_BYTES, self._device_memory // _LEAST_SLABS)
-            if self._memory is not None:
-                slab = min(slab, self._memory // 32)
-        slab = -(-max(slab, item) // _PAGE) * _PAGE
-        most = self._device_memory // slab
-        if most < 2:
-            raise TapeValueError(
-                f"device_memory: {self._device_memory} bytes; a tape of items of {item} bytes, in slabs of {slab}, "
-                f"needs two of them: {2 * slab}"
-            )
-        pinned = self._pinned
-        if pinned is None:
-            pinned = max(2 * slab, _PINNED_BYTES if self._memory is None else min(_PINNED_BYTES, self._memory // 2))
-        elif pinned < slab:
-            raise TapeValueError(f"pinned: {pinned} bytes; a slab of this tape has {slab}, and one at least is needed")
-        pinned = pinned // slab * slab
-        memory = None if self._memory is None else self._memory - pinned
-        if memory is not None and memory <= 0:
-            raise TapeValueError(
-                f"memory: {self._memory} bytes, of which {pinned} are page-locked; that leaves nothing for the slabs "
-                "beyond those"
-            )
-        host = HostStack(slab, memory, *self._host_options)
-        stack = SlabStack(self._device, slab, most, pinned // slab, host)
+        layout = Layout.of(item, self._device_memory, *self._sizes)
+        host = HostStack(layout.slab_bytes, layout.host_memory, *self._host_options)
+        stack = SlabStack(self._device, layout.slab_bytes, layout.slabs, layout.pages, host)
         # The stack, not the tape: what is finalised must not keep it alive.
         finalizer = weakref.finalize(self, stack.close)
         finalizer.atexit = False  # the driver may be gone by then, and takes all memory back itself
@@ -352,7 +310,7 @@ class DeviceTape:
             # What was taken already is in `room`: back with it.  The memory that it had is free.
             self._copy_in(target.address + (count - taken) * self._item_bytes, taken, own)
             raise
-        self._end_marks()
+        self._marks.end(self._length)
         return room
 
     def peek(self, n: SupportsIndex | None = None, stream: Any = None) -> Any:
@@ -380,7 +338,7 @@ class DeviceTape:
             self._cut(self._length - count)
             if count and self._length:
                 self._ready().read_ahead()
-            self._end_marks()
+            self._marks.end(self._length)
 
     def _readable(self, stream: Any) -> Slab:
         """The top slab, on the device, for reading on `stream`."""
@@ -427,39 +385,21 @@ class DeviceTape:
     def mark(self) -> DeviceMark:
         """A mark of the present length, to `rewind` to.  Marks nest.  Popping past a mark ends it."""
         with self._turn():
-            while self._marks and self._marks[-1]() is None:
-                self._marks.pop()
-            mark = DeviceMark(self, self._length)
-            self._marks.append(weakref.ref(mark))
-            return mark
+            return self._marks.take(self, self._length)
 
     def rewind(self, mark: DeviceMark) -> None:
         """Drop all that was pushed since `mark`, later marks included.  The mark stays good.
 
-        Raises TapeMarkError if the tape was popped past the mark, or the mark is another tape's.
+        Raises TapeMarkError if the tape was popped past the mark, or the mark is another tape's; SpillError if the slab
+        on disk in which the mark lies cannot be read.
         """
         if not isinstance(mark, DeviceMark):
             raise TapeTypeError(f"mark: a DeviceMark, not {type(mark).__name__}")
         with self._turn():
             if mark.tape is not self or not mark.live:
                 raise TapeMarkError("the tape was popped past this mark, or the mark is another tape's")
-            while self._marks and self._marks[-1]() is not mark:
-                self._end(self._marks.pop())
             self._cut(mark.position)
-
-    def _end_marks(self, length: int | None = None) -> None:
-        length = self._length if length is None else length
-        while self._marks:
-            mark = self._marks[-1]()
-            if mark is not None and mark.position <= length:
-                return
-            self._end(self._marks.pop())
-
-    @staticmethod
-    def _end(reference: "weakref.ref[DeviceMark]") -> None:
-        mark = reference()
-        if mark is not None:
-            mark.live = False
+            self._marks.keep(mark)
 
     # ------------------------------------------------------------------------------------- end of life
 
@@ -467,7 +407,7 @@ class DeviceTape:
         """Drop all items.  The memory stays with the tape for its next growth."""
         with self._turn():
             self._cut(0)
-            self._end_marks()
+            self._marks.end(self._length)
 
     def close(self) -> None:
         """Drop all items, give all memory back, and refuse all further use.  A second close does nothing.
@@ -478,7 +418,7 @@ class DeviceTape:
             return
         with self._turn():
             self._closed = True
-            self._end_marks(-1)
+            self._marks.end(-1)
             self._length = 0
             if self._finalizer is not None:
                 self._finalizer()
