@@ -13,13 +13,13 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from pathlib import Path
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import numpy as np
 from numba import cuda
-from numba.core.errors import NumbaPerformanceWarning
 
 import ad
 from tape import Tape
@@ -269,7 +269,7 @@ class OneStream(NumbaDevice):
 
 
 def overlap(bare, quick):
-    slab, per_slab, device_slabs = 32 * MIB, 4, 16
+    slab, per_slab, device_slabs = 32 * MIB, 1, 16
     n = slab // 8 // per_slab
     steps = 4 * device_slabs * per_slab  # four times the device budget
     budget = {"device_memory": device_slabs * slab, "pinned": 4 * device_slabs * slab, "slab_bytes": slab}
@@ -277,7 +277,7 @@ def overlap(bare, quick):
     copy = slab / per_slab / min(bare)  # seconds for a state over the bus
     probe = Sweep(n, 20, 1000)
     unit = median(probe.alone) / 20 / 1000
-    for factor in (0.3, 1.0, 3.0) if not quick else (1.0,):
+    for factor in (0.3, 0.8, 1.0, 3.0) if not quick else (1.0,):
         sweep = Sweep(n, steps, max(1, int(factor * copy / unit)))
         kernels = median(sweep.alone), median(sweep.alone_back)
         reference = None
@@ -422,6 +422,11 @@ def in_jax(start, steps):
     return statistics.median(seconds), np.asarray(found)
 
 
+def difference(found, expected):
+    """The largest difference of a member, over its largest derivative."""
+    return np.max(np.abs(found - expected).max(axis=0) / np.abs(expected).max(axis=0))
+
+
 def members(quick):
     count, steps, stretch = (16_384, 500, 50) if quick else (131_072, 1_000, 50)
     start = ensemble.members(count)
@@ -430,7 +435,7 @@ def members(quick):
     block = lanes.Lanes("f8", count, 3 * steps)
     seconds = median(ensemble.gradients, start, steps, block)
     _, found = ensemble.gradients(start, steps, block)
-    error = np.max(np.abs(found[:, :sample] - expected) / np.abs(expected))
+    error = difference(found[:, :sample], expected)
     del block
     work = count * steps
     rate = sample * steps / seconds_cpu
@@ -447,12 +452,12 @@ def members(quick):
         with DeviceTape("f8", shape, device_memory=budget * (item + MIB), pinned=12 * (item + MIB)) as t:
             seconds = median(ensemble.gradients_on_tape, start, steps, stretch, t)
             _, found = ensemble.gradients_on_tape(start, steps, stretch, t)
-        error = np.max(np.abs(found[:, :sample] - expected) / np.abs(expected))
+        error = difference(found[:, :sample], expected)
         rows[name] = [f"{work / seconds:.2e}", f"{work / seconds / rate:.0f}", f"{error:.1e}"]
     release_pinned()
     jax = in_jax(start, steps)
     if jax is not None:
-        error = np.max(np.abs(jax[1][:, :sample] - expected) / np.abs(expected))
+        error = difference(jax[1][:, :sample], expected)
         rows["GPU, JAX: scan, vmap, jit"] = [f"{work / jax[0]:.2e}", f"{work / jax[0] / rate:.0f}", f"{error:.1e}"]
     print(
         f"\n4. Six derivatives of {count} Lorenz trajectories of {steps} steps: steps of a trajectory a second, there "
@@ -465,9 +470,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="smaller, and less of it")
     options = parser.parse_args()
-    import warnings
-
-    warnings.simplefilter("ignore", NumbaPerformanceWarning)
+    warnings.filterwarnings("ignore", message=".*Grid size")
     device = cuda.get_current_device()
     name = device.name.decode() if isinstance(device.name, bytes) else device.name
     print(f"{name}, NumPy {np.__version__}, {len(os.sched_getaffinity(0))} cores")

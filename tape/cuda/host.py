@@ -43,7 +43,7 @@ class HostStack:
         """Add a slab.  Raises what `Tape.reserve` raises; the layer is then as it was."""
         mark = self.tape.mark()
         room = self.tape.reserve(len(data))
-        copy_bytes(room, data)
+        copy_bytes((room, data))
         self._below.append((mark, len(data)))
 
     def pop(self, out: Bytes) -> None:
@@ -57,7 +57,7 @@ class HostStack:
         self._below.pop()
 
     def _copy_top(self, out: Bytes) -> None:
-        copy_bytes(out, self.tape.peek(len(out)))  # a view, which would pin the slab if it lived on
+        copy_bytes((out, self.tape.peek(len(out))))  # a view, which would pin the slab if it lived on
 
     def keep(self, count: int) -> None:
         """Drop slabs, unread, until `count` are left."""

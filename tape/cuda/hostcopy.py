@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,7 +11,9 @@ from tape.cuda.device import Bytes
 
 __all__ = ["copy_bytes"]
 
-_PIECE = 2 << 20  # below this a thread costs more than it copies
+Pair = tuple[Bytes, Bytes]
+
+_PIECE = 1 << 20  # below this a thread costs more than it copies
 _MOST_THREADS = 8
 
 _lock = threading.Lock()
@@ -34,20 +36,26 @@ def _workers() -> ThreadPoolExecutor:
         return _pool
 
 
-def _pieces(nbytes: int) -> Iterator[slice]:
-    count = max(1, min(_threads(), nbytes // _PIECE))
-    step = -(-nbytes // count // 4096) * 4096 if nbytes else 0
-    for k in range(count):
-        yield slice(k * step, min((k + 1) * step, nbytes))
+def _pieces(target: Bytes, source: Bytes, most: int) -> Iterator[Pair]:
+    count = max(1, min(most, len(source) // _PIECE))
+    step = -(-len(source) // count // 4096) * 4096
+    for start in range(0, len(source), step or 1):
+        yield target[start : start + step], source[start : start + step]
 
 
-def copy_bytes(target: Bytes, source: Bytes) -> None:
-    """Copy all of `source`, an array of bytes, to `target`, which is as long."""
-    pieces = list(_pieces(len(source)))
-    if len(pieces) == 1:
+def _copy_in_turn(pairs: Sequence[Pair]) -> None:
+    for target, source in pairs:
         np.copyto(target, source)
-        return
+
+
+def copy_bytes(*pairs: Pair) -> None:
+    """Copy all of each second array, of bytes, to the first one beside it, which is as long."""
+    threads = min(_threads(), sum(len(source) for _, source in pairs) // _PIECE)
+    if threads < 2:
+        return _copy_in_turn(pairs)
+    pieces = [piece for target, source in pairs for piece in _pieces(target, source, threads)]
+    share = -(-len(pieces) // threads)
     pool = _workers()
-    copies = [pool.submit(np.copyto, target[piece], source[piece]) for piece in pieces]
+    copies = [pool.submit(_copy_in_turn, pieces[k : k + share]) for k in range(0, len(pieces), share)]
     for copy in copies:
         copy.result()

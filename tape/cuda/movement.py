@@ -232,23 +232,29 @@ class SlabStack:
     @property
     def _lead(self) -> int:
         """Slabs that are copied out before their memory is needed."""
-        return min(max(1, self.most // 4), self.most - 1, (self._page_count or self._wanted_pages) - 1)
+        return min(max(1, self.most // 8), self.most - 1, (self._page_count or self._wanted_pages) - 1)
 
     def _write_behind(self) -> None:
-        """Copy out slabs whose memory will be needed next, so that nobody waits for it then."""
-        if self._made < self.most:
-            return
-        ready = len(self._free)
-        for slab in self.slabs[-self._on_device : -1]:
-            if ready >= self._lead:
+        """Copy out slabs whose memory will be needed, so that nobody waits for it then.
+
+        That is soon for the oldest few of a device that is full.  But if copies began only then, the bus would be idle
+        up to there, and behind ever after where it is the slower one.  So they begin when a third of the device is
+        taken, with four slabs of every five that are pushed: by the fourth time that the device is filled, what must
+        be out has caught up with what is.
+        """
+        there = len(self.slabs) - self._on_device
+        soon = len(self.slabs) - self.most + self._lead
+        early = (len(self.slabs) - self.most // 3) * 4 // 5
+        for slab in self.slabs[there : min(max(soon, early, 0), len(self.slabs) - 1)]:
+            if slab.page is not None:
+                continue
+            if slab.number >= soon and not (self._pages or self._block is None):
+                return  # not at the cost of a page that is in use
+            try:
+                self._copy_out(slab)
+            except TapeError as error:
+                self.counts.errors[:] = [error]
                 return
-            if slab.page is None:
-                try:
-                    self._copy_out(slab)
-                except TapeError as error:
-                    self.counts.errors[:] = [error]
-                    return
-            ready += 1
         self.counts.errors.clear()
 
     def _copy_out(self, slab: Slab) -> None:

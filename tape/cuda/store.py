@@ -182,7 +182,7 @@ class DeviceStore(Store):
             part = host[start : start + page_bytes]
 
             def copy(page: Bytes, part: Bytes = part) -> None:
-                copy_bytes(*((page, part) if into_page else (part, page)))
+                copy_bytes((page, part) if into_page else (part, page))
 
             yield memory.address + start, len(part), copy
 

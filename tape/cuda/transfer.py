@@ -64,13 +64,14 @@ def _read(tape: Tape, position: int, page: Bytes) -> None:
     if tape.budget is not None:  # slabs may be elsewhere: the tape copies them one by one
         tape._read_bytes(position, page)
         return
-    done = 0
+    done, pairs = 0, []
     while done < len(page):  # slabs do not move, so several threads may copy from them
         address, run = tape._run(position + done)
         now = min(run, len(page) - done)
         memory = (ctypes.c_uint8 * now).from_address(address)
-        copy_bytes(page[done : done + now], np.frombuffer(memoryview(memory), np.uint8))
+        pairs.append((page[done : done + now], np.frombuffer(memoryview(memory), np.uint8)))
         done += now
+    copy_bytes(*pairs)
 
 
 def from_device(
@@ -106,5 +107,5 @@ def _blocks(tape: Tape, source: Source, page_bytes: int) -> Iterator[Window]:
             yield (
                 source.address + begin * tape.itemsize + offset,
                 len(part),
-                lambda page, part=part: copy_bytes(part, page),  # type: ignore[misc]
+                lambda page, part=part: copy_bytes((part, page)),  # type: ignore[misc]
             )

@@ -243,7 +243,8 @@ def test_the_gradient_of_an_ensemble_is_that_of_the_cpu():
     for i in range(0, count, max(1, count // 40)):
         expected, derivatives = reference(*start[:, i], 1e-3, steps)
         assert value[i] == pytest.approx(expected, rel=1e-12)
-        np.testing.assert_allclose(gradient[:, i], derivatives, rtol=1e-12)
+        # Of the largest one: a GPU fuses multiply and add, and a small derivative is the difference of large numbers.
+        np.testing.assert_allclose(gradient[:, i], derivatives, rtol=0, atol=1e-12 * np.abs(derivatives).max())
     depth = lanes.shape(count, 3 * stretch)
     item_bytes = 8 * int(np.prod(depth))
     with DeviceTape("f8", depth, device_memory=2 * item_bytes + 8192, pinned=item_bytes + 4096) as t:

@@ -1,6 +1,7 @@
 """Host tapes to a device and back, and device memory as their store, on a fake device."""
 
 import errno
+import itertools
 
 import numpy as np
 import pytest
@@ -142,7 +143,11 @@ def test_copies_by_several_threads():
     for n in (0, 1, 4097, (8 << 20) + 3, 20_000_001):
         source = chance.integers(0, 256, n, np.uint8)
         target = np.zeros(n, np.uint8)
-        copy_bytes(target, source)
+        copy_bytes((target, source))
+        np.testing.assert_array_equal(target, source)
+        target[:] = 0
+        cuts = [0, *sorted(chance.integers(0, n + 1, 20)), n]
+        copy_bytes(*((target[a:b], source[a:b]) for a, b in itertools.pairwise(cuts)))
         np.testing.assert_array_equal(target, source)
 
 
