@@ -61,6 +61,10 @@ class DeviceTape:
         into it goes at the rate of the bus; what does not takes another copy on the host, in the calling thread.
     slab_bytes : int, str or None
         Bytes of a slab.  ``None`` for up to 32 MiB, but a 16th of `device_memory` and a 32nd of `memory` at most.
+    expected : int or None
+        Items that the tape will hold at most, if that is known, as in a time loop: slabs that will not have room then
+        leave as soon as they are full.  ``None``: the tape goes by its last sweep, and the first time is slower where
+        the bus is as slow as the kernels.  A wrong number costs time only.
     spill_limit, compress
         As for `tape.Tape`.
     device : Device or None
@@ -99,6 +103,7 @@ class DeviceTape:
         spill_dir: str | os.PathLike[str] | Store | None = None,
         pinned: int | str | None = None,
         slab_bytes: int | str | None = None,
+        expected: int | None = None,
         spill_limit: int | str | None = None,
         compress: str | None = None,
         device: Device | None = None,
@@ -115,6 +120,7 @@ class DeviceTape:
             None if size is None else parse_bytes(size, name)
             for size, name in ((memory, "memory"), (pinned, "pinned"), (slab_bytes, "slab_bytes"))
         ]
+        self._expected = 0 if expected is None else _count(expected, "expected")
         self._host_options = (spill_dir, spill_limit, compress)
         self._shape: tuple[int, ...] | None = None
         self._item_bytes = 0
@@ -133,7 +139,8 @@ class DeviceTape:
             raise TapeValueError(f"shape: {shape} has no items, and a tape holds arrays that have some")
         layout = Layout.of(item, self._device_memory, *self._sizes)
         host = HostStack(layout.slab_bytes, layout.host_memory, *self._host_options)
-        stack = SlabStack(self._device, layout.slab_bytes, layout.slabs, layout.pages, host)
+        expected = -(-self._expected // (layout.slab_bytes // item))
+        stack = SlabStack(self._device, layout.slab_bytes, layout.slabs, layout.pages, host, expected)
         # The stack, not the tape: what is finalised must not keep it alive.
         finalizer = weakref.finalize(self, stack.close)
         finalizer.atexit = False  # the driver may be gone by then, and takes all memory back itself
@@ -484,13 +491,13 @@ class DeviceTape:
         return f"<DeviceTape {about}: {self._length} items ({format_bytes(self.nbytes)}) on {self._device.name}>"
 
 
-def _count(n: SupportsIndex) -> int:
+def _count(n: SupportsIndex, name: str = "n") -> int:
     try:
         count = n.__index__()
     except AttributeError:
-        raise TapeTypeError(f"n: a number of items, not {type(n).__name__}") from None
+        raise TapeTypeError(f"{name}: a number of items, not {type(n).__name__}") from None
     if count < 0:
-        raise TapeValueError(f"n: {count} items; a number of items is not negative")
+        raise TapeValueError(f"{name}: {count} items; a number of items is not negative")
     if count > 2**62:
-        raise TapeMemoryError(f"n: {count} items are more than any machine holds")
+        raise TapeMemoryError(f"{name}: {count} items are more than any machine holds")
     return count

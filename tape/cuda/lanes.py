@@ -123,8 +123,8 @@ class Lanes:
         """What a kernel is given."""
         return Argument(self.block, self._trouble)
 
-    def check(self) -> None:
-        """Wait for the kernels so far, and raise what went wrong in them; then it is forgotten.
+    def check(self, stream: Any = 0) -> None:
+        """Wait for the kernels so far on a stream of Numba, and raise what went wrong in them; then it is forgotten.
 
         Raises
         ------
@@ -133,11 +133,13 @@ class Lanes:
         TapeEmptyError
             If a thread popped more than it had pushed.
         """
-        cuda.synchronize()
-        deepest, empty = (int(n) for n in self._trouble.copy_to_host())
+        found = self._trouble.copy_to_host(stream=stream)
+        if stream:
+            stream.synchronize()
+        deepest, empty = (int(n) for n in found)
         if not deepest and not empty:
             return
-        self._trouble.copy_to_device(np.zeros(2, np.int64))
+        self._trouble.copy_to_device(np.zeros(2, np.int64), stream=stream)
         if deepest:
             raise TapeMemoryError(f"a thread pushed {deepest} items at once, and lanes have room for {self.depth}")
         raise TapeEmptyError(f"threads popped {empty} items more than they had pushed")

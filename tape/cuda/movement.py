@@ -70,13 +70,18 @@ class SlabStack:
     pages : int
         Slabs of page-locked memory, at least 1; taken when the first slab has to leave the device.
     host : HostStack
+    expected : int
+        Slabs that there will be, if that is known, else 0.
     """
 
-    def __init__(self, device: Device, slab_bytes: int, most: int, pages: int, host: HostStack) -> None:
+    def __init__(
+        self, device: Device, slab_bytes: int, most: int, pages: int, host: HostStack, expected: int = 0
+    ) -> None:
         self.device, self.slab_bytes, self.host = device, slab_bytes, host
         self.slabs: list[Slab] = []
         self.counts = Counts()
-        self.most = most
+        self.most, self.expected = most, expected
+        self._peak = 0  # slabs that there were since the stack was empty
         self._wanted_pages = pages
         self._events = Events(device)
         self._free: deque[SlabMemory] = deque()  # what was used longest ago comes first
@@ -102,6 +107,7 @@ class SlabStack:
         slab = Slab(len(self.slabs), 0, memory)
         self.slabs.append(slab)
         self._on_device += 1
+        self._peak = max(self._peak, len(self.slabs))
         self.counts.most_device = max(self.counts.most_device, self._made)
         self._write_behind()
         return slab
@@ -126,6 +132,8 @@ class SlabStack:
         Raises SpillError, having dropped none, where the host tape cannot sink so far without reading what it cannot.
         """
         self.host.keep(count)
+        if count == 0 and self._peak > 1:
+            self.expected, self._peak = self._peak, 0
         while len(self.slabs) > count:
             slab = self.slabs.pop()
             if slab.page is not None:
@@ -237,19 +245,18 @@ class SlabStack:
     def _write_behind(self) -> None:
         """Copy out slabs whose memory will be needed, so that nobody waits for it then.
 
-        That is soon for the oldest few of a device that is full.  But if copies began only then, the bus would be idle
-        up to there, and behind ever after where it is the slower one.  So they begin when a third of the device is
-        taken, with four slabs of every five that are pushed: by the fourth time that the device is filled, what must
-        be out has caught up with what is.
+        Where the length of the sweep is known, from the last one or from the user, so are the slabs that will have to
+        leave: they go as soon as they are full.  If copies began only when the device is full, the bus would be idle
+        up to there, and behind ever after where it is the slower one.
         """
         there = len(self.slabs) - self._on_device
         soon = len(self.slabs) - self.most + self._lead
-        early = (len(self.slabs) - self.most // 3) * 4 // 5
-        for slab in self.slabs[there : min(max(soon, early, 0), len(self.slabs) - 1)]:
+        sure = self.expected - self.most
+        for slab in self.slabs[there : min(max(soon, sure, 0), len(self.slabs) - 1)]:
             if slab.page is not None:
                 continue
             if slab.number >= soon and not (self._pages or self._block is None):
-                return  # not at the cost of a page that is in use
+                return  # early, and not at the cost of a page that is in use
             try:
                 self._copy_out(slab)
             except TapeError as error:

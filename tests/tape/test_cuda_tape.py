@@ -171,23 +171,42 @@ def test_an_item_larger_than_a_slab_would_be_gets_one_of_its_own():
 # --------------------------------------------------------------------------------------------- memory
 
 
-def test_nothing_is_moved_while_a_third_of_the_device_is_enough():
+def test_nothing_is_moved_while_there_is_room_on_the_device():
     device = FakeDevice()
-    with small(device, slabs=24) as tape:
+    with small(device, slabs=8) as tape:
         for _ in range(3):
-            push_all(tape, device, range(8 * PER_SLAB))
-            pop_all(tape, device, range(8 * PER_SLAB))
+            push_all(tape, device, range(7 * PER_SLAB))
+            pop_all(tape, device, range(7 * PER_SLAB))
         now = tape.stats()
         assert now.bytes_to_host == now.bytes_to_device == now.pinned_bytes == 0
 
 
-def test_what_is_copied_early_is_not_read_back():
+@pytest.mark.parametrize("told", [False, True])
+def test_what_will_have_no_room_leaves_at_once(told):
+    """Where the length of a sweep is known: from the one before, or from the user."""
     device = FakeDevice()
-    with small(device, slabs=24, pages=100) as tape:
-        push_all(tape, device, range(24 * PER_SLAB))
-        assert 8 * SLAB <= tape.stats().bytes_to_host <= 16 * SLAB
-        pop_all(tape, device, range(24 * PER_SLAB))
-        assert tape.stats().bytes_to_device == 0
+    with small(device, slabs=16, pages=100, expected=20 * PER_SLAB if told else None) as tape:
+        if not told:
+            push_all(tape, device, range(20 * PER_SLAB))
+            pop_all(tape, device, range(20 * PER_SLAB))
+        before = tape.stats()
+        push_all(tape, device, range(6 * PER_SLAB))
+        assert tape.stats().bytes_to_host - before.bytes_to_host == 4 * SLAB
+        push_all(tape, device, range(6 * PER_SLAB, 20 * PER_SLAB))
+        assert 4 * SLAB <= tape.stats().bytes_to_host - before.bytes_to_host <= 6 * SLAB
+        pop_all(tape, device, range(20 * PER_SLAB))
+        assert tape.stats().bytes_to_device - before.bytes_to_device == 4 * SLAB
+
+
+def test_a_wrong_expectation_is_put_up_with():
+    device = FakeDevice()
+    for expected in (1, 10**9):
+        with small(device, slabs=4, pages=3, expected=expected) as tape:
+            for count in (200, 20, 200):
+                push_all(tape, device, range(count))
+                pop_all(tape, device, range(count))
+    with pytest.raises(TapeTypeError, match="expected"):
+        small(device, expected=1.5)
 
 
 def test_no_more_than_the_lead_is_copied_for_nothing_in_a_long_sweep():
@@ -287,7 +306,7 @@ def test_a_sweep_takes_as_long_as_the_slower_of_kernels_and_bus(kernel):
     """On the device's clock, with a history of four times its memory: not the sum of the two."""
     device = FakeDevice(rate=SLAB)
     slabs = 128
-    with small(device, slabs=slabs // 4, pages=slabs) as tape:
+    with small(device, slabs=slabs // 4, pages=slabs, expected=slabs * PER_SLAB) as tape:
         for _ in range(slabs):  # `kernel` is in seconds for a slab, which takes one over the bus
             for k in range(PER_SLAB):
                 device.fill(tape.reserve(), k, seconds=kernel / PER_SLAB)
