@@ -67,6 +67,9 @@ class Device(Protocol):
         It is given back when the object goes; its owner sees to it that no stream uses it any more.
         """
 
+    def flush(self) -> None:
+        """Give what is free back to the system now, if the device would keep it for a while."""
+
     def alloc_pinned(self, nbytes: int) -> Bytes:
         """Page-locked host memory, which lives as long as the array.  Raises TapeMemoryError if there is none."""
 

@@ -202,6 +202,9 @@ class FakeDevice:
         while self._dead_memory and self._step():
             pass
 
+    def flush(self) -> None:
+        """Nothing to do."""
+
     @_alone
     def alloc_pinned(self, nbytes: int) -> Bytes:
         """Memory within the budget; what goes does not come back to it."""

@@ -158,15 +158,7 @@ class SlabStack:
 
     def close(self) -> None:
         """Wait for what is under way and give all memory back.  Errors of the device end the wait, not the closing."""
-        places: list[Place] = [*self._free, *self._pages]
-        for slab in self.slabs:
-            places += [p for p in (slab.memory, slab.page) if p is not None]
-        idle = True
-        for place in places:
-            try:
-                place.settle()
-            except TapeError:
-                idle = False
+        idle = self._settle_all()
         self.slabs.clear()
         self._on_device = self._made = 0
         for stream in (self._out, self._in):
@@ -177,7 +169,22 @@ class SlabStack:
         if self._block is not None and idle:
             give_block(self.device, self._block)
         self._block = None
+        with contextlib.suppress(TapeError):
+            self.device.flush()
         self.host.close()
+
+    def _settle_all(self) -> bool:
+        """Wait for all that is under way; whether nothing failed."""
+        places: list[Place] = [*self._free, *self._pages]
+        for slab in self.slabs:
+            places += [p for p in (slab.memory, slab.page) if p is not None]
+        idle = True
+        for place in places:
+            try:
+                place.settle()
+            except TapeError:
+                idle = False
+        return idle
 
     # ------------------------------------------------------------------------------------------- bytes
 

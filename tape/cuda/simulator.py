@@ -47,6 +47,9 @@ class SimulatorDevice:
         except MemoryError as error:
             raise TapeMemoryError(str(error)) from None
 
+    def flush(self) -> None:
+        """Nothing to do."""
+
     def alloc_pinned(self, nbytes: int) -> Bytes:
         """Host memory."""
         return np.empty(nbytes, np.uint8)
