@@ -446,6 +446,12 @@ def members(quick):
         "CPU, ad.grad, two threads": [f"{rate:.2e}", "1", ""],
         "GPU, lanes in one kernel": [f"{work / seconds:.2e}", f"{work / seconds / rate:.0f}", f"{error:.1e}"],
     }
+    g = ad.grad(lorenz, wrt=("x", "y", "z", "sigma", "rho", "beta"), target="cuda")
+    given = [cuda.to_device(row) for row in start]
+    seconds = median(lambda: g(*given, ensemble.DT, steps))
+    found = np.stack([d.copy_to_host() for d in g(*given, ensemble.DT, steps)])
+    error = difference(found[:, :sample], expected)
+    rows['GPU, ad.grad(target="cuda")'] = [f"{work / seconds:.2e}", f"{work / seconds / rate:.0f}", f"{error:.1e}"]
     shape = lanes.shape(count, 3 * stretch)
     item = 8 * int(np.prod(shape))
     for name, budget in (

@@ -24,5 +24,6 @@ trap 'rm -rf "$AWAY"' EXIT
 cp -r tests benchmarks pyproject.toml "$AWAY"
 cd "$AWAY"
 "$PYTHON" -c 'from tape.cuda.select import current_device; print(current_device().name)'
-"$PYTHON" -m pytest -q -rs -p no:cacheprovider tests/tape/test_cuda_device.py "$@"
+"$PYTHON" -m pytest -q -rs -p no:cacheprovider tests/tape/test_cuda_device.py \
+    tests/ad/test_cuda_target.py "$@"
 [ $# -gt 0 ] || "$PYTHON" benchmarks/gpu.py

@@ -9,10 +9,16 @@ from tape.errors import DeviceError
 if TYPE_CHECKING:
     from tape.cuda.device import Device
 
-__all__ = ["available", "current_device"]
+__all__ = ["available", "current_device", "require_numba_cuda"]
 
 _lock = threading.Lock()
 _made: "dict[int, Device]" = {}
+
+
+def require_numba_cuda() -> None:
+    """Raises ImportError if the package ``numba-cuda`` is missing."""
+    if importlib.util.find_spec("numba_cuda") is None:
+        raise ImportError('the CUDA target needs numba-cuda: pip install "layered-tape[cuda]"')
 
 
 def current_device() -> "Device":
@@ -20,8 +26,7 @@ def current_device() -> "Device":
 
     Raises ImportError if the package ``numba-cuda`` is missing, DeviceError if there is no GPU or driver.
     """
-    if importlib.util.find_spec("numba_cuda") is None:
-        raise ImportError('tape.cuda needs numba-cuda: pip install "layered-tape[cuda]"')
+    require_numba_cuda()
     from numba.cuda.core import config
 
     with _lock:
