@@ -203,7 +203,8 @@ class FakeDevice:
             pass
 
     def flush(self) -> None:
-        """Nothing to do."""
+        """Nothing to do, but for a device that failed."""
+        self._alive()
 
     @_alone
     def alloc_pinned(self, nbytes: int) -> Bytes:

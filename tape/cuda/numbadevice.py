@@ -102,8 +102,12 @@ class NumbaDevice:
     def flush(self) -> None:
         """Numba frees some pieces at a time; other libraries in the process would miss up to ten slabs."""
         pending = getattr(self._context.memory_manager, "deallocations", None)
-        if pending is not None:
+        if pending is None:
+            return
+        try:
             pending.clear()
+        except CudaAPIError as error:
+            raise DeviceError(f"the GPU failed at giving memory back: {error}") from error
 
     def alloc_pinned(self, nbytes: int) -> Bytes:
         """Page-locked memory from Numba."""

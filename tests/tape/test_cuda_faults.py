@@ -1,5 +1,7 @@
 """`DeviceTape` when memory runs out, a disk fills or a device fails: clear errors, nothing lost, nothing hung."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from device_tools import PER_SLAB, SLAB, WIDTH, FakeDevice, item, pop_all, popped, push_all, small
@@ -192,6 +194,25 @@ def test_a_device_that_breaks_down_is_an_error_and_no_hang():
         assert len(tape) >= 59 and repr(tape) and str(tape.stats())
         tape.close()
         assert tape.closed
+
+
+def test_memory_that_a_failed_gpu_does_not_take_back_is_a_device_error():
+    """What Numba raises then, without a GPU."""
+    pytest.importorskip("numba_cuda")
+    from numba.cuda.cudadrv.driver import CudaAPIError
+
+    from tape.cuda.numbadevice import NumbaDevice
+
+    class Pending:
+        def clear(self):
+            raise CudaAPIError(700, "Call to cuMemFree results in CUDA_ERROR_ILLEGAL_ADDRESS")
+
+    device = object.__new__(NumbaDevice)
+    device._context = SimpleNamespace(memory_manager=SimpleNamespace(deallocations=Pending()))
+    with pytest.raises(DeviceError, match="giving memory back"):
+        device.flush()
+    device._context = SimpleNamespace(memory_manager=object())  # a memory manager of the user's that frees at once
+    device.flush()
 
 
 @given(st.integers(0, 2**20), st.lists(st.integers(0, 99), min_size=5, max_size=40))

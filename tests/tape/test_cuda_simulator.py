@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import ad
+
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
@@ -28,7 +30,13 @@ def test_device_tapes_in_the_simulator():
     assert int(re.search(r"(\d+) passed", found.stdout)[1]) >= 28, found.stdout
 
 
+def test_a_gradient_for_the_device_without_the_package(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"layered-tape\[cuda\]"):
+        ad.grad(lambda x: x * x, target="cuda")
+
+
 def test_importing_tapes_loads_no_cuda():
-    program = "import sys, tape, tape.cuda; print(any(m.startswith(('numba.cuda', 'cuda')) for m in sys.modules))"
+    program = "import sys, ad, tape, tape.cuda; print(any(m.startswith(('numba.cuda', 'cuda')) for m in sys.modules))"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert found.stdout.strip() == "False", found.stdout
