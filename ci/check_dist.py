@@ -27,7 +27,7 @@ wanted = files(
     "tape/*.pyi",
     "tape/*.pxd",
     "tape/py.typed",
-    "ad/*.py",
+    "ad/**/*.py",
     "ad/py.typed",
     "ad/data/*.csv",
 )
