@@ -84,7 +84,8 @@ class DeviceTape:
     Every call takes a `stream`: Numba's, CuPy's or PyTorch's, or a handle; ``None`` is the default stream.  What a call
     does is queued there, and the program goes on: it waits for the device only where host memory has to be used again.
     Different streams may be used in turn; the tape orders them.  Views (`reserve`, `peek`) are for work on the stream
-    that they were asked for, given to it before the next call of the tape.
+    that they were asked for, given to it before the next call of the tape; what `reserve` gave may also be read by work
+    that is given to that stream before the call after the next.
 
     One thread at a time.  A failed call leaves the tape as it was, except that after a `DeviceError` what lay in device
     memory may be lost with the device.

@@ -7,6 +7,7 @@ not ordered goes wrong soon.  It has a budget of bytes and a clock that shows wh
 import ctypes
 import functools
 import random
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -77,7 +78,8 @@ class FakeMemory:
         device.live[self.address] = self.array
 
     def __del__(self) -> None:
-        self._device.bury(self.array)
+        if not sys.is_finalizing():
+            self._device.bury(self.array)
 
 
 class FakeArray:

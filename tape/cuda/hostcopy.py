@@ -13,7 +13,7 @@ __all__ = ["copy_bytes"]
 
 Pair = tuple[Bytes, Bytes]
 
-_PIECE = 1 << 20  # below this a thread costs more than it copies
+_PIECE = 1 << 20  # what a thread is not woken for
 _MOST_THREADS = 8
 
 _lock = threading.Lock()

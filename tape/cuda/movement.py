@@ -66,7 +66,7 @@ class SlabStack:
     slab_bytes : int
         Bytes of a slab.
     most : int
-        Most slabs on the device, at least 1.
+        Most slabs on the device, at least 2.
     pages : int
         Slabs of page-locked memory, at least 1; taken when the first slab has to leave the device.
     host : HostStack
@@ -101,8 +101,9 @@ class SlabStack:
     def grow(self) -> Slab:
         """A new, empty slab on top.  Raises TapeMemoryError or SpillError if there is room nowhere."""
         if self.slabs and self.slabs[-1].memory is not None:
-            # Nothing more is written there: the copy out need not wait for what the stream is given from now on.
-            self.slabs[-1].memory.seal()
+            # Nothing more is written there: the copy out need not wait for what the stream is given from now on.  But
+            # the kernel that writes the next item may read the last one.
+            self.slabs[-1].memory.seal(late=True)
         memory = self._room()
         slab = Slab(len(self.slabs), 0, memory)
         self.slabs.append(slab)
@@ -212,22 +213,34 @@ class SlabStack:
         """Device memory for a slab: free, new, or that of the oldest slab there."""
         if self._free:
             return self._free.popleft()
+        if self._made == 0:
+            return self._make_two()
         if self._made < self.most:
             try:
                 return self._make()
             except TapeMemoryError:
-                if self._made == 0:
-                    raise
+                pass
         if self._on_device == 0:
             raise TapeMemoryError("no device memory for a slab of the tape")
         return self._evict(self.slabs[-self._on_device])
+
+    def _make_two(self) -> SlabMemory:
+        """The first slab, and one more, or none: while the next item is written, the last one is read."""
+        most = self.most
+        try:
+            first = self._make()
+            self._free.append(self._make())
+        except BaseException:
+            self._made, self.most = 0, most
+            raise
+        return first
 
     def _make(self) -> SlabMemory:
         try:
             memory = SlabMemory(self._events, self.device.alloc(self.slab_bytes))
         except TapeMemoryError:
             self.counts.refused += 1
-            self.most = max(self._made, 1)  # the device has no more than this for us: go on with it
+            self.most = max(self._made, 2)  # the device has no more than this for us: go on with it
             raise
         self._made += 1
         return memory
@@ -276,7 +289,7 @@ class SlabStack:
         page = self._page(slab)
         try:
             page.use(self._out)
-            slab.memory.use(self._out)
+            slab.memory.use(self._out, reads=True)
             self.device.to_host(page.memory[: slab.used], slab.memory.address, self._out)
             page.seal()
             slab.memory.seal()

@@ -38,26 +38,38 @@ class Place:
     use: the one who comes next may write.
     """
 
+    _late: Hashable | None = None
+    """A stream that may still be given work which reads the memory."""
+
     def __init__(self, events: Events) -> None:
         self._events = events
         self._user: Hashable | None = None
         self._used = False
         self._before: list[Any] = []
 
-    def use(self, stream: Hashable) -> None:
-        """What is given to `stream` from now on may touch the memory."""
+    def use(self, stream: Hashable, reads: bool = False) -> None:
+        """What is given to `stream` from now on may touch the memory, or if it `reads` only look at it."""
         if self._used and self._user == stream:
             return
         self.seal()
+        if self._late is not None and not reads:
+            if self._late != stream:
+                self._before.append(self._events.record(self._late))
+            self._late = None
         for event in self._before:
             self._events.device.wait(stream, event)
         self._events.release(self._before)
         self._user, self._used = stream, True
 
-    def seal(self) -> None:
-        """The stream that uses the memory is done with it: what it is given later need not be waited for."""
+    def seal(self, late: bool = False) -> None:
+        """The stream that uses the memory is done with it: what it is given later need not be waited for.
+
+        With `late` it may yet be given work that reads; who comes to write has to wait for that too.
+        """
         if self._used:
             self._before.append(self._events.record(self._user))
+            if late:
+                self._late = self._user
             self._user, self._used = None, False
 
     def settle(self) -> None:

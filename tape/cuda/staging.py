@@ -14,7 +14,7 @@ from tape.errors import DeviceError
 
 __all__ = ["PAGE_BYTES", "Staging", "staging"]
 
-PAGE_BYTES = 16 << 20  # by measurement (benchmarks/gpu.py)
+PAGE_BYTES = 16 << 20  # enough for several threads to fill
 
 Window = tuple[int, int, Callable[[Bytes], None]]
 """A device address, bytes from there on, a page at most, and what is done with the page that they go through."""

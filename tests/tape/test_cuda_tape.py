@@ -118,6 +118,35 @@ def test_views_are_written_and_read_where_they_lie():
             assert "copy" not in device.log and len(tape) == 0
 
 
+def test_the_last_item_can_be_read_while_the_next_is_written():
+    """As in a time loop; whatever other streams do then."""
+    for seed in range(20):
+        device = FakeDevice(seed=seed)
+        ours, others = device.new_stream(), device.new_stream()
+        with small(device, slabs=2, pages=50, shape=(8 * WIDTH,)) as tape:  # an item to a slab
+            before = tape.reserve(stream=ours)
+            device.fill(before, 1.0, ours)
+            total = 1
+            for k in range(20):
+                after = tape.reserve(stream=ours)
+                device.launch(ours, Sum(device, before, after))
+                before, total = after, total + 1
+                if k % 4 == 3:
+                    device.fill(tape.reserve(stream=others), -5.0, others)
+                    tape.drop()
+            assert (device.read(tape.pop(stream=ours), ours) == total).all()
+
+
+class Sum:
+    """A kernel: the next item is the last one plus 1."""
+
+    def __init__(self, device, before, after):
+        self.device, self.before, self.after = device, before, after
+
+    def __call__(self):
+        self.device._of(self.after)[:] = self.device._of(self.before) + 1.0
+
+
 def test_blocks_of_items():
     device = FakeDevice()
     with small(device) as tape:
