@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from types import FunctionType
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 from numba.core.dispatcher import Dispatcher
@@ -33,6 +33,9 @@ from ad.unit import Unit
 from ad.values import UserFunction
 from tape import TapeStats
 
+if TYPE_CHECKING:
+    from ad.cuda.gradient import BatchGradient
+
 __all__ = ["Gradient", "Wrt", "grad", "value_and_grad"]
 
 Wrt = str | int | Sequence[str | int] | None
@@ -40,7 +43,11 @@ Wrt = str | int | Sequence[str | int] | None
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.KEYWORD_ONLY)
 
 
-def grad(f: Callable[..., float], wrt: Wrt = None) -> "Gradient":
+@overload
+def grad(f: Callable[..., float], wrt: Wrt = None, *, target: Literal["cpu"] = "cpu") -> "Gradient": ...
+@overload
+def grad(f: Callable[..., float], wrt: Wrt = None, *, target: Literal["cuda"]) -> "BatchGradient": ...
+def grad(f: Callable[..., float], wrt: Wrt = None, *, target: str = "cpu") -> "Gradient | BatchGradient":
     """The gradient of a scalar function, compiled.
 
     Parameters
@@ -52,6 +59,9 @@ def grad(f: Callable[..., float], wrt: Wrt = None) -> "Gradient":
     wrt:
         The arguments to differentiate with respect to: a name, an index, or a sequence of these.  By default all
         that are floats or float arrays at the call.
+    target:
+        ``"cuda"`` for a function of numbers on a GPU, a thread for each set of arguments (the extra ``cuda``): the
+        result, an `ad.cuda.gradient.BatchGradient`, takes arrays in place of numbers.
 
     Returns
     -------
@@ -69,12 +79,29 @@ def grad(f: Callable[..., float], wrt: Wrt = None) -> "Gradient":
     >>> grad(area)(2.0, 3.0)
     (3.0, 2.0)
     """
-    return Gradient(f, wrt, with_value=False)
+    return _made(f, wrt, False, target)
 
 
-def value_and_grad(f: Callable[..., float], wrt: Wrt = None) -> "Gradient":
+@overload
+def value_and_grad(f: Callable[..., float], wrt: Wrt = None, *, target: Literal["cpu"] = "cpu") -> "Gradient": ...
+@overload
+def value_and_grad(f: Callable[..., float], wrt: Wrt = None, *, target: Literal["cuda"]) -> "BatchGradient": ...
+def value_and_grad(f: Callable[..., float], wrt: Wrt = None, *, target: str = "cpu") -> "Gradient | BatchGradient":
     """Like `grad`, but the function returns the pair (value of `f`, gradient)."""
-    return Gradient(f, wrt, with_value=True)
+    return _made(f, wrt, True, target)
+
+
+def _made(f: Callable[..., float], wrt: Wrt, with_value: bool, target: str) -> "Gradient | BatchGradient":
+    if target == "cpu":
+        return Gradient(f, wrt, with_value)
+    if target != "cuda":
+        raise ADValueError(f'target: {target!r}; it is "cpu" or "cuda"')
+    from tape.cuda.select import require_numba_cuda
+
+    require_numba_cuda()
+    from ad.cuda.gradient import BatchGradient  # which can be imported only where that package is installed
+
+    return BatchGradient(f, wrt, with_value)
 
 
 class Gradient:

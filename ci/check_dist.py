@@ -21,7 +21,16 @@ def check(archive: Path, names: list[str], wanted: list[str]) -> None:
     print(f"{archive.name}: {len(names)} files, all there")
 
 
-wanted = files("tape/*.py", "tape/*.pyi", "tape/*.pxd", "tape/py.typed", "ad/*.py", "ad/py.typed", "ad/data/*.csv")
+wanted = files(
+    "tape/*.py",
+    "tape/cuda/*.py",
+    "tape/*.pyi",
+    "tape/*.pxd",
+    "tape/py.typed",
+    "ad/**/*.py",
+    "ad/py.typed",
+    "ad/data/*.csv",
+)
 (wheel,) = Path(sys.argv[1]).glob("*.whl")
 (sdist,) = Path(sys.argv[1]).glob("*.tar.gz")
 with zipfile.ZipFile(wheel) as opened:

@@ -7,6 +7,7 @@ from tape.config import configure
 from tape.core import Mark, Tape
 from tape.errors import (
     ArchiveError,
+    DeviceError,
     SpillCorruptionError,
     SpillError,
     SpillWarning,
@@ -30,6 +31,7 @@ from tape.watch import watch
 __all__ = [
     "ArchiveError",
     "Budget",
+    "DeviceError",
     "LayerStats",
     "Mark",
     "PoolStats",

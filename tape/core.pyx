@@ -1,7 +1,7 @@
 """`Tape`, the stack as Python sees it: a thin, checked skin over the C struct of tape.stack."""
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetInterrupt
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
@@ -298,6 +298,27 @@ cdef class Tape:
         from tape.numba import tape_type
 
         return tape_type(self.dtype)
+
+    def _read_bytes(self, size_t pos, out):
+        """Copy bytes from position `pos` up to `out`, an array of bytes (see tape.cuda.transfer)."""
+        cdef Py_buffer view
+        PyObject_GetBuffer(out, &view, PyBUF_WRITABLE)
+        try:
+            self.edge()
+            self.check(tape_read(&self.s, pos, view.len, view.buf))
+        finally:
+            PyBuffer_Release(&view)
+
+    def _run(self, size_t pos):
+        """Address of the byte at `pos`, and how many follow it there; for a tape whose slabs stay in memory."""
+        cdef size_t run = 0
+        cdef char *address
+        self.edge()
+        self.check_open()
+        address = tape_at(&self.s, pos, &run)
+        if address == NULL:
+            self.check(TAPE_EMPTY)
+        return <size_t>address, run
 
     def raise_failed(self):
         """Raise the error that generated code left on the tape, and forget it; nothing if there is none."""
@@ -680,6 +701,46 @@ cdef class Tape:
         Raises `ArchiveError` if the file is not a saved tape or is damaged.
         """
         return load_archive(path, functools.partial(cls, **options))
+
+    def to_device(self, start=None, stop=None, *, out=None, stream=None):
+        """Copy the items ``t[start:stop]`` to a GPU, through page-locked memory; the tape stays as it is.
+
+        Parameters
+        ----------
+        start, stop : int, optional
+            As in a slice; all items without them.  Parts may go one by one.
+        out : device array, optional
+            Contiguous, of shape ``(n,)`` and the tape's dtype: of Numba, or with ``__cuda_array_interface__`` or DLPack.
+        stream : stream, optional
+            That of the work which will use the array: of Numba, CuPy or PyTorch, or a handle.  The last copies may be
+            under way when the call returns; what is given to the stream from then on waits for them.
+
+        Returns
+        -------
+        device array
+            `out`, or a new Numba device array of shape ``(n,)``.
+
+        Raises
+        ------
+        ImportError, DeviceError
+            If the package ``numba-cuda`` or a GPU is missing, or the GPU fails.
+        TapeMemoryError
+            If it has no memory for the array.
+        """
+        from tape.cuda.transfer import to_device
+
+        return to_device(self, start, stop, out, stream)
+
+    @classmethod
+    def from_device(cls, array, *, stream=None, **options):
+        """A new tape with the items of a contiguous device array, in C order; `options` are those of `Tape`.
+
+        `stream` is that of the work which makes the array; the copies wait for what was given to it so far, and the call
+        for the copies.  Raises what `to_device` raises, and what pushing raises.
+        """
+        from tape.cuda.transfer import from_device
+
+        return from_device(cls, array, stream, options)
 
     # ------------------------------------------------------------------------------------- observation
 

@@ -2,6 +2,7 @@
 
 __all__ = [
     "ArchiveError",
+    "DeviceError",
     "SpillCorruptionError",
     "SpillError",
     "SpillWarning",
@@ -60,6 +61,14 @@ class TapeValueError(TapeError, ValueError):
 
 class ArchiveError(TapeError, ValueError):
     """The file is not a saved tape, is of a newer version, or is damaged."""
+
+
+class DeviceError(TapeError, RuntimeError):
+    """A GPU is missing, is another one than that of the data, or failed.
+
+    After a failed kernel or copy the driver refuses all further work of the process on that device; what lay in its
+    memory is lost.  Calls of a tape with data there say so, and none of them waits for ever.
+    """
 
 
 class SpillError(TapeError, OSError):
