@@ -17,6 +17,7 @@ import warnings
 from pathlib import Path
 
 from numba import njit
+from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +46,8 @@ def least(uses, args):
 def measure(case):
     """Seconds of the function and of its gradient; None where one of them is not to be had."""
     args = case.spill if case.spill is not None else case.args
-    primal, gradient = njit(case.function), ad.grad(case.function)
+    primal = case.function if isinstance(case.function, Dispatcher) else njit(case.function)
+    gradient = ad.grad(case.function)
     try:
         primal(*fresh(args))
         gradient(*fresh(args))
