@@ -295,9 +295,15 @@ cdef class Tape:
 
         It loads its extensions once: a thread that compiles while another one is loading them has to wait here.
         """
+        from numba.core.errors import NumbaTypeError
+
         from tape.numba import tape_type
 
-        return tape_type(self.dtype)
+        try:
+            return tape_type(self.dtype)
+        except NumbaTypeError as error:
+            # Where there is no such attribute Numba asks elsewhere, and gets the same answer (Python 3.13 would print it).
+            raise AttributeError(str(error)) from None
 
     def _read_bytes(self, size_t pos, out):
         """Copy bytes from position `pos` up to `out`, an array of bytes (see tape.cuda.transfer)."""
