@@ -117,7 +117,9 @@ def test_a_corrupt_slab_is_never_a_wrong_number():
         with pytest.raises(SpillCorruptionError):
             while True:
                 assert popped(tape, device) == expected.pop()
-        assert len(tape) == len(expected) == 5 * PER_SLAB
+        # Which slab is the fifth to be written is up to the writers.
+        assert 0 < len(tape) == len(expected) < 100
+        assert len(tape) % PER_SLAB == 0
 
 
 def test_a_block_that_cannot_be_read_whole_is_not_taken():
