@@ -11,7 +11,6 @@ The old memory must live for so long: this is done for arrays that were made bef
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ad.extents import Extents
 from ad.ir import Assign, Block, Const, Expr, For, Index, Rebind, Stmt, Store, Var, expressions, walk, walk_stmts
 from ad.lower import Lowered
 from ad.ranges import shifted
@@ -28,30 +27,24 @@ class Exchange:
     needs: frozenset[Stmt]
 
 
-def find_exchanges(lowered: Lowered, saves: Saves, extents: Extents) -> dict[Stmt, list[Exchange]]:
+def find_exchanges(lowered: Lowered, saves: Saves) -> dict[Stmt, list[Exchange]]:
     """The exchanges, by the statements that they come before.  The saves that they replace are taken out."""
-    search = _Search(lowered, saves, extents)
+    search = _Search(lowered, saves)
     for s in lowered.function.body:
         search.loop(s)
     return search.found
 
 
 class _Search:
-    def __init__(self, lowered: Lowered, saves: Saves, extents: Extents) -> None:
+    def __init__(self, lowered: Lowered, saves: Saves) -> None:
         self.aliases = lowered.aliases
         self.saves = saves
-        self.extents = extents
+        self.extents = lowered.extents
         self.kinds = lowered.function.kinds
         self.found: dict[Stmt, list[Exchange]] = {}
         top = {s.target for s in lowered.function.body if isinstance(s, Assign)}
-        self.lasting = {
-            name for name in top & self.aliases.shared if self.aliases.count[name] == self.given(name, lowered)
-        }
-
-    def given(self, name: str, lowered: Lowered) -> int:
-        """How often a name is given an array: once, and then whenever it changes places with others."""
-        rebinds = (s for s in walk_stmts(lowered.function.body) if isinstance(s, Rebind))
-        return 1 + sum(name in s.targets for s in rebinds)
+        self.lasting = {name for name in top & self.aliases.shared if self.extents.counts[name] == 1}
+        """Names that are given an array once, before all loops, and then change places at most."""
 
     def loop(self, s: Stmt) -> None:
         if isinstance(s, For):

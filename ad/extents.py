@@ -163,9 +163,9 @@ class Extents:
         """Whether a write inside of loops meets another element at every trip of these; `around` are all around it."""
         moving: set[str] = set()
         for part in s.index.parts if isinstance(s.index, Items) else (s.index,):
-            name = _moving(part)
+            name, least = _moving(part), self.least(part, around)
             # An index below zero counts from the end, and could meet the same element as another.
-            if name is not None and (self.least(part, around) or 0) >= 0 and self.least(part, around) is not None:
+            if name is not None and least is not None and least >= 0:
                 moving.add(name)
         steady = all(isinstance(p, For) and p.var in moving and p.var not in assigned(p.body) for p in loops)
         return steady and s.array not in assigned_names(loops[0])

@@ -17,7 +17,6 @@ from ad.ir import (
     Index,
     Items,
     Kind,
-    Marker,
     MultiAssign,
     Pop,
     Push,
@@ -31,15 +30,10 @@ from ad.ir import (
     walk,
     walk_stmts,
 )
-from ad.ranges import shifted
 from ad.unit import effects
-from ad.vector import Context, offset_of
+from ad.vector import Context, Dependent, Part, bracketed, offset_of, reached, restored_late
 
 __all__ = ["hoisted"]
-
-
-class _Dependent(Exception):
-    """A trip may meet what another one records."""
 
 
 def hoisted(
@@ -51,14 +45,14 @@ def hoisted(
     """
     try:
         return _Rows(s, forward, reverse, context).run() if not uses_tape else None
-    except _Dependent:
+    except Dependent:
         return None
 
 
 class _Rows:
     def __init__(self, s: For, forward: Sequence[Stmt], reverse: Sequence[Stmt], context: Context) -> None:
         if s.step != Const(1) or s.trips is not None:
-            raise _Dependent
+            raise Dependent
         self.s = s
         self.forward = forward
         self.reverse = reverse
@@ -70,41 +64,36 @@ class _Rows:
         rows = [f for f in self.forward if isinstance(f, Push)]
         pops = [r for r in self.reverse if isinstance(r, Pop)]
         if not rows or len(rows) != len(pops):
-            raise _Dependent
-        found = sorted(((push, *self.whole(push)) for push in rows), key=lambda row: not row[2])
-        early = [self.pop(push, part) for push, part, late in reversed(found) if not late]
-        late = [self.pop(push, part) for push, part, is_late in reversed(found) if is_late]
-        pushes: list[Stmt] = [replace(push, values=(part,), kind=self.kind(part)) for push, part, _ in found]
+            raise Dependent
+        pushes, early, late = bracketed([self.whole(push) for push in rows])
         body = [f for f in self.forward if not isinstance(f, Push)]
         back = [r for r in self.reverse if not isinstance(r, Pop)]
         return pushes, body, early, back, late
-
-    def pop(self, push: Push, part: Index) -> Stmt:
-        return Pop((part,), self.kind(part), site=push.site)
 
     def kind(self, part: Index) -> Kind:
         parts = part.index.parts if isinstance(part.index, Items) else (part.index,)
         return Kind(self.context.kinds[part.array].dtype, sum(isinstance(p, Slice) for p in parts))
 
-    def whole(self, push: Push) -> tuple[Index, bool]:
-        """The part that all trips record together, and whether it is restored after the loop."""
+    def whole(self, push: Push) -> Part:
+        """The part that all trips record together."""
         match push:
             case Push((Index(array, Items(parts)) as row,), kind, False, _, False) if kind.is_array:
                 pass
             case _:
-                raise _Dependent
+                raise Dependent
         axes = [k for k, p in enumerate(parts) if offset_of(p, self.s.var) is not None]
         if len(axes) != 1 or any(names(p) & self.varying for k, p in enumerate(parts) if k not in axes):
-            raise _Dependent
+            raise Dependent
         [axis] = axes
         offset = offset_of(parts[axis], self.s.var)
         least = self.context.extents.least(self.s.start, self.context.around)
         if offset is None or least is None or least + offset < 0:
-            raise _Dependent
+            raise Dependent
         self.check_rows(array, axis, offset)
-        along = Slice(shifted(self.s.start, offset), shifted(self.s.stop, offset), Marker(""))
-        part = Index(array, Items((*parts[:axis], along, *parts[axis + 1 :])))
-        return part, self.is_restored_late(row)
+        part = Index(array, Items((*parts[:axis], reached(self.s, offset), *parts[axis + 1 :])))
+        reads = [any(self.bases.get(n, n) == array for n, _ in _accesses((r,))) for r in self.reverse]
+        late = restored_late(row, self.reverse, reads)
+        return Part(replace(push, values=(part,), kind=self.kind(part)), part, late)
 
     def check_rows(self, array: str, axis: int, offset: int) -> None:
         """Every access to the array must be one to the row of the trip, and only one statement may write to it."""
@@ -113,21 +102,10 @@ class _Rows:
                 continue
             parts = index.parts if isinstance(index, Items) else (index,)
             if axis >= len(parts) or offset_of(parts[axis], self.s.var) != offset:
-                raise _Dependent
+                raise Dependent
         stores = [p for p in walk_stmts(tuple(self.forward)) if isinstance(p, Store)]
         if sum(self.context.share(p.array, array) for p in stores) != 1:
-            raise _Dependent
-
-    def is_restored_late(self, row: Index) -> bool:
-        """Whether the trip reads the new contents of its row, and then it must not read the old ones."""
-        at = [k for k, r in enumerate(self.reverse) if isinstance(r, Pop) and r.targets == (row,)]
-        if len(at) != 1:
-            raise _Dependent
-        reads = [any(self.bases.get(n, n) == row.array for n, _ in _accesses((r,))) for r in self.reverse]
-        reads[at[0]] = False
-        if any(reads[: at[0]]) and any(reads[at[0] :]):
-            raise _Dependent
-        return any(reads[: at[0]])
+            raise Dependent
 
 
 def _windows(stmts: Sequence[Stmt]) -> Iterator[tuple[str, str]]:

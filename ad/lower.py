@@ -11,12 +11,14 @@ After this pass
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from ad.activity import Activity, differentiable, influences
 from ad.alias import Aliases, definitions, viewed
 from ad.derive import Contributions, contributions
+from ad.extents import Extents
 from ad.function import Function, kind_of, kind_of_part
 from ad.ir import (
     Assign,
@@ -83,6 +85,10 @@ class Lowered:
     activity: Activity
     aliases: Aliases
     plans: dict[Stmt, Plan]
+
+    @cached_property
+    def extents(self) -> Extents:
+        return Extents(self.function)
 
 
 def lower(f: Function, wrt: set[str], reads: Reads) -> Lowered:

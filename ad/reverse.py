@@ -17,7 +17,6 @@ from ad.alias import Part, viewed
 from ad.bindings import Bindings
 from ad.derive import Contributions, contributions, share
 from ad.exchange import find_exchanges
-from ad.extents import Extents
 from ad.flow import Liveness
 from ad.function import Function, is_element, kind_of, kind_of_part
 from ad.helpers import (
@@ -158,10 +157,10 @@ class _Sweep:
         active = {n for s in walk_stmts(f.body) for n in self.activity.before(s) | self.activity.after(s)}
         self.shadowed = {n for n in self.shared if n in active}
         self.bindings = Bindings(f, self.aliases, self.adjoint, self.shadowed, live.after.__getitem__)
-        self.extents = Extents(f)
+        self.extents = self.lowered.extents
         self.loop_numbers = count(1)
         lasting = self.exact and not self.split
-        self.exchanges = find_exchanges(self.lowered, self.saves, self.extents) if lasting else {}
+        self.exchanges = find_exchanges(self.lowered, self.saves) if lasting else {}
         self.held: list[str] = []
         self.around: list[For | While] = []
         self.kept: list[Site] = []

@@ -22,7 +22,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ad.alias import Part, State, viewed
-from ad.extents import Extents
 from ad.flow import Liveness
 from ad.ir import (
     Assign,
@@ -96,7 +95,7 @@ class _Tbr:
         body = lowered.function.body
         self.live = Liveness(body, {lowered.function.result})
         self.assignments = Counter(_targets(body))
-        self.extents = Extents(lowered.function)
+        self.extents = lowered.extents
         self.recompute = Recompute(lowered.function, self.aliases, lowered.activity.shared, exact)
         self.views = {
             s.target

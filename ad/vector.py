@@ -51,7 +51,7 @@ from ad.primitive import Primitive, primitive
 from ad.ranges import shifted
 from ad.symbolic import add
 
-__all__ = ["Context", "offset_of", "vectorised"]
+__all__ = ["Context", "Dependent", "Part", "bracketed", "offset_of", "reached", "restored_late", "vectorised"]
 
 _TILE = 1024
 """Trips of a tile: a few arrays of float64 fill the first cache.  256 to 4 096 differ by less than 10 %."""
@@ -95,7 +95,7 @@ class _Place:
         return self.array, self.axis, self.others
 
 
-class _Dependent(Exception):
+class Dependent(Exception):
     """The trips of the loop may depend on one another, or it has not the form."""
 
 
@@ -108,8 +108,43 @@ def vectorised(
     """
     try:
         return _Loop(s, forward, reverse, context).run()
-    except _Dependent:
+    except Dependent:
         return None
+
+
+@dataclass(frozen=True)
+class Part:
+    """What all trips record of an array at once; it comes back `late` where that is after reads of the new contents."""
+
+    push: Push
+    place: Index
+    late: bool
+
+
+def bracketed(parts: Sequence[Part]) -> tuple[list[Stmt], list[Stmt], list[Stmt]]:
+    """The pushes of parts in an order that their pops allow; the pops that come early, and those that come late."""
+    ordered = sorted(parts, key=lambda part: not part.late)
+    early, late = (
+        [Pop((p.place,), p.push.kind, site=p.push.site) for p in reversed(ordered) if p.late is when]
+        for when in (False, True)
+    )
+    return [p.push for p in ordered], list(early), list(late)
+
+
+def restored_late(element: Index, reverse: Sequence[Stmt], reads: Sequence[bool]) -> bool:
+    """Whether a trip reads the new contents of what it restores, and then it must not read the old ones.
+
+    `reads` says which statements of the reverse body read the array, the pop not counted.
+    """
+    at = [k for k, r in enumerate(reverse) if isinstance(r, Pop) and r.targets == (element,)]
+    if len(at) != 1 or (any(reads[: at[0]]) and any(reads[at[0] + 1 :])):
+        raise Dependent
+    return any(reads[: at[0]])
+
+
+def reached(s: For, offset: int) -> Slice:
+    """What a loop reaches along an axis at an offset."""
+    return Slice(shifted(s.start, offset), shifted(s.stop, offset), Marker(""))
 
 
 @dataclass
@@ -141,12 +176,13 @@ class _Loop:
     def run(self) -> tuple[list[Stmt], list[Stmt], list[Stmt]]:
         s = self.s
         if s.step != Const(1) or s.trips is not None or _few(s):
-            raise _Dependent
+            raise Dependent
+        self.least = self.context.extents.least(s.start, self.context.around)
         self.given = _given(self.reverse)
         self.varying = {s.var} | assigned(tuple(self.forward)) | self.given
         self.accesses = self.find_accesses()
         self.check_arrays()
-        pushes, body = self.recorded()
+        parts, body = self.recorded()
         comment: Comment | None = None
         for r in self.reverse:
             if isinstance(r, Comment):
@@ -154,12 +190,9 @@ class _Loop:
             else:
                 self.take(r, comment)
         if not (self.adds or self.sums or self.elements):
-            raise _Dependent
-        early, late = (
-            [Pop((part,), push.kind, site=push.site) for push, part, is_late in reversed(pushes) if is_late is when]
-            for when in (False, True)
-        )
-        return [push for push, *_ in pushes], body, [*early, *self.loops(), *late]
+            raise Dependent
+        pushes, early, late = bracketed(parts)
+        return pushes, body, [*early, *self.loops(), *late]
 
     # ------------------------------------------------------------------------------------- what it reaches
 
@@ -167,7 +200,7 @@ class _Loop:
         """Where an access goes at each trip."""
         parts = e.index.parts if isinstance(e.index, Items) else (e.index,)
         if len(parts) != self.context.kinds[e.array].ndim:
-            raise _Dependent
+            raise Dependent
         axis, offset = None, 0
         others: list[Expr] = []
         for k, part in enumerate(parts):
@@ -175,13 +208,11 @@ class _Loop:
             if moved is not None and axis is None:
                 axis, offset = k, moved
             elif names(part) & self.varying or any(isinstance(p, Call | Slice | Marker) for p in walk(part)):
-                raise _Dependent
+                raise Dependent
             else:
                 others.append(part)
-        if axis is not None:
-            least = self.context.extents.least(self.s.start, self.context.around)
-            if least is None or least + offset < 0:
-                raise _Dependent
+        if axis is not None and (self.least is None or self.least + offset < 0):
+            raise Dependent
         return _Place(e.array, axis, tuple(others), offset)
 
     def find_accesses(self) -> list[tuple[str, _Place]]:
@@ -198,18 +229,18 @@ class _Loop:
                 case Pop((Index() as target,), kind) if not kind.is_array:
                     found.append(("w", self.place(target)))
                 case _:
-                    raise _Dependent
+                    raise Dependent
             for root in expressions(r):
                 for e in walk(root):
                     match e:
                         case Index():
                             found.append(("r", self.place(e)))
                         case Var(name) if name in self.context.kinds and self.context.kinds[name].is_array:
-                            raise _Dependent
+                            raise Dependent
                         case Call(Primitive() as callee) if not callee.elementwise:
-                            raise _Dependent
+                            raise Dependent
                         case Call(callee) if not isinstance(callee, Primitive):
-                            raise _Dependent
+                            raise Dependent
         return found
 
     def check_arrays(self) -> None:
@@ -222,15 +253,12 @@ class _Loop:
             if how == "a" and all(h == "a" for h, _ in others):
                 continue
             if place.axis is None or any(p != place for _, p in others):
-                raise _Dependent
+                raise Dependent
             self.private.add(place.array)
 
-    def recorded(self) -> tuple[list[tuple[Push, Index, bool]], list[Stmt]]:
-        """The pushes of parts that take the place of those of elements, and the forward body without them.
-
-        With each push comes its part, and whether that is restored late: after the loops, which read the new contents.
-        """
-        pushes: list[tuple[Push, Index, bool]] = []
+    def recorded(self) -> tuple[list[Part], list[Stmt]]:
+        """The parts whose records take the place of those of elements, and the forward body without them."""
+        parts: list[Part] = []
         body: list[Stmt] = []
         for f in self.forward:
             match f:
@@ -238,32 +266,27 @@ class _Loop:
                     late = self.is_restored_late(element)
                     part = self.part(self.place(element))
                     kind = Kind(self.context.kinds[element.array].dtype, 1)
-                    pushes.append((Push((part,), kind, site=site, line=f.line, source=f.source), part, late))
+                    parts.append(Part(Push((part,), kind, site=site, line=f.line, source=f.source), part, late))
                 case Assign() | Store():
                     body.append(f)
                 case _ if any(isinstance(p, Push) for p in walk_stmts((f,))):
-                    raise _Dependent
+                    raise Dependent
                 case _:
                     body.append(f)
-        if sum(isinstance(r, Pop) for r in self.reverse) != len(pushes):
-            raise _Dependent
-        return sorted(pushes, key=lambda push: not push[2]), body
+        if sum(isinstance(r, Pop) for r in self.reverse) != len(parts):
+            raise Dependent
+        return parts, body
 
     def is_restored_late(self, element: Index) -> bool:
         """Whether a trip reads the new contents of an element, and then it must not read the old ones."""
         stores = [p for p in walk_stmts(tuple(self.forward)) if isinstance(p, Store)]
         if sum(self.context.share(p.array, element.array) for p in stores) != 1:
-            raise _Dependent  # what it holds when it is recorded, it must hold already before the loop
-        reads = [_reads(r, element.array) for r in self.reverse]
-        pops = [k for k, r in enumerate(self.reverse) if isinstance(r, Pop) and r.targets == (element,)]
-        if len(pops) != 1 or (any(reads[: pops[0]]) and any(reads[pops[0] :])):
-            raise _Dependent
-        return any(reads[: pops[0]])
+            raise Dependent  # what it holds when it is recorded, it must hold already before the loop
+        return restored_late(element, self.reverse, [_reads(r, element.array) for r in self.reverse])
 
     def part(self, place: _Place) -> Index:
         """All elements that the trips reach."""
-        s = self.s
-        along = Slice(shifted(s.start, place.offset), shifted(s.stop, place.offset), Marker(""))
+        along = reached(self.s, place.offset)
         assert place.axis is not None
         parts = [*place.others[: place.axis], along, *place.others[place.axis :]]
         return Index(place.array, Items(tuple(parts)) if len(parts) > 1 else along)
@@ -275,7 +298,7 @@ class _Loop:
             case Assign(target, value):
                 value = self.value(value)
                 if self.context.kinds[target].is_array or any(name == target for name, _, _ in self.sums):
-                    raise _Dependent
+                    raise Dependent
                 self.define(target, value, comment)
             case AddTo(Var(name), value) if name in self.now:
                 self.define(name, add(self.now[name], self.value(value)), comment)
@@ -299,7 +322,7 @@ class _Loop:
             return None
 
         if (names(e) & self.given) - self.now.keys():
-            raise _Dependent  # what the trip before left
+            raise Dependent  # what the trip before left
         return substitute(e, change)
 
     def define(self, name: str, value: Expr, comment: Comment | None) -> None:
