@@ -30,8 +30,8 @@ from ad.ir import (
     walk,
     walk_stmts,
 )
+from ad.trips import Context, Dependent, Part, bracketed, offset_of, reached, restored_late
 from ad.unit import effects
-from ad.vector import Context, Dependent, Part, bracketed, offset_of, reached, restored_late
 
 __all__ = ["hoisted"]
 

@@ -68,8 +68,9 @@ from ad.records import Facts, Record, Site
 from ad.schedule import Group, Item, Saved, Step, merge, weave
 from ad.symbolic import ZERO, add, neg
 from ad.tbr import Saves
+from ad.trips import Context
 from ad.unit import Importer, Unit, effects
-from ad.vector import Context, vectorised
+from ad.vector import vectorised
 
 __all__ = ["Pair", "Sweeps", "sweep"]
 

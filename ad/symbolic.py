@@ -4,7 +4,8 @@ A rule is a Python function over `Sym` values; what it computes becomes part of 
 work on them as they are (``np.cos(x)``), any other function by `call`, a case distinction by `where`.
 
 The constructors below fold what an author would not have written: products with one, sums with zero, signs that belong
-further out.  They never reassociate, and never drop a factor of zero (zero times infinity is not zero).
+further out.  They never reassociate (but `coefficient` does), and never drop a factor of zero (zero times infinity is
+not zero).
 """
 
 import operator
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ad.errors import ADTypeError
-from ad.ir import Binary, BoolOp, Call, Compare, Const, Expr, Select, Unary
+from ad.ir import Binary, BoolOp, Call, Compare, Const, Expr, Select, Unary, Var, names
 from ad.primitive import primitive
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Sym",
     "add",
     "call",
+    "coefficient",
     "conjugate",
     "div",
     "is_negated",
@@ -118,6 +120,29 @@ def power(a: Expr, b: Expr) -> Expr:
     if _is(b, 1.0):
         return a
     return Binary("**", a, b)
+
+
+def coefficient(e: Expr, name: str) -> Expr | None:
+    """c where `e` is ``name * c``, as written in sums, products and quotients; None where it is no such thing."""
+    match e:
+        case Var(found) if found == name:
+            return ONE
+        case Unary("-", operand):
+            c = coefficient(operand, name)
+            return c and neg(c)
+        case Binary("+" | "-" as op, left, right):
+            a, b = coefficient(left, name), coefficient(right, name)
+            return a and b and (add(a, b) if op == "+" else sub(a, b))
+        case Binary("*", left, right) if name not in names(right):
+            c = coefficient(left, name)
+            return c and mul(c, right)
+        case Binary("*", left, right) if name not in names(left):
+            c = coefficient(right, name)
+            return c and mul(left, c)
+        case Binary("/", left, right) if name not in names(right):
+            c = coefficient(left, name)
+            return c and div(c, right)
+    return None
 
 
 def conjugate(a: Expr) -> Expr:

@@ -232,9 +232,9 @@ def test_hardly_any_trips(f, n, interpreted_gradient, dual_gradient):
     assert_near(list(found), expected, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("n", [1023, 1024, 1025, 1026, 1027, 2050, 5000])
-def test_tiles(n):
-    """Compiled, around the lengths of tiles, against the adjoint in whole arrays."""
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7, 11, 12, 13, 1000])
+def test_any_length(n):
+    """Compiled, for loops that are all ends and around the lengths of vectors, against the adjoint in whole arrays."""
     u, v, c = numbers(n), numbers(n), 0.1
     found_u, found_v, found_c = ad.grad(stencil, wrt=("u", "v", "c"))(u, v, c)
     w = v.copy()
@@ -353,6 +353,27 @@ def defined(text):
     scope = {"np": np}
     exec(compile(text, filename, "exec"), scope)
     return scope["f"]
+
+
+def test_an_adjoint_is_factored_out_where_that_is_less_work(interpreted_gradient):
+    def f(u, c, d):
+        v = np.zeros(len(u))
+        for i in range(1, len(u)):
+            v[i] = c * u[i] * (u[i] - u[i - 1]) + d * u[i] + d * u[i - 1] * u[i - 1]
+        return np.sum(v * v)
+
+    _, _, source = interpreted_gradient(f, (numbers(9), 0.3, 0.7), (0,))
+    gathering = source[source.index("for i in range(1, last)") :]
+    assert re.search(r"\+= (g(_\d)?) \* \(.*\) \+ (g(_\d)?) \* \(", gathering)
+
+    def nothing_in_common(u, c, d):
+        v = np.zeros(len(u))
+        for i in range(1, len(u)):
+            v[i] = c * u[i] + d * u[i - 1]
+        return np.sum(v * v)
+
+    _, _, source = interpreted_gradient(nothing_in_common, (numbers(9), 0.3, 0.7), (0,))
+    assert re.search(r"\+= g(_\d)? \* d \+ g(_\d)? \* c\n", source)
 
 
 # ---------------------------------------------------------------------------------------------- records and rows
