@@ -238,7 +238,7 @@ class Aliases:
 def _join(s: Stmt, a: State, b: State) -> State:
     """What holds whichever way was taken.  A name without an array on one of them is not read any more."""
     symbols = {}
-    for name in a.symbols.keys() & b.symbols.keys():
-        first, second = a.symbols[name], b.symbols[name]
-        symbols[name] = first if first == second else Symbol((s, name))
+    for name, first in a.symbols.items():  # in an order that is the same in every process, and so is what comes of it
+        if name in b.symbols:
+            symbols[name] = first if first == b.symbols[name] else Symbol((s, name))
     return State(symbols, frozenset(pair for pair in a.pairs | b.pairs if pair <= symbols.keys()))

@@ -35,6 +35,8 @@ def adapt(name: str, value: Any) -> Any:
         return np.asarray(value)
     if isinstance(value, tuple):
         items = [adapt(f"{name}[{i}]", item) for i, item in enumerate(value)]
+        if all(a is b for a, b in zip(items, value, strict=True)):
+            return value
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     return value
 

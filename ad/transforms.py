@@ -17,12 +17,12 @@ from ad.checks import new_notes
 from ad.debug import instrument
 from ad.emit import emit
 from ad.errors import ADError, ADTypeError, ADValueError
-from ad.fastcall import checked_call
+from ad.fastcall import builder, checked_call
 from ad.findings import Findings
 from ad.function import Function
 from ad.guess import likely_kinds
 from ad.ir import Kind
-from ad.library import Library, Structure, TupleOf
+from ad.library import Library, Structure
 from ad.options import OPTIONS, CodeOptions, Given, TapeOptions, checked, code_options, in_context, tape_options
 from ad.program import Program
 from ad.report import Report
@@ -267,10 +267,9 @@ class Gradient:
         special.compile(values)
         call = special.call(tape_options(options))
         same = len(args) == len(values) and all(a is b for a, b in zip(args, values, strict=True))
-        plain = all(isinstance(kind, Kind) for kind in kinds)
-        if self._all_positional and same and plain and options is self._options:
-            self._quick = checked_call(args, *special.shortcut(call), self._find_call)
-        return call(*values)
+        if self._all_positional and same and options is self._options:
+            self._quick = checked_call(args, kinds, *special.shortcut(call), self._find_call)
+        return call(*special.leaves(values))
 
     def _library(self, code: CodeOptions) -> Library:
         if code not in self._libraries:
@@ -349,24 +348,24 @@ class _Special:
         self.uses_tape = unit.tape is not None
         self.kinds = kinds
         self.names = names
-        self.results = results
         self.single = single
+        self.results = results
         self.with_value = with_value
         self.wrt = wrt
         self.findings = findings
         self.updates = updates
         self._compiled = False
-        self._plain = all(isinstance(k, Kind) for k in kinds) and not function.constants
         self._plain_results = all(isinstance(r, Kind) for r in results)
+        self._structured = builder(results)
         self._written = tuple(function.params.index(p) for p in function.copied)
 
     @cached_property
     def primal(self) -> Callable[..., float]:
         """The function without its derivative, compiled."""
         compiled = Kernel.of(emit(Program().primal(self.function))).function
-        if self._plain and not self.function.constants:
+        if all(isinstance(k, Kind) for k in self.kinds) and not self.function.constants:
             return compiled
-        return lambda *args: compiled(*self.flat(args))
+        return lambda *args: compiled(*self.leaves(args), *self.function.constants)
 
     def report(self, options: Mapping[str, Any]) -> Report:
         """The report, with the options that were given; those of the code are the ones that it was made with."""
@@ -376,69 +375,56 @@ class _Special:
         in_force = {"boundscheck": flags.boundscheck, "fastmath": flags.fastmath, "checked division": flags.checked}
         return report_of(self.unit, self.wrt, {**defaults, **given, **in_force})
 
-    def flat(self, values: Sequence[Any]) -> Sequence[Any]:
-        """The arguments as the kernel takes them."""
-        if self._plain:
-            return values
-        leaves = [leaf for v, kind in zip(values, self.kinds, strict=True) for leaf in flattened(v, kind)]
-        return [*leaves, *self.function.constants]
+    def leaves(self, values: Sequence[Any]) -> Sequence[Any]:
+        """The numbers and arrays of arguments."""
+        return [leaf for v, kind in zip(values, self.kinds, strict=True) for leaf in flattened(v, kind)]
 
     def compile(self, values: Sequence[Any]) -> None:
         """Compile for the first arguments that come."""
         if not self._compiled:
-            flat = self.flat(values)
-            self.check_written(flat)  # Numba's own words would name no argument
+            leaves = self.leaves(values)
+            self.check_written(leaves)  # Numba's own words would name no argument
             handle = [0] if self.uses_tape else []
             notes = [new_notes()] if self.findings is not None else []
-            self.kernel.compile([*handle, *notes, *flat])
+            self.kernel.compile([*handle, *notes, *leaves, *self.function.constants])
             self._compiled = True
 
     def call(self, options: dict[str, Any]) -> Callable[..., Any]:
-        """The function to call, with options of its own."""
-        kernel, single, with_value = self.kernel.function, self.single, self.with_value
-        plain, plain_results, written = self._plain, self._plain_results, self._written
+        """The function of the arguments' leaves to call, with options of its own."""
+        single, with_value = self.single, self.with_value
+        plain_results, structured, written = self._plain_results, self._structured, self._written
+        kernel = self.on_leaves()
         run = on_tape(kernel, options) if self.uses_tape else _pairing(kernel)
         if self.findings is not None:
             run = self.findings.reported(run)
 
-        def call(*args: Any) -> Any:
-            flat = args if plain else self.flat(args)
+        def call(*leaves: Any) -> Any:
             if written:
-                self.check_written(flat)
-            value, derivatives = run(*flat)
-            found = derivatives if plain_results else self.structured(derivatives)
+                self.check_written(leaves)
+            value, derivatives = run(*leaves)
+            found = derivatives if plain_results else structured(derivatives)
             gradient = found[0] if single else tuple(found)
             return (value, gradient) if with_value else gradient
 
         return call
 
-    def structured(self, derivatives: Sequence[Any]) -> list[Any]:
-        """The derivatives in the form of the arguments; None where an item of a tuple has none."""
-        given = iter(derivatives)
+    def on_leaves(self) -> Callable[..., Any]:
+        """The kernel without the parameters for arrays of the module."""
+        kernel, constants = self.kernel.function, self.function.constants
+        return (lambda *leaves: kernel(*leaves, *constants)) if constants else kernel
 
-        def build(structure: Structure) -> Any:
-            match structure:
-                case TupleOf(items, cls):
-                    parts = [build(item) for item in items]
-                    return cls(*parts) if cls is not None else tuple(parts)
-                case Kind(is_float=True):
-                    return next(given)
-            return None
-
-        return [build(r) for r in self.results]
-
-    def check_written(self, flat: Sequence[Any]) -> None:
+    def check_written(self, leaves: Sequence[Any]) -> None:
         """Raise where an array that is written to is read-only, or shares memory with another argument."""
         for i in self._written:
-            if self.updates and not flat[i].flags.writeable:
+            if self.updates and not leaves[i].flags.writeable:
                 raise ADValueError(
                     f"the argument {self.names[i]!r} is read-only, and {self.function.name}() writes to it: pass a "
                     'copy, or leave inplace="update" out'
                 )
-            for j, other in enumerate(flat):
-                if j == i or not isinstance(other, np.ndarray) or not np.may_share_memory(flat[i], other):
+            for j, other in enumerate(leaves):
+                if j == i or not isinstance(other, np.ndarray) or not np.may_share_memory(leaves[i], other):
                     continue
-                if np.shares_memory(flat[i], other):
+                if np.shares_memory(leaves[i], other):
                     raise ADValueError(
                         f"the arguments {self.names[i]!r} and {self.names[j]!r} share memory, and "
                         f"{self.function.name}() writes to {self.names[i]!r}: pass a copy of one of them"
@@ -446,11 +432,11 @@ class _Special:
 
     def shortcut(self, call: Callable[..., Any]) -> tuple[Callable[..., Any], str]:
         """What to call instead of `call` where that is the kernel alone; what to return of it, as an expression."""
-        if self.uses_tape or self._written or not self._plain or not self._plain_results or self.findings is not None:
+        if self.uses_tape or self._written or not self._plain_results or self.findings is not None:
             return call, "{}"
         if self.single:
-            return self.kernel.function, "{}" if self.with_value else "{}[1]"
-        return self.kernel.function, "((result := {})[0], result[1:])" if self.with_value else "{}[1:]"
+            return self.on_leaves(), "{}" if self.with_value else "{}[1]"
+        return self.on_leaves(), "((result := {})[0], result[1:])" if self.with_value else "{}[1:]"
 
 
 def _pairing(kernel: Callable[..., Any]) -> Callable[..., tuple[float, tuple[float, ...]]]:
