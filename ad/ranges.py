@@ -1,9 +1,9 @@
-"""Loops over ranges, run backward."""
+"""Loops over ranges, run backward, and the sums that their bounds are."""
 
 from ad.ir import Binary, Call, Const, Expr, For, Unary, Var
 from ad.primitive import Primitive
 
-__all__ = ["backward", "shifted"]
+__all__ = ["backward", "shifted", "split"]
 
 
 def backward(s: For) -> tuple[Expr, Expr, Expr]:
@@ -43,3 +43,13 @@ def shifted(e: Expr, by: int) -> Expr:
             return e.left
         return Binary("+" if offset > 0 else "-", e.left, Const(abs(offset)))
     return Binary("+" if by > 0 else "-", e, Const(abs(by)))
+
+
+def split(e: Expr) -> tuple[Expr | None, int]:
+    """A whole number as something (or nothing) and a number that is added to it."""
+    match e:
+        case Const(int() as value):
+            return None, value
+        case Binary("+" | "-" as op, base, Const(int() as value)):
+            return base, value if op == "+" else -value
+    return e, 0

@@ -16,7 +16,7 @@ from ad.activity import differentiable
 from ad.alias import Part, viewed
 from ad.bindings import Bindings
 from ad.derive import Contributions, contributions, share
-from ad.exchange import find_exchanges
+from ad.exchange import beside, find_exchanges
 from ad.flow import Liveness
 from ad.function import Function, is_element, kind_of, kind_of_part
 from ad.helpers import (
@@ -279,7 +279,15 @@ class _Sweep:
         for found in self.exchanges[s]:
             site = Site((Record(found.array, found.needs, s),), s)
             array, kind = (Var(found.array),), self.kinds[found.array]
-            forward = [Push(array, kind, site=site, exchanged=True), *forward]
+            before, after = [], []
+            if found.updates or found.borders:
+                old = self.f.namer.fresh(f"{found.array}_old")
+                self.kinds[old] = kind
+                before = [Assign(old, Var(found.array))]
+                parts = [self.importer.expr(part) for part in found.borders]
+                after = [Store(found.array, part, Index(old, part)) for part in parts]
+                forward = beside(forward, found.array, old) if found.updates else forward
+            forward = [*before, Push(array, kind, site=site, exchanged=True), *after, *forward]
             reverse = [*reverse, Pop(array, kind, site=site, exchanged=True)]
         return forward, reverse
 

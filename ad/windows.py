@@ -7,7 +7,6 @@ from ad.helpers import INSIDE
 from ad.ir import (
     AddTo,
     Assign,
-    Binary,
     Call,
     Const,
     Expr,
@@ -19,7 +18,7 @@ from ad.ir import (
     Var,
     substitute,
 )
-from ad.ranges import shifted
+from ad.ranges import shifted, split
 from ad.trips import Place, Places, Stream
 
 __all__ = ["Windows"]
@@ -58,7 +57,7 @@ class Windows:
         least = [self.within.context.extents.least(e, self.within.context.around) for e in (p, q)]
         if any(x is None or x < 0 for x in least):
             return False
-        (base, m), (other, n) = _split(p), _split(q)
+        (base, m), (other, n) = split(p), split(q)
         return base == other and m != n
 
     def made(self) -> list[Stmt]:
@@ -92,13 +91,3 @@ class Windows:
             case Store():
                 return replace(s, array=self.index(Index(s.array, s.index)).array, value=self.expr(s.value))
         return s
-
-
-def _split(e: Expr) -> tuple[Expr | None, int]:
-    """An index as something and a number that is added to it."""
-    match e:
-        case Const(int() as value):
-            return None, value
-        case Binary("+" | "-" as op, base, Const(int() as value)):
-            return base, value if op == "+" else -value
-    return e, 0
