@@ -12,13 +12,14 @@ Measured on shallow water, 128 x 128: 10 % of the gradient.
 The old memory must live for so long: this is done for arrays that were made before all loops.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ad.ir import (
     Assign,
     Binary,
     Block,
+    Call,
     Const,
     Expr,
     For,
@@ -40,6 +41,7 @@ from ad.ir import (
     walk_stmts,
 )
 from ad.lower import Lowered
+from ad.primitive import Primitive
 from ad.ranges import shifted, split
 from ad.tbr import Required, Saves
 from ad.trips import offset_of
@@ -63,6 +65,8 @@ class Exchange:
     """The parts that keep their old contents."""
     updates: bool = False
     """Whether the statement reads elements for their own new values."""
+    early: bool = False
+    """Whether its adjoint needs the old contents, and not the new ones."""
 
 
 def beside(stmts: Sequence[Stmt], array: str, old: str) -> list[Stmt]:
@@ -99,6 +103,8 @@ class _Search:
         self.extents = lowered.extents
         self.kinds = lowered.function.kinds
         self.found: dict[Stmt, list[Exchange]] = {}
+        self.updates: dict[Stmt, dict[Stmt, Exchange]] = {}
+        """Those of the writes in a statement that update an array."""
         top = {s.target for s in lowered.function.body if isinstance(s, Assign)}
         self.lasting = {name for name in top & self.aliases.shared if self.extents.counts[name] == 1}
         """Names that are given an array once, before all loops, and then change places at most."""
@@ -123,6 +129,8 @@ class _Search:
                 self.exchange(array, run)
             elif len(run) == 1:
                 self.update(array, run[0])
+        for s in block:
+            self.settle(s)
 
     def is_lasting(self, array: str, s: Stmt) -> bool:
         """Whether an array was made before all loops, and only one name stands for it."""
@@ -193,19 +201,45 @@ class _Search:
         reads = self.reads(array, s)
         if reads is None or any(p not in body or e.index != store.index for p, e in reads):
             return
-        updates = bool(reads) or bool(store.op)
         needs = self.saves.before.get(store)
+        if not needs:
+            return
+        updates = bool(reads) or bool(store.op)
+        at = body.index(store)
         inside = set(walk_stmts((s,)))
-        later = set(body[body.index(store) + 1 :])  # they see the new contents
-        if not needs or (updates and any(needed & (inside - later) for needed in needs.values())):
-            return
-        again = [p for loop in loops for p in self.saves.again.get((loop, "body"), ())]
-        again += [p for statement in inside for p in self.saves.arrays.get(statement, ())]
-        if self.reads(array, *again) != []:
-            return
-        del self.saves.before[store]
-        found = Exchange(array, frozenset().union(*needs.values()), borders, updates)
-        self.found.setdefault(s, []).append(found)
+        mine = inside & frozenset().union(*needs.values()) if updates else set()
+        mine |= {p for p in self.run_again(s, loops) if self.reads(array, p) != []}
+        new, old = (mine <= set(part) for part in (body[at + 1 :], body[: at + 1]))
+        if new or old:
+            found = Exchange(array, frozenset().union(*needs.values()), borders, updates, early=not new)
+            self.updates.setdefault(s, {})[store] = found
+
+    def settle(self, s: Stmt) -> None:
+        """Keep the updates before a statement that can be: what comes back early must lie on top of the tape."""
+        updates = self.updates.pop(s, {})
+        if any(u.early for u in updates.values()) and self.records(s, updates):
+            updates = {store: u for store, u in updates.items() if not u.early}
+        for store, found in updates.items():
+            del self.saves.before[store]
+            self.found.setdefault(s, []).append(found)
+
+    def records(self, s: Stmt, updates: Collection[Stmt]) -> bool:
+        """Whether loops may record anything besides the arrays of updates."""
+        for p in walk_stmts((s,)):
+            known = isinstance(p, Assign | Store) or (isinstance(p, For) and not self.saves.at_end.get((p, "body")))
+            called = any(
+                isinstance(e, Call) and not isinstance(e.callee, Primitive) for x in expressions(p) for e in walk(x)
+            )
+            if not known or called or (self.saves.before.get(p) and p not in updates):
+                return True
+        return False
+
+    def run_again(self, s: Stmt, loops: Sequence[For]) -> Iterator[Stmt]:
+        """What the reverse sweep of loops computes again."""
+        for loop in loops:
+            yield from self.saves.again.get((loop, "body"), ())
+        for p in walk_stmts((s,)):
+            yield from self.saves.arrays.get(p, ())
 
     def path(self, array: str, s: Stmt, loops: tuple[For, ...]) -> Iterator[tuple[tuple[For, ...], Store]]:
         """The writes to an array, each with the loops around it if there is nothing but these."""

@@ -276,10 +276,13 @@ class _Sweep:
     def exchange(self, s: Stmt, forward: list[Stmt], reverse: list[Stmt]) -> tuple[list[Stmt], list[Stmt]]:
         """Both sweeps of a statement before which arrays are given other memory."""
         self.uses_tape = True
-        for found in self.exchanges[s]:
+        early: list[Stmt] = []
+        late: list[Stmt] = []
+        for found in sorted(self.exchanges[s], key=lambda e: not e.early):
             site = Site((Record(found.array, found.needs, s),), s)
             array, kind = (Var(found.array),), self.kinds[found.array]
-            before, after = [], []
+            before: list[Stmt] = []
+            after: list[Stmt] = []
             if found.updates or found.borders:
                 old = self.f.namer.fresh(f"{found.array}_old")
                 self.kinds[old] = kind
@@ -288,8 +291,8 @@ class _Sweep:
                 after = [Store(found.array, part, Index(old, part)) for part in parts]
                 forward = beside(forward, found.array, old) if found.updates else forward
             forward = [*before, Push(array, kind, site=site, exchanged=True), *after, *forward]
-            reverse = [*reverse, Pop(array, kind, site=site, exchanged=True)]
-        return forward, reverse
+            (early if found.early else late).append(Pop(array, kind, site=site, exchanged=True))
+        return forward, [*reverse[:1], *early, *reverse[1:], *late]  # after the comment
 
     def hold(self, s: Stmt) -> list[Stmt]:
         """Names for the arrays that are given other memory in a loop, until the end of the reverse sweep."""

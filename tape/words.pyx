@@ -236,8 +236,8 @@ cdef int words_pop(
 # --------------------------------------------------------------------------------------------------- exchange
 
 cdef inline size_t block_for(size_t bytes) noexcept nogil:
-    """The block that an exchange takes on the tape: room for the array, aligned, and the address of the old one."""
-    return (bytes + WORD - 1) // WORD * WORD + LINE + WORD
+    """The block that an exchange takes on the tape: room for the array, aligned, and its old address and new one."""
+    return (bytes + WORD - 1) // WORD * WORD + LINE + 2 * WORD
 
 
 cdef inline form_s as_bytes() noexcept nogil:
@@ -263,14 +263,18 @@ cdef char *words_exchange(tape_s *t, char *data, size_t bytes) noexcept nogil:
         return data
     if <size_t>(t.end - t.cur) < size and tape_record(t, size) == NULL:
         return data
-    block = t.cur
+    block = t.cur + (LINE - <size_t>t.cur % LINE) % LINE
     t.cur += size
     (<char **>(t.cur - WORD))[0] = data
-    return block + (LINE - <size_t>block % LINE) % LINE
+    (<char **>(t.cur - 2 * WORD))[0] = block
+    return block
 
 
 cdef char *words_restore(tape_s *t, char *data, size_t bytes) noexcept nogil:
-    """Undo `words_exchange`: where the recorded bytes lie, or NULL (see `tape_recall`)."""
+    """Undo `words_exchange` for an array at `data`: where the recorded bytes lie, or NULL (see `tape_recall`).
+
+    What lies on top of the tape must be the block that the array was given: nothing else is taken for an address.
+    """
     cdef long long length = bytes, step = 1
     cdef size_t size = block_for(bytes)
     cdef int before = t.in_use
@@ -284,6 +288,8 @@ cdef char *words_restore(tape_s *t, char *data, size_t bytes) noexcept nogil:
         t.failed = TAPE_EMPTY
     if t.failed != TAPE_OK:
         t.begin = t.end = t.cur
+        return NULL
+    if data != (<char **>(t.cur - 2 * WORD))[0]:
         return NULL
     t.cur -= size
     return (<char **>(t.cur + size - WORD))[0]

@@ -178,6 +178,44 @@ def in_place(u, c, steps):
     return np.sum(u * u) + np.sum(v)
 
 
+def reaction(u, c, steps):
+    """The adjoint of the update needs the old contents."""
+    u = u.copy()
+    lap = np.zeros(len(u))
+    for _ in range(steps):
+        for i in range(1, len(u) - 1):
+            lap[i] = u[i - 1] - 2.0 * u[i] + u[i + 1]
+        for i in range(len(u)):
+            u[i] += c * (lap[i] + u[i] * (1.0 - u[i]))
+    return np.sum(u * u)
+
+
+def early_and_late(u, c, steps):
+    """Of the three arrays of one loop, u comes back before its adjoint, v and w after it."""
+    u = u.copy()
+    v = np.ones(len(u))
+    w = np.zeros(len(u))
+    for _ in range(steps):
+        for i in range(len(u)):
+            v[i] = 0.9 * v[i] + c * u[i]
+            u[i] = u[i] + c * u[i] * u[i] * v[i]
+            w[i] += 0.3 * v[i]
+        for i in range(1, len(u)):
+            u[i] += c * w[i - 1] * w[i] * v[i]
+    return np.sum(u * u) + np.sum(w * v)
+
+
+def number_of_the_old_contents(u, c, steps):
+    """The number is recorded: computed again at the end of a trip, it would see the new contents."""
+    u, v = u.copy(), u.copy()
+    for _ in range(steps):
+        for i in range(len(u)):
+            t = 2.0 * u[i]
+            u[i] = 0.5 * u[i] + c
+            v[i] = v[i] * t * t * u[i]
+    return np.sum(u * v)
+
+
 def with_borders(u, c, steps):
     rows, columns = u.shape
     u = u.copy()
@@ -211,6 +249,9 @@ CASES = [
     (planes, POINT.reshape(3, 4)),
     (partly, POINT),
     (in_place, POINT),
+    (reaction, POINT),
+    (early_and_late, POINT),
+    (number_of_the_old_contents, POINT),
     (with_borders, POINT.reshape(4, 3)),
     (taken_to_be_square, POINT.reshape(3, 4)),
 ]
@@ -228,24 +269,24 @@ def test_gradients(f, u, tmp_path):
             np.testing.assert_array_equal(mine, theirs)
 
 
-def nonlinear(u, c, steps):
-    """The adjoint of the update needs the old contents."""
-    u = u.copy()
-    for _ in range(steps):
-        for i in range(len(u)):
-            u[i] += c * u[i] * u[i]
-    return np.sum(u)
-
-
-def number_of_the_old_contents(u, c, steps):
-    """What is computed again at the end of a trip would see the new contents."""
+def old_and_new(u, c, steps):
+    """The adjoint of the update needs the old contents, and that of what follows the new ones."""
     u, v = u.copy(), u.copy()
     for _ in range(steps):
         for i in range(len(u)):
-            t = 2.0 * u[i]
-            u[i] = 0.5 * u[i] + c
-            v[i] = v[i] * t * t
+            u[i] += c * u[i] * u[i]
+            v[i] += u[i] * u[i]
     return np.sum(u * v)
+
+
+def early_below_others(u, c, steps):
+    """What is recorded in the loop lies on the tape above the old contents, which its adjoint needs first."""
+    u = u.copy()
+    for _ in range(steps):
+        for i in range(len(u)):
+            rate = np.exp(-u[i])
+            u[i] += c * u[i] * rate * rate
+    return np.sum(u * u)
 
 
 def neighbours(u, c, steps):
@@ -305,8 +346,8 @@ def much_of_it(u, c, steps):
 
 
 COPIED = [
-    nonlinear,
-    number_of_the_old_contents,
+    old_and_new,
+    early_below_others,
     neighbours,
     on_a_condition,
     twice,

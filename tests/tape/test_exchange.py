@@ -7,6 +7,7 @@ from numba import njit
 from tape import SlabPool, Tape, TapeEmptyError, TapeMemoryError
 from tape.arrays import exchange, restorer
 from tape.faults import MemoryStore
+from tape.handle import pop, push
 
 
 class Left(Exception):
@@ -21,6 +22,15 @@ def there(handle, a):
     b = exchange(handle, a)
     b[:] = 2.0 * a  # both are there
     return b.sum(), a.sum()
+
+
+@njit(nogil=True)
+def once(handle, a):
+    """The sums of the new contents and of the old ones, before and after."""
+    b = exchange(handle, a)
+    b[:] = 2.0 * a
+    new, old = b.sum(), a.sum()
+    return new, old, restore(handle, b).sum()
 
 
 @njit(nogil=True)
@@ -40,7 +50,30 @@ def there_and_back(handle, a, rounds):
 
 
 @njit(nogil=True)
+def between_numbers(handle, a, rounds):
+    """Whether all is there on the way back."""
+    first = a.sum()
+    for k in range(rounds):
+        push(handle, float(k))
+        old = a
+        a = exchange(handle, a)
+        a[:] = old + 1.0
+    good = True
+    for k in range(rounds - 1, -1, -1):
+        a = restore(handle, a)
+        good = good and a.sum() == first + k * a.size and pop(handle) == float(k)
+    return good
+
+
+@njit(nogil=True)
 def back(handle, a):
+    return restore(handle, a).sum()
+
+
+@njit(nogil=True)
+def below_a_number(handle, a):
+    a = exchange(handle, a)
+    push(handle, 1.0)
     return restore(handle, a).sum()
 
 
@@ -49,9 +82,8 @@ def test_nothing_is_copied_in_memory(n):
     a = np.arange(float(n))
     with Tape("f8") as tape:
         for _ in range(2):
-            assert there(tape.handle, a) == (2.0 * a.sum(), a.sum())
+            assert once(tape.handle, a) == (2.0 * a.sum(), a.sum(), a.sum())
             tape.raise_failed()
-            assert back(tape.handle, np.zeros(n)) == a.sum()
             assert len(tape) == 0
         sums, first = there_and_back(tape.handle, a, 9)
         np.testing.assert_array_equal(sums[0], a.sum() + n * np.arange(9.0))
@@ -73,25 +105,29 @@ def test_copies_where_there_is_a_budget(n):
 
 
 def test_between_other_items():
-    a = np.arange(700.0)
     with Tape("f8") as tape:
-        for k in range(5):
-            tape.push(float(k))
-            there(tape.handle, a)
-        for k in range(4, -1, -1):
-            assert back(tape.handle, np.zeros(700)) == a.sum()
-            assert tape.pop() == float(k)
+        assert between_numbers(tape.handle, np.arange(700.0), 5)
+        assert len(tape) == 0
 
 
 def test_more_than_there_is():
     with Tape("f8") as tape:
-        a = np.ones(10)  # kept: the tape knows where it lies
-        there(tape.handle, a)
+        there(tape.handle, np.ones(10))
         with pytest.raises(Left):
             back(tape.handle, np.ones(1000))
         with pytest.raises(TapeEmptyError):
             tape.raise_failed()
-        assert back(tape.handle, np.zeros(10)) == a.sum()
+
+
+@pytest.mark.parametrize("function", [back, below_a_number])
+def test_what_is_not_the_block_of_the_array_is_refused(function):
+    """No address is taken from it, and it stays."""
+    with Tape("f8") as tape:
+        tape.extend(np.zeros(100))
+        with pytest.raises(Left):
+            function(tape.handle, np.zeros(10))
+        tape.raise_failed()
+        assert len(tape) >= 100
 
 
 def test_no_memory():
