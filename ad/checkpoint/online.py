@@ -1,0 +1,100 @@
+"""Schedules for sweeps whose length is not known before they end.
+
+They yield one step at a time, until `length` says how many there were; then the steps between two snapshots are
+reversed by binomial checkpointing with the places that are free.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from ad.checkpoint.actions import Action, Advance, Discard, End, Level, Restore, Store
+from ad.checkpoint.binomial import Base, segments
+
+__all__ = ["Length", "dynamic", "periodic"]
+
+Length = int | Callable[[], int | None]
+"""How many steps there are, or what says so; None as long as that is not known."""
+
+_FIRST = 2**62
+"""The level of state 0, which is never given up."""
+
+
+def dynamic(length: Length, ram: int, disk: int = 0, bases: Sequence[Base] = ()) -> Iterator[Action]:
+    """Dynamic checkpointing with minimal repetition, in memory.
+
+    Source: Wang, Moin and Iaccarino (2009), "Minimal repetition dynamic checkpointing algorithm for unsteady adjoint
+    calculation", SIAM Journal on Scientific Computing 31(4), algorithm 1, with the steps between snapshots reversed by
+    binomial checkpointing.  Whenever the sweep ends, no step is repeated more often than in the binomial optimum for so
+    many steps and one snapshot less; all steps together are, as far as it was tried, less than 1.5 times the fewest.
+    Every state of the forward sweep is copied once.
+
+    With `bases` it goes on from the last one of these snapshots.
+    """
+    # Those in memory from the oldest to the newest: the step, and its level, which is not the level of storage.
+    held: list[tuple[int, int]] = [(step, _FIRST) for step, where in bases if where is Level.RAM]
+    below = [base for base in bases if base[1] is not Level.RAM]
+    at = 0
+    if bases:
+        at, where = bases[-1]
+        yield Restore(at, where, True)
+    elif not _ended(length, 0):
+        yield Store(0, Level.RAM)
+        held.append((0, _FIRST))
+    while not _ended(length, at):
+        if at > 0 and not any(step == at for step, _ in bases):
+            if len(held) < ram:
+                grade = 0
+            elif (given_up := _dispensable(held)) is not None:
+                yield Discard(held.pop(given_up)[0], Level.RAM)
+                grade = 0
+            elif held[-1][1] != _FIRST:
+                newest, grade = held.pop()
+                yield Discard(newest, Level.RAM)
+                grade += 1
+            else:  # one snapshot: that of state 0
+                grade = -1
+            if grade >= 0:
+                yield Store(at, Level.RAM)
+                held.append((at, grade))
+        yield Advance(at, at + 1)
+        at += 1
+    yield End(at)
+    yield from segments(below + [(step, Level.RAM) for step, _ in held], at, ram, disk)
+
+
+def _ended(length: Length, at: int) -> bool:
+    known = length() if callable(length) else length
+    return known is not None and at >= known
+
+
+def _dispensable(held: list[tuple[int, int]]) -> int | None:
+    """Of the snapshots that are older than one of a higher level, the newest."""
+    highest = -1
+    for k in reversed(range(len(held))):
+        if held[k][1] < highest:
+            return k
+        highest = max(highest, held[k][1])
+    return None
+
+
+def periodic(
+    length: Length, ram: int, disk: int | None, bases: Sequence[Base] = (), *, period: int
+) -> Iterator[Action]:
+    """Every so many steps a snapshot on disk, and binomial checkpointing in memory between them.
+
+    Source: Pringle, Jones, Goswami, Narayanan and Goldberg (2016), "Providing the ARCHER community with adjoint
+    modelling tools for high-performance oceanographic and cryospheric computation", version 1.1.  Of n steps it takes
+    ``n + (n / period) fewest_steps(period, ram + 1)``, and ``n / period`` snapshots are on disk at the end.
+    """
+    stored = list(bases)
+    at = 0
+    if bases:
+        at, where = bases[-1]
+        yield Restore(at, where, True)
+    while not _ended(length, at):
+        if not stored or at >= stored[-1][0] + period:
+            yield Store(at, Level.DISK)
+            stored.append((at, Level.DISK))
+        yield Advance(at, at + 1)
+        at += 1
+    yield End(at)
+    yield from segments(stored, at, ram, 0)
