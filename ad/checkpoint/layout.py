@@ -138,10 +138,10 @@ class Layout:
         parts = [self._of(value[k], f"{path}[{k!r}]") for k in keys]
         takes = [(k, part[0]) for k, part in zip(keys, parts)]
         puts = [(k, part[1]) for k, part in zip(keys, parts)]
-        length = len(keys)
+        wanted = dict.fromkeys(keys).keys()
 
         def take(x: Any, out: list[Any]) -> None:
-            if type(x) is not dict or len(x) != length or any(k not in x for k in keys):
+            if type(x) is not dict or x.keys() != wanted:
                 raise Misfit(f"{path}: {_described(x)} where a dict with the keys {keys} is wanted")
             for k, part in takes:
                 part(x[k], out)

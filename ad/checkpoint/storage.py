@@ -109,9 +109,9 @@ class Memory:
             if type(x) is not np.ndarray:
                 slot[k] = x
                 continue
-            if (order := _order(x)) != _order(place):
+            if x.ndim > 1 and (order := _order(x)) != _order(place):
                 slot[k] = place = place.reshape(-1, order="A").reshape(x.shape, order=order)
-            np.copyto(place, x)
+            place[...] = x
 
     def restore(self, step: int, keep: bool) -> list[Any]:
         slot = self._used.get(step)
