@@ -13,6 +13,7 @@ from functools import lru_cache
 from math import comb
 
 from ad.checkpoint.actions import Action, Advance, End, Level, Restore, Reverse, Store
+from ad.errors import ADValueError
 
 __all__ = ["Base", "binomial", "fewest_steps", "segments", "steps_left"]
 
@@ -31,10 +32,12 @@ def repetitions(n: int, s: int) -> int:
 
 def fewest_steps(n: int, s: int) -> int:
     """Forward steps by which the states n - 1, ..., 0 are had one after another, with s >= 1 snapshots, that of state 0
-    included.  That is at least one step less than a sweep takes: the one into the final state comes on top.
+    included.  A sweep takes one step more: the one into the final state.
     """
     if n < 2:
         return 0
+    if s < 1:
+        raise ADValueError("snapshots: at least one is needed, that of the initial state")
     s = min(s, n - 1)
     r = repetitions(n, s)
     return r * n - comb(s + r, s + 1)
@@ -99,6 +102,8 @@ def binomial(n: int, ram: int, disk: int, bases: Sequence[Base] = ()) -> Iterato
     if n == 0:
         yield End(0)
         return
+    if n > 1 and not bases and ram + disk < 1:
+        raise ADValueError("snapshots: at least one is needed, that of the initial state")
     if not bases:
         yield from _reverse(0, n, _levels(bases, n, ram, disk), stored=False, ends=True)
         return

@@ -6,7 +6,7 @@ for every chunk::
     sweep.tape              what the sweep is; it must be the same when the sweep is resumed
     state-K.tape            the state before step K
     final-K.tape            the state after the last step, K - 1
-    adjoint-K.tape         the adjoint of state K, and the parameters' gradient from the steps that were reversed so far
+    adjoint-K.tape          the adjoint of state K, and the gradient as it was then
 
 Of adjoints the newest two are kept, of states those that the reverse sweep has not passed.
 """
@@ -112,6 +112,7 @@ class Directory:
     def __init__(self, path: str | os.PathLike[str], facts: Mapping[str, Any]) -> None:
         self.path = Path(os.path.abspath(path))
         self.path.mkdir(parents=True, exist_ok=True)
+        self._refuse_others()
         self._lock = self._locked()
         try:
             text = json.dumps({"format": FORMAT, **facts}).encode()
@@ -134,16 +135,16 @@ class Directory:
                 raise ResumeError(f"resume_dir: {self.path} is in use by another sweep") from error
         return descriptor
 
-    def _claim(self, text: bytes) -> None:
-        """Check whose directory it is; or make it this sweep's, if it is empty."""
+    def _refuse_others(self) -> None:
+        """Raise if there are files, and no sweep; nothing is touched then."""
         names = os.listdir(self.path)
-        for name in names:
-            if _LEFT.fullmatch(name):  # of a process that was killed while it wrote
-                os.unlink(self.path / name)
-        if _SWEEP not in names:
-            others = [n for n in names if n != _LOCK and not _LEFT.fullmatch(n)]
-            if others:
-                raise ResumeError(f"resume_dir: {self.path} holds {others[0]}, and no sweep; name an empty directory")
+        others = [name for name in names if name != _LOCK and not _LEFT.fullmatch(name)]
+        if others and _SWEEP not in names:
+            raise ResumeError(f"resume_dir: {self.path} holds {others[0]}, and no sweep; name an empty directory")
+
+    def _claim(self, text: bytes) -> None:
+        """Check that it is this sweep's directory, or make it so."""
+        if not (self.path / _SWEEP).exists():
             with Tape("u1") as tape:
                 tape.extend(np.frombuffer(text, np.uint8))
                 tape.save(self.path / _SWEEP)
@@ -162,6 +163,9 @@ class Directory:
                     f"resume_dir: {self.path} is of another sweep: its {key} is {found.get(key)!r}, and not "
                     f"{wanted[key]!r}; delete it, or name another directory"
                 )
+        for name in os.listdir(self.path):
+            if _LEFT.fullmatch(name):  # of a process that was killed while it wrote
+                os.unlink(self.path / name)
 
     # ------------------------------------------------------------------------------------------ records
 

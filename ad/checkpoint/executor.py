@@ -86,15 +86,18 @@ class Executor:
                 elif kind is Discard:
                     self._discard(*action)
                 elif kind is End:
-                    self.begin_reverse(self.state)
+                    todo = self.begin_reverse(self.state)
                     self.ended()
-                    if self.todo != self.n:
+                    if todo != self.n:
                         raise Replan
         except Lost:
             raise Replan from None
 
-    def begin_reverse(self, final: Any) -> None:
-        """Take the adjoint of the final state; what was saved of the reverse sweep, if anything, takes its place."""
+    def begin_reverse(self, final: Any) -> int:
+        """Take the adjoint of the final state; what was saved of the reverse sweep, if anything, takes its place.
+
+        Returns the number of steps that remain to be reversed.
+        """
         assert self.n is not None
         # A copy, for a step that returns arrays of its own, which it will write to again; and so is the adjoint, which
         # may be the final state itself.
@@ -110,6 +113,7 @@ class Executor:
         self.adjoint = self.adjoint_layout.copy(adjoint)
         if self.saves is not None and (saved := self.saves.latest(self.adjoint_layout)) is not None:
             self.todo, self.adjoint = saved
+        return self.todo
 
     # ---------------------------------------------------------------------------------------- the actions
 

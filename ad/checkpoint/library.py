@@ -23,10 +23,11 @@ def h_revolve(n: int, ram: int, disk: int | None, *, write: float = 2.0, read: f
     Source: Herrmann and Pallez (2020), "H-Revolve: a framework for adjoint computation on synchronous hierarchical
     platforms", ACM Transactions on Mathematical Software 46(2).  Its tables take time and memory with the square of n.
     """
-    if n < 2:  # a list index of the package is out of range
-        return list(binomial(n, ram, 0))
     if disk is None:
         raise ADValueError("h_revolve needs to know how many snapshots may be on disk: give disk_snapshots=")
+    if n < 2:  # a list index of the package is out of range
+        return list(binomial(n, ram, 0))
+    ram, disk = _places("h_revolve", n, ram), min(disk, n)
     return translated(_library().HRevolve(n, ram, disk, wd=write, rd=read), n)
 
 
@@ -37,7 +38,9 @@ def disk_revolve(n: int, ram: int, disk: int | None, *, write: float = 2.0, read
     Journal on Scientific Computing 38(3).  Its tables take time and memory with the square of n.
     """
     _unbounded("disk_revolve", disk)
-    return translated(_library().DiskRevolve(n, ram, wd=write, rd=read), n)
+    if n < 2:
+        return list(binomial(n, ram, 0))
+    return translated(_library().DiskRevolve(n, _places("disk_revolve", n, ram), wd=write, rd=read), n)
 
 
 def periodic_disk_revolve(n: int, ram: int, disk: int | None, *, write: float = 2.0, read: float = 2.0) -> list[Action]:
@@ -47,6 +50,9 @@ def periodic_disk_revolve(n: int, ram: int, disk: int | None, *, write: float = 
     computations", Optimization Methods and Software 32(3).
     """
     _unbounded("periodic_disk_revolve", disk)
+    if n < 2:
+        return list(binomial(n, ram, 0))
+    ram = _places("periodic_disk_revolve", n, ram)
     with contextlib.redirect_stdout(io.StringIO()):  # it prints the period
         schedule = _library().PeriodicDiskRevolve(n, ram, wd=write, rd=read)
     return translated(schedule, n)
@@ -61,6 +67,8 @@ def mixed(n: int, ram: int, disk: int | None) -> list[Action]:
     """
     if ram and disk:
         raise ADValueError("mixed has one level of storage: give snapshots=0, or no disk_snapshots=")
+    if n < 2:
+        return list(binomial(n, ram, 0))
     library = _library()
     level = library.StorageType.RAM if ram else library.StorageType.DISK
     return translated(library.MixedCheckpointSchedule(n, ram or disk or 0, storage=level), n)
@@ -71,6 +79,13 @@ def _unbounded(name: str, disk: int | None) -> None:
         raise ADValueError(
             f"{name} takes as many snapshots on disk as it likes: leave disk_snapshots= out, or use h_revolve"
         )
+
+
+def _places(name: str, n: int, ram: int) -> int:
+    """The snapshots in memory, no more than can be used: the tables have a row for each."""
+    if ram < 1:
+        raise ADValueError(f"{name} needs at least one snapshot in memory: give snapshots=")
+    return min(ram, n)
 
 
 def _library() -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ad.checkpoint.actions import Action, Advance, Discard, End, Level, Restore, Store
 from ad.checkpoint.binomial import Base, segments
+from ad.errors import ADValueError
 
 __all__ = ["Length", "dynamic", "periodic"]
 
@@ -85,6 +86,8 @@ def periodic(
     modelling tools for high-performance oceanographic and cryospheric computation", version 1.1.  Of n steps it takes
     ``n + (n / period) fewest_steps(period, ram + 1)``, and ``n / period`` snapshots are on disk at the end.
     """
+    if period < 1:
+        raise ADValueError(f"period: a number of steps, not {period}")
     stored = list(bases)
     at = 0
     if bases:

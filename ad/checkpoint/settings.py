@@ -38,6 +38,8 @@ _NO_DISK = (binomial, dynamic, mixed)
 """Those that use the disk only if they are told how many snapshots may be there."""
 _ANY = 2**62
 """More snapshots than there are."""
+_LEAST_DISK_MEMORY = 1 << 16
+"""What a tape needs that spills."""
 
 
 class Settings:
@@ -74,8 +76,8 @@ class Settings:
             )
         self.disk_memory = Disk.memory(self.layout)
         self.ram = self._in_memory(_count("snapshots", snapshots), memory)
-        if self.n and not self.ram and self.disk == 0:
-            raise ADValueError("snapshots: a sweep needs at least one, that of the initial state")
+        if self.n != 0 and not self.ram and self.disk == 0:
+            raise ADValueError("snapshots: at least one is needed, that of the initial state")
         if not isinstance(tag, str):
             raise ADTypeError(f"tag: a string, not {type(tag).__name__}")
         self._tag = tag
@@ -89,14 +91,14 @@ class Settings:
             raise ADValueError("snapshots and memory say the same thing in two ways: give one of them")
         room = limit = parse_bytes(memory, "memory")
         if self.disk != 0:
-            self.disk_memory = min(self.disk_memory, limit // 4)
+            self.disk_memory = max(min(self.disk_memory, limit // 4), _LEAST_DISK_MEMORY)
             room -= self.disk_memory
-        each = slot_bytes(self.layout)
+        each, way = slot_bytes(self.layout), format_bytes(self.disk_memory)
         found = room // each - 1  # the last step has a copy of its own
         if found < (1 if self.disk == 0 else 0):
             raise ADValueError(
-                f"memory: a state has {format_bytes(each)}, and {format_bytes(limit)} do not hold two; a sweep needs "
-                "at least one snapshot, and a copy for the last step"
+                f"memory: {format_bytes(limit)} are not enough: a state has {format_bytes(each)}, the last step needs "
+                + ("a copy and a sweep a snapshot" if self.disk == 0 else f"a copy, the way to disk {way}")
             )
         return found
 

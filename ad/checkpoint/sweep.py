@@ -166,9 +166,9 @@ def checkpointed_sweep(
         executor = Executor(
             step, back, terminal, until, settings.layout.copy(state), settings.layout, settings.n, storage, saves
         )
-        if saves is not None and (saved := saves.saved_final()) is not None:
+        if saves is not None and files is not None and (saved := saves.saved_final()) is not None:
             executor.n, final = saved
-            executor.begin_reverse(final)
+            files.forget(executor.begin_reverse(final))
         _carry_out(executor, settings, line, debug, partial(_store_first, files, settings.layout.flat(state)))
     assert executor.n is not None
     return Sweep(executor.final, executor.adjoint, gradient, executor.n, executor.counts)

@@ -214,10 +214,12 @@ def test_another_sweep_is_refused(change, message, tmp_path):
 
 
 def test_a_directory_of_something_else_is_refused(tmp_path):
-    (tmp_path / "thesis.tex").write_text("All of it.")
+    names = {"thesis.tex", ".tape-0123456789abcdef.tmp"}
+    for name in names:
+        (tmp_path / name).write_text("All of it.")
     with pytest.raises(ResumeError, match=r"holds thesis\.tex, and no sweep; name an empty directory"):
         sweep(tmp_path, snapshots=3)
-    assert (tmp_path / "thesis.tex").read_text() == "All of it."
+    assert set(os.listdir(tmp_path)) == names, "nothing is touched"
 
 
 def test_a_file_is_no_directory(tmp_path):

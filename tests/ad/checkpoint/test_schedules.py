@@ -90,6 +90,14 @@ def test_the_disk_is_left_alone_where_memory_is_enough():
     assert validate(binomial(20, 20, 100), 20, 20, 0).stored[DISK] == 0
 
 
+def test_without_snapshots():
+    for impossible in (lambda: fewest_steps(2, 0), lambda: list(binomial(2, 0, 0))):
+        with pytest.raises(ADValueError, match="at least one is needed"):
+            impossible()
+    with pytest.raises(ADValueError, match="period: a number of steps, not 0"):
+        list(periodic(3, 1, None, period=0))
+
+
 def test_the_strides_are_those_of_revolve():
     library = pytest.importorskip("checkpoint_schedules.multistage")
     advance = getattr(library.n_advance, "py_func", library.n_advance)  # compiling it takes many seconds
@@ -219,6 +227,15 @@ def test_what_the_library_cannot_do():
         disk_revolve(10, 2, 3)
     with pytest.raises(ADValueError, match="one level of storage"):
         mixed(10, 2, 3)
+
+
+@pytest.mark.parametrize("schedule", [h_revolve, disk_revolve, periodic_disk_revolve])
+def test_the_library_needs_memory_and_not_more_than_there_are_states(schedule):
+    pytest.importorskip("checkpoint_schedules")
+    disk = 2 if schedule is h_revolve else None
+    with pytest.raises(ADValueError, match=f"{schedule.__name__} needs at least one snapshot in memory"):
+        schedule(10, 0, disk)
+    assert validate(schedule(10, 2**62, disk), 10, 10, disk).forward == 10
 
 
 def test_without_the_library(monkeypatch):

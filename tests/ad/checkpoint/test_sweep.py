@@ -77,6 +77,7 @@ SCHEDULES = {
     "h_revolve": {"snapshots": 2, "disk_snapshots": 3, "schedule": "h_revolve"},
     "disk_revolve": {"snapshots": 2, "schedule": "disk_revolve"},
     "periodic_disk_revolve": {"snapshots": 2, "schedule": "periodic_disk_revolve"},
+    "h_revolve, all": {"disk_snapshots": 3, "schedule": "h_revolve"},
     "mixed": {"snapshots": 4, "schedule": "mixed"},
     "periodic": {"snapshots": 2, "schedule": partial(periodic, period=7)},
     "dynamic": {"snapshots": 4, "schedule": "dynamic"},
@@ -243,12 +244,23 @@ def test_the_order_of_arrays_in_memory_is_kept(where, tmp_path):
 # ------------------------------------------------------------------------------------------------- memory
 
 
-def test_memory_is_kept_to():
-    """Of 16 places in memory one is for the last step."""
-    u = np.zeros(2**14)
-    before = default_pool().stats().used_bytes
-    found = ad.checkpointed_sweep(lambda u, i: u, lambda u, a, i: a, u, 100, adjoint=0.0, memory=16 * u.nbytes)
-    assert found.counts.most[Level.RAM] == 15
+@pytest.mark.parametrize("disk", [None, 50])
+def test_memory_is_kept_to(disk, tmp_path):
+    """One place is for the last step, and some of the memory for what is on its way to disk."""
+    u = np.zeros(2**16)
+    limit = 32 * u.nbytes
+    before, most = default_pool().stats().used_bytes, 0
+
+    def step(u, i):
+        nonlocal most
+        most = max(most, default_pool().stats().used_bytes - before)
+        return u
+
+    found = ad.checkpointed_sweep(
+        step, lambda u, a, i: a, u, 100, adjoint=0.0, memory=limit, disk_snapshots=disk, spill_dir=tmp_path
+    )
+    assert found.counts.most[Level.RAM] == (31 if disk is None else 23)
+    assert 0.7 * limit < most <= limit + 2**16, "and what is around the slabs"
     assert default_pool().stats().used_bytes == before
 
 
@@ -404,11 +416,16 @@ SHARED = np.zeros(6)
         ({"n": True}, ADTypeError, "n: a whole number, not bool"),
         ({"n": None}, ADTypeError, "until: with n=None, a function"),
         ({"until": plain_vjp}, ADValueError, "until is for n=None"),
-        ({"snapshots": 0}, ADValueError, "needs at least one"),
+        ({"snapshots": 0}, ADValueError, "at least one is needed"),
         ({"snapshots": "3"}, ADTypeError, "snapshots: a whole number, not str"),
         ({"disk_snapshots": -3}, ADValueError, "disk_snapshots: -3 is negative"),
         ({"memory": "1 MiB"}, ADValueError, "the same thing in two ways"),
-        ({"snapshots": None, "memory": 100}, ADValueError, "a state has 64 B, and 100 B do not hold two"),
+        (
+            {"snapshots": None, "memory": 100},
+            ADValueError,
+            "100 B are not enough: a state has 64 B, the last step needs",
+        ),
+        ({"snapshots": None, "memory": 100, "disk_snapshots": 3}, ADValueError, "copy, the way to disk 64 KiB"),
         ({"snapshots": None, "memory": "much"}, ValueError, "memory: 'much' is no size"),
         ({"schedule": "best"}, ADValueError, "there is no 'best'; there are binomial, dynamic"),
         ({"schedule": 3}, ADTypeError, "schedule: a name or a function, not int"),
