@@ -155,6 +155,45 @@ def test_the_files_keep_to_the_limits(tmp_path):
     assert most <= 3 + 3, "those of the schedule, that of state 0 and two of the forward sweep"
 
 
+def test_states_of_many_chunks(tmp_path):
+    """A file has a checksum for each MiB, and arrays begin and end anywhere in it."""
+    rng = np.random.default_rng(1)
+    state = {"a": rng.random(200_000), "b": np.arange(7, dtype="u1"), "c": (rng.random((300, 1000)).astype("f4").T, 1)}
+    seen = []
+
+    def step(s, i):
+        if len(seen) == 3:
+            raise Stop
+        return {**s, "a": s["a"] + 1.0}
+
+    def vjp_step(s, adjoint, i):
+        seen.append(i)
+        assert i != 2 or np.array_equal(s["a"], state["a"] + 1.0 + 1.0)
+        assert np.array_equal(s["c"][0], state["c"][0]) and s["c"][0].flags.f_contiguous
+        assert np.array_equal(s["b"], state["b"])
+        return adjoint
+
+    run = partial(ad.checkpointed_sweep, step, vjp_step, state, 6, adjoint=0.0, snapshots=0, disk_snapshots=2)
+    with pytest.raises(Stop):
+        run(resume_dir=tmp_path, save_every=0.0)
+    seen.append(None)
+    run(resume_dir=tmp_path, save_every=0.0)
+    assert seen == [5, 4, 3, None, 2, 1, 0]
+
+
+def test_progress_of_a_sweep_that_goes_on(monkeypatch, tmp_path):
+    pytest.importorskip("tqdm")
+    lines = []
+    text = ad.checkpoint.progress.text
+    monkeypatch.setattr("ad.checkpoint.progress.text", lambda *given: lines.append(text(*given)) or lines[-1])
+    for calls in (8, N + 8):
+        with pytest.raises(Stop):
+            sweep(tmp_path / str(calls), Stopping(calls), snapshots=2)
+        found = sweep(tmp_path / str(calls), snapshots=2, progress=True)
+        forward, reverse = found.counts.forward, found.counts.reverse
+        assert lines[-1] == f"forward {forward} of {forward}, reverse {reverse} of {reverse}"
+
+
 def test_an_error_says_how_to_go_on(tmp_path):
     with pytest.raises(Stop) as caught:
         sweep(tmp_path, Stopping(4), snapshots=3)
