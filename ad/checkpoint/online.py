@@ -30,51 +30,59 @@ def dynamic(length: Length, ram: int, disk: int = 0, bases: Sequence[Base] = ())
 
     With `bases` it goes on from the last one of these snapshots.
     """
-    # Those in memory from the oldest to the newest: the step, and its level, which is not the level of storage.
-    held: list[tuple[int, int]] = [(step, _FIRST) for step, where in bases if where is Level.RAM]
+    # Those in memory from the oldest to the newest, each with its grade (in the source: its level), and those that may
+    # be given up: they are older than one of a higher grade.
+    held = {step: _FIRST for step, where in bases if where is Level.RAM}
+    spare: list[int] = []
     below = [base for base in bases if base[1] is not Level.RAM]
-    at = 0
+    at = begin = 0
     if bases:
         at, where = bases[-1]
+        begin = at
         yield Restore(at, where, True)
     elif not _ended(length, 0):
         yield Store(0, Level.RAM)
-        held.append((0, _FIRST))
+        held[0] = _FIRST
     while not _ended(length, at):
-        if at > 0 and not any(step == at for step, _ in bases):
+        if at > begin:
+            grade = 0
+            if len(held) >= ram:
+                if spare:
+                    given_up = spare.pop()
+                    del held[given_up]
+                elif held and (newest := next(reversed(held.items())))[1] != _FIRST:
+                    given_up, grade = newest[0], newest[1] + 1
+                    del held[given_up]
+                    spare = _lower(held, grade)
+                else:  # there is no place but that of state 0
+                    given_up = None
+                if given_up is not None:
+                    yield Discard(given_up, Level.RAM)
             if len(held) < ram:
-                grade = 0
-            elif (given_up := _dispensable(held)) is not None:
-                yield Discard(held.pop(given_up)[0], Level.RAM)
-                grade = 0
-            elif held[-1][1] != _FIRST:
-                newest, grade = held.pop()
-                yield Discard(newest, Level.RAM)
-                grade += 1
-            else:  # one snapshot: that of state 0
-                grade = -1
-            if grade >= 0:
                 yield Store(at, Level.RAM)
-                held.append((at, grade))
+                held[at] = grade
         yield Advance(at, at + 1)
         at += 1
     yield End(at)
-    yield from segments(below + [(step, Level.RAM) for step, _ in held], at, ram, disk)
+    yield from segments(below + [(step, Level.RAM) for step in held], at, ram, disk)
+
+
+def _lower(held: dict[int, int], grade: int) -> list[int]:
+    """The newest snapshots, as far as they have a lower grade, oldest first.
+
+    There are no others of a lower grade: where no snapshot can be given up, grades fall from the oldest to the newest.
+    """
+    found: list[int] = []
+    for step, other in reversed(held.items()):
+        if other >= grade:
+            break
+        found.append(step)
+    return found[::-1]
 
 
 def _ended(length: Length, at: int) -> bool:
     known = length() if callable(length) else length
     return known is not None and at >= known
-
-
-def _dispensable(held: list[tuple[int, int]]) -> int | None:
-    """Of the snapshots that are older than one of a higher level, the newest."""
-    highest = -1
-    for k in reversed(range(len(held))):
-        if held[k][1] < highest:
-            return k
-        highest = max(highest, held[k][1])
-    return None
 
 
 def periodic(
