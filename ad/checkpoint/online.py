@@ -25,7 +25,7 @@ def dynamic(length: Length, ram: int, disk: int = 0, bases: Sequence[Base] = ())
     Source: Wang, Moin and Iaccarino (2009), "Minimal repetition dynamic checkpointing algorithm for unsteady adjoint
     calculation", SIAM Journal on Scientific Computing 31(4), algorithm 1, with the steps between snapshots reversed by
     binomial checkpointing.  Whenever the sweep ends, no step is repeated more often than in the binomial optimum for so
-    many steps and one snapshot less; all steps together are, as far as it was tried, less than 1.5 times the fewest.
+    many steps and one snapshot less; all steps together are, as far as it was tried, at most 1.5 times the fewest.
     Every state of the forward sweep is copied once.
 
     With `bases` it goes on from the last one of these snapshots.
@@ -64,7 +64,7 @@ def dynamic(length: Length, ram: int, disk: int = 0, bases: Sequence[Base] = ())
         yield Advance(at, at + 1)
         at += 1
     yield End(at)
-    yield from segments(below + [(step, Level.RAM) for step in held], at, ram, disk)
+    yield from segments(sorted(below + [(step, Level.RAM) for step in held]), at, ram, disk)
 
 
 def _lower(held: dict[int, int], grade: int) -> list[int]:

@@ -158,7 +158,7 @@ def test_dynamic_keeps_all_while_it_can():
 
 
 def test_dynamic_goes_on_from_snapshots():
-    bases = [(0, DISK), (7, DISK)]
+    bases = [(0, DISK), (4, RAM), (7, DISK)]
     counts, taken = unknown_length(dynamic, 20, 3, 2, bases)
     assert counts.reverse == 20 and min(taken[7:]) >= 1
 
