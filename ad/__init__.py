@@ -4,6 +4,8 @@
 reverse sweep needs of the forward sweep goes on a `tape`.
 """
 
+from ad import checkpoint
+from ad.checkpoint import checkpointed_sweep
 from ad.custom import custom_vjp, stop_gradient
 from ad.errors import ADError, ADTypeError, ADValueError, NotFiniteWarning, UnsupportedSyntax
 from ad.options import options
@@ -19,6 +21,8 @@ __all__ = [
     "NotFiniteWarning",
     "UnsupportedSyntax",
     "check_grads",
+    "checkpoint",
+    "checkpointed_sweep",
     "custom_vjp",
     "defvjp",
     "grad",

@@ -41,13 +41,13 @@ class Samples(NamedTuple):
     spilled: npt.NDArray[np.int64]
 
 
-def optional(name: str) -> Any:
-    """Import a module of the extra `demo`."""
+def optional(name: str, what: str = "watch()") -> Any:
+    """Import a module of the extra `demo`, for what is named."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
         package = name.partition(".")[0]
-        raise ImportError(f'watch() needs {package} for this: pip install "layered-tape[demo]"') from error
+        raise ImportError(f'{what} needs {package} for this: pip install "layered-tape[demo]"') from error
 
 
 def watch(tape: Watched, *, interval: float = 0.1, show: bool = True) -> "Watch":
@@ -200,32 +200,32 @@ class _History:
 # ------------------------------------------------------------------------------------------------ the line
 
 
+def new_bar(*, total: int | None, bar_format: str, what: str = "watch()") -> Any:
+    """A line of tqdm's on the terminal; where standard error is none nothing is shown.  Draw it by `display` alone."""
+    tqdm = optional("tqdm", what)
+
+    class Bar(tqdm.tqdm):  # type: ignore[name-defined]
+        monitor_interval = 0  # no other thread is needed
+        failed = False
+
+        def display(self, *args: Any, **options: Any) -> bool:
+            # What is raised here would leave tqdm's lock with this thread, and any later bar would wait for ever.
+            if self.failed:
+                return False
+            try:
+                return bool(super().display(*args, **options))
+            except Exception:  # standard error is gone; the work goes on
+                self.failed = True
+                return False
+
+    return Bar(total=total, bar_format=bar_format, disable=None, dynamic_ncols=True)
+
+
 class _Line:
     """One line on the terminal: how full the memory is, and what goes to and fro."""
 
     def __init__(self, first: LayerStats) -> None:
-        tqdm = optional("tqdm")
-
-        class Bar(tqdm.tqdm):  # type: ignore[name-defined]
-            monitor_interval = 0  # no other thread is needed
-            failed = False
-
-            def display(self, *args: Any, **options: Any) -> bool:
-                # What is raised here would leave tqdm's lock with this thread, and any later bar would wait for ever.
-                if self.failed:
-                    return False
-                try:
-                    return bool(super().display(*args, **options))
-                except Exception:  # standard error is gone; the samples go on
-                    self.failed = True
-                    return False
-
-        self._bar = Bar(
-            total=first.budget_bytes,
-            bar_format="in memory |{bar:20}| {desc}",
-            disable=None,  # where there is no terminal
-            dynamic_ncols=True,
-        )
+        self._bar = new_bar(total=first.budget_bytes, bar_format="in memory |{bar:20}| {desc}")
         self._recent: deque[tuple[float, LayerStats]] = deque()
         self._drawn = -LINE_SECONDS
 
