@@ -101,7 +101,7 @@ def _tried(
     """The body without its small arrays, among which the parameters `entering` must be."""
     sizes = Sizes(body, kinds, given)
     small = {name for name, shape in sizes.shapes.items() if _is_small(shape, kinds[name])}
-    chosen = small - (given.keys() - entering)
+    chosen = small - (given.keys() - entering) - {result}
     if not chosen:
         return None
     live = Liveness(body, {result})

@@ -37,6 +37,7 @@ from ad.ir import (
 )
 from ad.primitive import Primitive, primitive
 from ad.sizes import MOVES, PRODUCTS, REDUCTIONS, SQUARES, Sizes, Unknown
+from ad.special import larger, smaller
 
 __all__ = ["DTYPES", "MOST", "Special", "Spread", "Whole", "converted", "objects"]
 
@@ -325,10 +326,10 @@ class Spread:
             tests = [converted(item, Kind.BOOL, self.kinds) for item in items]
             return BoolOp("or" if function is np.any else "and", tuple(tests)) if len(tests) > 1 else tests[0]
         if function in (np.max, np.min):
-            larger = primitive(np.maximum if function is np.max else np.minimum)
-            if kind.is_complex or kind is Kind.BOOL:
+            if kind not in (Kind.FLOAT, Kind.INT):
                 raise Whole(self.touched(e))
-            return reduce(lambda a, b: Call(larger, (a, b)), items)
+            best = primitive(larger if function is np.max else smaller)
+            return reduce(lambda a, b: Call(best, (a, b)), items)
         items = [Cast(Kind.INT, i) if kind_of(i, self.kinds) is Kind.BOOL else i for i in items]
         total = reduce(lambda a, b: Binary("*" if function is np.prod else "+", a, b), items)
         return Binary("/", total, Const(float(len(items)))) if function is np.mean else total

@@ -235,8 +235,17 @@ def largest(x):
     return np.max(y)
 
 
-def test_equal_elements_count_as_in_an_array():
+def least_of_three(x, y):
+    z = np.array([1.0, x, y])
+    return np.min(z) + 0.0 * np.max(z)
+
+
+def test_of_equal_elements_and_of_nans_it_is_the_first_as_in_an_array():
     assert ad.value_and_grad(largest)(1.0) == (1.0, 1.0)
+    assert not kept(least_of_three, 1.0, 1.0)
+    assert ad.grad(least_of_three)(0.5, 0.5) == (1.0, 0.0)
+    value, found = ad.value_and_grad(least_of_three)(math.nan, math.nan)
+    assert math.isnan(value) and found == (1.0, 0.0)
 
 
 def track(y0, n):
