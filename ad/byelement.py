@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ad.dominance import Dominance
 from ad.flow import is_placeholder
 from ad.function import kind_of
 from ad.ir import (
@@ -53,6 +54,7 @@ class Writing:
         self,
         chosen: set[str],
         sizes: Sizes,
+        dominance: Dominance,
         kinds: dict[str, Kind],
         namer: Namer,
         called: Mapping[str, str],
@@ -69,7 +71,7 @@ class Writing:
         self.bases: dict[str, str] = {}
         """What is a view of another one: each of the two stands for one array at all times."""
         for name in sorted(chosen):
-            base = self.base(name, chosen)
+            base = self.base(name, chosen, dominance)
             if base is not None:
                 self.bases[name] = base
         self.name_elements(sorted(chosen - self.bases.keys()), called)
@@ -92,16 +94,13 @@ class Writing:
         for name in self.bases:
             self.elements[name] = self.view(name)
 
-    def base(self, name: str, chosen: set[str]) -> str | None:
+    def base(self, name: str, chosen: set[str], dominance: Dominance) -> str | None:
         """The array that a name is a view of, by numbers that are known."""
-        if self.sizes.counts[name] > 1:
-            return None
         match self.sizes.values.get(name):
-            case Var(base) if base in chosen and self.sizes.counts[base] == 1:
-                return base
-            case Index(base, index) if base in chosen and self.sizes.counts[base] == 1:
+            case (Var(base) | Index(base)) as value if base in chosen and dominance.covered(name, base):
                 try:
-                    np.empty(self.sizes.known(Var(base)), bool)[self.sizes.index(index)]
+                    if isinstance(value, Index):
+                        np.empty(self.sizes.known(Var(base)), bool)[self.sizes.index(value.index)]
                 except (Unknown, IndexError):
                     return None
                 return base
@@ -149,11 +148,15 @@ class Writing:
                     raise Whole({target} | needed.names) from None
                 return (*self.before(s), *self.at_once(pairs, s))
             case Store(value=value) if kind_of(value, self.kinds).is_array and self.spread.touched(value):
-                return self.stored_by_element(s)
+                return self.spread.tried(lambda: self.stored_by_element(s), lambda: self.simple(s))
             case Rebind(targets, sources) if self.elements.keys() & {*targets, *sources}:
                 return self.at_once(self.rebound(s), s)
             case While(cond, body):
                 return (replace(s, cond=self.spread.lazily(cond), body=self.block(body)),)
+        return self.simple(s)
+
+    def simple(self, s: Stmt) -> Block:
+        """A statement that stays what it is."""
         new = map_expressions(s, self.spread.rewritten)
         before = self.before(s)
         match new:
@@ -215,15 +218,11 @@ class Writing:
 
     def stored_by_element(self, s: Store) -> Block:
         """A small array is stored into a part of one that stays an array."""
-        touched = self.spread.touched(s.value)
+        indices = self.spread.indices(s.array, s.index)
+        values = self.values(s.value, indices.shape)
         kinds = self.kinds[s.array], kind_of(s.value, self.kinds)
-        try:
-            indices = self.spread.indices(s.array, s.index)
-            values = self.values(s.value, indices.shape)
-        except Whole as needed:
-            raise Whole(touched | needed.names) from None
         if indices.size > MOST or (kinds[1].is_float and not kinds[0].is_float):
-            raise Whole(touched)
+            raise Whole(())
         if any(self.kinds[n].is_array for v in values.flat for n in names(v) if n in self.kinds):
             # What is stored first may be what others read.
             values = objects([self.spread.named(v) for v in values.flat], values.shape)

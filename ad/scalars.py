@@ -23,6 +23,7 @@ import numpy as np
 
 from ad.alias import Aliases
 from ad.byelement import Writing
+from ad.dominance import Dominance
 from ad.flow import Liveness
 from ad.function import Function, Small
 from ad.ir import Block, Kind, Store, walk_stmts
@@ -107,7 +108,8 @@ def _tried(
     live = Liveness(body, {result})
     while chosen and entering <= chosen:
         written = unrolled(body, chosen, sizes, live)
-        writing = Writing(chosen, Sizes(written, kinds, given), dict(kinds), namer.copy(), called, with_numbers)
+        known = Sizes(written, kinds, given), Dominance(written)
+        writing = Writing(chosen, *known, dict(kinds), namer.copy(), called, with_numbers)
         needed = _observed(written, writing, given.keys() - entering, result)
         if not needed:
             new = writing.block(written)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ad.flow import is_placeholder, raises
 from ad.function import kind_of
+from ad.helpers import astype
 from ad.ir import (
     Assign,
     Binary,
@@ -59,7 +60,7 @@ Shape = tuple[int | None, ...]
 
 MADE = (np.zeros, np.ones, np.empty, np.full)
 """Functions that make an array of a shape."""
-ALIKE = (np.copy, np.zeros_like, np.ones_like, np.empty_like, np.full_like)
+ALIKE = (astype, np.copy, np.zeros_like, np.ones_like, np.empty_like, np.full_like)
 """Functions that make an array of the shape of another."""
 MOVES = (np.transpose, np.swapaxes, np.flip, np.reshape, np.roll, np.concatenate, np.stack)
 """Functions that give the elements of their first argument other places."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -48,6 +48,7 @@ MOST = 9
 """How many elements a small array may have: those of a 3 x 3 matrix."""
 Special = Callable[[Function, Mapping[str, tuple[int, ...]]], Function | None]
 
+_T = TypeVar("_T")
 _LIGHT = 2
 """How many operators an expression has at most that is written out for every element."""
 _LONG = 60
@@ -115,9 +116,8 @@ class Spread:
                 if isinstance(found, np.ndarray):
                     raise Whole({name})
                 return Var(found, at=e.at)
-            case Call(Primitive(function=function)) if self.is_reduced(e):
-                made = self.product(e) if function in PRODUCTS else self.reduction(e)
-                return made.item()
+            case Call(Primitive()) if self.is_reduced(e):
+                return self.tried(lambda: self.of_call(e).item(), lambda: self.rebuilt(e))
             case Call(Function() as callee, args):
                 return self.call(callee, args, e)
             case Select(cond, then, orelse):
@@ -126,7 +126,19 @@ class Spread:
                 return replace(e, values=(self.rewritten(first), *map(self.lazily, rest)))
             case Compare(left, _, (first, *rest)):
                 return replace(e, left=self.rewritten(left), rest=(self.rewritten(first), *map(self.lazily, rest)))
+        return self.rebuilt(e)
+
+    def rebuilt(self, e: Expr) -> Expr:
         return rebuild(e, tuple(self.rewritten(p) for p in children(e)))
+
+    def tried(self, first: Callable[[], _T], otherwise: Callable[[], _T]) -> _T:
+        """What one function makes; where that needs arrays, what another one makes, which may do with less."""
+        known = len(self.before)
+        try:
+            return first()
+        except Whole:
+            del self.before[known:]
+            return otherwise()
 
     def call(self, callee: Function, args: tuple[Expr, ...], e: Call) -> Expr:
         """A call of a user's function, with numbers in the place of arrays."""

@@ -149,6 +149,11 @@ def both_sides_matter(x):
     return np.sum(np.where(y > 0.1, np.sqrt(y), 0.0))
 
 
+def dot_with_an_argument(a, x):
+    y = np.array([x, 0.5])
+    return np.dot(y, a) + np.sum(y * a)
+
+
 @pytest.mark.parametrize(
     ("f", "args"),
     [
@@ -157,6 +162,7 @@ def both_sides_matter(x):
         (of_two_lengths, (0.7,)),
         (single_precision, (0.7,)),
         (sorted_array, (0.7,)),
+        (dot_with_an_argument, (np.ones(2), 0.7)),
         (index_that_moves, (0.7, 1)),
         (chosen_by_a_mask, (0.7,)),
         (written_by_two_names, (0.7, 2)),
@@ -184,6 +190,46 @@ def mixed(x):
 def test_numbers_are_made_of_the_elements_of_an_array_that_stays():
     assert small(mixed, 0.7) == {"w"} and kept(mixed, 0.7) == {"y", "z"}
     ad.check_grads(mixed, (0.7,))
+
+
+def beside_an_array(a, x):
+    c = np.array([x, 0.5])
+    a[1:] += c[0] * a[:-1]
+    return np.sum(a * c[1]) + np.dot(a, c[0] * a)
+
+
+def test_an_element_may_stand_beside_an_array_of_any_length():
+    assert small(beside_an_array, np.ones(4), 0.7) == {"c"}
+    ad.check_grads(beside_an_array, (np.ones(4), 0.7))
+
+
+def of_an_earlier_trip(x, n):
+    s = 0.0
+    for i in range(n):
+        y = np.array([x * i, 1.0])
+        if i == 0:
+            z = y
+        s += y[0] * z[1]
+    return s
+
+
+def of_the_trip_before(x, n):
+    y = np.array([x, 1.0])
+    z = y
+    for _ in range(n):
+        z = y
+        y = np.array([z[0] * x, z[1]])
+    return y[0] * z[0]
+
+
+def test_the_array_of_the_trip_before():
+    assert small(of_the_trip_before, 0.7, 3) == {"y", "z"}
+    ad.check_grads(of_the_trip_before, (0.7, 3))
+
+
+def test_a_view_that_may_have_no_value_is_refused():
+    with pytest.raises(ad.UnsupportedSyntax, match=r"z.* may have no value"):
+        ad.grad(of_an_earlier_trip)(0.7, 3)
 
 
 # ------------------------------------------------------------------------------------------ the same results
