@@ -401,7 +401,8 @@ class ArrayExpressions(Expressions):
                 common = self.common_of(common, self.kind(e), node)
             dtype = Dtype(common.dtype)
         dims: Expr = Const(shape[0]) if len(shape) == 1 else Items(tuple(Const(n) for n in shape))
-        made = self.temporary("array", Call(primitive(np.empty), (dims,), (("dtype", dtype),)), node)
+        room = Call(primitive(np.empty), (dims,), (("dtype", dtype),), at=place_of(node))
+        made = self.temporary("array", room, node)
         for k, e in enumerate(exprs):
             at_k = [Const(int(i)) for i in np.unravel_index(k, shape)]
             index = at_k[0] if len(at_k) == 1 else Items(tuple(at_k))

@@ -35,7 +35,7 @@ from ad.ir import (
 from ad.primitive import Primitive, primitive
 from ad.source import Source
 
-__all__ = ["Liveness", "check_assigned", "empty", "never_empty", "raises", "run_at_least_once"]
+__all__ = ["Liveness", "check_assigned", "empty", "is_placeholder", "never_empty", "raises", "run_at_least_once"]
 
 
 def never_empty(loop: For) -> bool:
@@ -49,12 +49,17 @@ def never_empty(loop: For) -> bool:
 
 
 def run_at_least_once(
-    body: Block, params: set[str], result: str, kinds: Mapping[str, Kind], shared: Collection[str]
+    body: Block,
+    params: set[str],
+    result: str,
+    kinds: Mapping[str, Kind],
+    shared: Collection[str],
+    called: Mapping[str, str],
 ) -> Block:
     """The body with a check before each loop that gives a value to what is read after it.
 
     Python raises UnboundLocalError where such a loop does not run.  The names of `shared` arrays get an empty one
-    before it, so that they stand for an array at the start of every trip.
+    before it, so that they stand for an array at the start of every trip.  `called` is what the user calls variables.
     """
     live = Liveness(body, {result})
 
@@ -67,7 +72,8 @@ def run_at_least_once(
                     missing = (live.after[s] & (after | {var})) - known
                     runs = never_empty(s) or bool(missing)
                     if missing and not never_empty(s):
-                        out.append(_not_empty(s, sorted(missing)[0]))
+                        name = sorted(missing)[0]
+                        out.append(_not_empty(s, called.get(name, name)))
                     out += [empty(name, kinds[name], s.line, s.source) for name in sorted(missing & {*shared})]
                     out.append(replace(s, body=new, runs=runs))
                     known = after if runs else known
@@ -106,6 +112,14 @@ def empty(name: str, kind: Kind, line: int, source: Source | None) -> Stmt:
     return Assign(name, made, line=line, source=source)
 
 
+def is_placeholder(s: Assign) -> bool:
+    """Whether a statement is one of `empty`: calls that the user wrote have a place in the file."""
+    match s.value:
+        case Call(Primitive(function=np.empty), (size,), at=None):
+            return all(n == Const(0) for n in (size.parts if isinstance(size, Items) else (size,)))
+    return False
+
+
 def check_assigned(f: Function) -> None:
     """Raise UnsupportedSyntax for a variable that is read where it may have no value yet."""
     _Assigned(f).run()
@@ -135,7 +149,8 @@ class _Assigned:
             for part in walk(e):
                 match part:
                     case Var(name) | Index(name, _) | Len(name, _) if name not in known:
-                        source.refuse(f"{name} may have no value here: {_CURE}", part.at or e.at or line)
+                        shown = self.f.called.get(name, name)
+                        source.refuse(f"{shown} may have no value here: {_CURE}", part.at or e.at or line)
 
     def stmt(self, s: Stmt, known: set[str]) -> set[str]:
         self.read(s, known)

@@ -34,7 +34,7 @@ from ad.primitive import Primitive
 from ad.rules import result_kind
 from ad.source import Source
 
-__all__ = ["Function", "Inlined", "Options", "arithmetic", "is_element", "kind_of", "kind_of_part"]
+__all__ = ["Function", "Inlined", "Options", "Small", "arithmetic", "is_element", "kind_of", "kind_of_part"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,16 @@ class Inlined:
     line: int
 
 
+@dataclass(frozen=True)
+class Small:
+    """A small array that became so many numbers, and where it is first given a value."""
+
+    name: str
+    size: int
+    source: Source | None
+    line: int
+
+
 @dataclass(eq=False)
 class Function:
     """A function whose variables all have a kind.  Its body ends with `result` assigned.
@@ -92,7 +102,8 @@ class Function:
     `copied` are the parameters that it writes to in place: it works on copies of them.  `constants` are arrays of its
     module or closure, as they were when it was read: the values of the last parameters.  A function that calls itself
     is met before its body is known: it is `complete` when that has been filled in.  `called` says what the user calls
-    a variable, `inlined` whose bodies were put in the place of calls.
+    a variable, `inlined` whose bodies were put in the place of calls, `small` which arrays became numbers; `variants`
+    are the same function with numbers in the place of arrays (ad.scalars).
     """
 
     source: Source
@@ -109,6 +120,8 @@ class Function:
     complete: bool = True
     called: Mapping[str, str] = field(default_factory=dict)
     inlined: tuple[Inlined, ...] = ()
+    small: tuple[Small, ...] = ()
+    variants: dict[Any, "Function | None"] = field(default_factory=dict)
 
     def fill(self, made: "Function") -> None:
         """Become what another object is."""

@@ -30,7 +30,9 @@ from ad.ir import (
 )
 from ad.names import Namer
 from ad.parse import RESERVED, Scope
+from ad.scalars import scalarised
 from ad.separate import separated
+from ad.sizes import Shape
 from ad.source import Source
 from ad.values import NONE, Build, NotOfNumbers, TupleValue, UserFunction, Value
 
@@ -224,12 +226,16 @@ class _Reading:
         self.params += [name for name, _ in constants.values()]
         self.param_kinds += [build.kinds[name] for name, _ in constants.values()]
         params = tuple(self.params)
+        given: dict[str, Shape] = {name: (None,) * build.kinds[name].ndim for name in params}
+        given |= {name: array.shape for name, array in constants.values()}
+        body, small = scalarised(body, build.kinds, given, result.name, build.namer, build.called)
         written = body
         body, copied = separated(body, build.kinds, params, result.name, build.namer, build.source, build.called)
         for name, _ in constants.values():
             if name in copied:
                 self.refuse_store(written, name)
-        body = run_at_least_once(body, set(params), result.name, build.kinds, shared_arrays(body, build.kinds))
+        shared = shared_arrays(body, build.kinds)
+        body = run_at_least_once(body, set(params), result.name, build.kinds, shared, build.called)
         made = Function(
             build.source,
             params,
@@ -244,6 +250,7 @@ class _Reading:
             tuple(array for _, array in constants.values()),
             called=build.called,
             inlined=tuple(build.inlined),
+            small=small,
         )
         check_assigned(made)
         return made

@@ -108,6 +108,7 @@ class Report:
 
     `items` and `loops` are in the order of the program, those of called functions with sweeps of their own behind those
     of the function itself.  `copied` are arguments that are copied on entry, each with the line that writes to it.
+    `small` are arrays of few elements that became numbers: how many, and the line that first makes the array.
     `inlined` are functions whose bodies were put in the place of their calls, `called` those with sweeps of their own,
     `unchanged` those that are called without a derivative; each with the lines of the calls.  `recomputed` are
     expressions that the reverse sweep computes again, because that is cheap.  `passive` are floats that no derivative
@@ -120,6 +121,7 @@ class Report:
     items: tuple[Item, ...]
     loops: tuple[Loop, ...]
     copied: Mapping[str, Line | None]
+    small: Mapping[str, tuple[int, Line]]
     inlined: Mapping[str, tuple[Line, ...]]
     called: Mapping[str, tuple[Line, ...]]
     unchanged: Mapping[str, tuple[Line, ...]]

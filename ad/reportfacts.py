@@ -53,10 +53,14 @@ def report_of(unit: Unit, wrt: tuple[str, ...], options: Mapping[str, Any]) -> R
     main = _Walk(unit.facts, unit.single, walks).view
     function = main.facts.function
     swept, unchanged, inlined = _Lines(), _Lines(), _Lines()
+    small: dict[str, tuple[int, Line]] = {}
     for walk_ in list(walks.values()):
         walk_.note_calls(swept, unchanged)
-        for i in walk_.view.facts.function.inlined:
+        f = walk_.view.facts.function
+        for i in f.inlined:
             inlined.add(i.name, line_of(i.source, i.line))
+        for array in f.small:
+            small.setdefault(array.name, (array.size, line_of(array.source or f.source, array.line)))
     return Report(
         function.name,
         function.source.filename,
@@ -64,6 +68,7 @@ def report_of(unit: Unit, wrt: tuple[str, ...], options: Mapping[str, Any]) -> R
         tuple(item for w in walks.values() for item in w.items),
         tuple(loop for w in walks.values() for loop in w.loops),
         MappingProxyType({main.called(p): main.writing(p) for p in function.copied}),
+        MappingProxyType(small),
         inlined.frozen(),
         swept.frozen(),
         unchanged.frozen(),

@@ -34,6 +34,9 @@ def table(report: "Report") -> str:
         rows = [[name, _places(report, lines if isinstance(lines, tuple) else (lines,))] for name, lines in found]
         if rows:
             out += ["", title, *_columns(rows)]
+    if report.small:
+        rows = [[name, f"{n} elements", f"line {_line(report, line)}"] for name, (n, line) in report.small.items()]
+        out += ["", "Arrays that became numbers, because they are small:", *_columns(rows)]
     if report.recomputed:
         rows = [[_line(report, line), text] for line, text in report.recomputed]
         out += ["", "Computed again instead of recorded, because that is cheap:", *_columns(rows)]

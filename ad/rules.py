@@ -26,7 +26,7 @@ import numpy as np
 from ad.ir import Kind
 from ad.numbatypes import NoSuchOperation, result_of
 from ad.primitive import Primitive, defvjp, find, primitive
-from ad.special import digamma
+from ad.special import digamma, larger, smaller
 from ad.symbolic import call, where
 
 __all__ = [
@@ -201,6 +201,8 @@ _same((math.fabs, np.fabs), lambda g, ans, x: g * sign(x), cheap=True)
 for _functions, _second in (
     ((max, np.maximum, np.fmax), lambda x, y: y > x),
     ((min, np.minimum, np.fmin), lambda x, y: y < x),
+    ((larger,), lambda x, y: (y > x) | ((y != y) & (x == x))),
+    ((smaller,), lambda x, y: (y < x) | ((y != y) & (x == x))),
 ):
     _same(
         _functions,

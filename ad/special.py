@@ -1,10 +1,10 @@
-"""Special functions that derivative rules need and the standard library lacks."""
+"""Functions of numbers that derivative rules and generated code need and the standard library lacks."""
 
 import math
 
 from numba import njit
 
-__all__ = ["digamma"]
+__all__ = ["digamma", "larger", "smaller"]
 
 # Bernoulli numbers B_2k / 2k of the asymptotic series (Abramowitz and Stegun 6.3.18).
 _SERIES = (
@@ -39,3 +39,15 @@ def digamma(x: float) -> float:
     for term in _SERIES[::-1]:
         tail = w * (term + tail)
     return result + math.log(x) - 0.5 / x - tail
+
+
+@njit(nogil=True, error_model="numpy")
+def larger(x: float, y: float) -> float:
+    """The larger of two elements, the first of equal ones, or the first NaN: of many in turn, np.max."""
+    return y if y > x or (y != y and x == x) else x
+
+
+@njit(nogil=True, error_model="numpy")
+def smaller(x: float, y: float) -> float:
+    """The smaller of two elements, the first of equal ones, or the first NaN: of many in turn, np.min."""
+    return y if y < x or (y != y and x == x) else x
