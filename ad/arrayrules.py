@@ -10,7 +10,7 @@ from ad.helpers import astype
 from ad.ir import Dtype, Kind
 from ad.numbatypes import NoSuchOperation
 from ad.primitive import defvjp
-from ad.symbolic import call
+from ad.symbolic import call, like
 
 __all__ = ["METHODS", "METHOD_KEYWORDS", "SHAPE"]
 
@@ -132,13 +132,13 @@ defvjp(
 )
 defvjp(
     np.diagonal,
-    lambda g, ans, x, offset=0: call(linear.diag_vjp, g, x, offset),
+    lambda g, ans, x, offset=0: call(linear.diag_vjp, g, like(x), offset),
     result=lambda a, offset=0: Kind(a.dtype, a.ndim - 1),
     compiled=moves.array_diagonal,
 )
 defvjp(
     np.reshape,
-    lambda g, ans, x, shape: call(moves.reshape_vjp, g, x),
+    lambda g, ans, x, shape: call(moves.reshape_vjp, g, like(x)),
     None,
     result=lambda a, shape: Kind(a.dtype, _ndim(shape)),
     compiled=moves.array_reshape,
@@ -152,14 +152,14 @@ defvjp(
 )
 defvjp(
     np.repeat,
-    lambda g, ans, x, n, axis=None: call(moves.repeat_vjp, g, x, n, axis),
+    lambda g, ans, x, n, axis=None: call(moves.repeat_vjp, g, like(x), n, axis),
     None,
     result=lambda a, n, axis=None: Kind(a.dtype, 1 if axis is None else a.ndim),
     compiled=moves.array_repeat,
 )
 defvjp(
     np.tile,
-    lambda g, ans, x, n: call(moves.tile_vjp, g, x, n),
+    lambda g, ans, x, n: call(moves.tile_vjp, g, like(x), n),
     None,
     result=lambda a, n: Kind(a.dtype, max(a.ndim, _ndim(n))),
     compiled=moves.array_tile,
@@ -192,12 +192,12 @@ defvjp(
 )
 defvjp(
     np.trace,
-    lambda g, ans, x, offset=0: call(linear.trace_vjp, g, x, offset),
+    lambda g, ans, x, offset=0: call(linear.trace_vjp, g, like(x), offset),
     result=lambda a, offset=0: a.scalar,
 )
 defvjp(
     np.diag,
-    lambda g, ans, x, k=0: call(linear.diag_vjp, g, x, k),
+    lambda g, ans, x, k=0: call(linear.diag_vjp, g, like(x), k),
     result=lambda a, k=0: Kind(a.dtype, 3 - a.ndim),
 )
 for _function in (np.tril, np.triu):
@@ -234,17 +234,18 @@ defvjp(np.linalg.cholesky, lambda g, ans, a: call(linalg.cholesky_vjp, g, ans), 
 defvjp(np.size, None, result=lambda a: Kind.INT)
 
 
-def _whole(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The rule of a reduction: all of it passes on to each element where there is no axis."""
-    return lambda g, ans, x, axis=None, keepdims=False: g if axis is None else call(function, g, x, axis)
-
-
 # Numba compiles these for whole arrays; with an axis the functions of ad.arrays take their place.
-defvjp(np.sum, _whole(reductions.sum_vjp), result=_summed, compiled=reductions.array_sum, native=True)
+defvjp(
+    np.sum,
+    lambda g, ans, x, axis=None, keepdims=False: g if axis is None else call(reductions.sum_vjp, g, like(x), axis),
+    result=_summed,
+    compiled=reductions.array_sum,
+    native=True,
+)
 defvjp(
     np.mean,
     lambda g, ans, x, axis=None, keepdims=False: (
-        g / call(np.size, x) if axis is None else call(reductions.mean_vjp, g, x, axis)
+        g / call(np.size, like(x)) if axis is None else call(reductions.mean_vjp, g, like(x), axis)
     ),
     result=_averaged,
     compiled=reductions.array_mean,

@@ -16,7 +16,7 @@ from ad.alias import viewed
 from ad.checks import check_adjoint, check_tag, check_value
 from ad.findings import Spot
 from ad.function import is_element, kind_of
-from ad.helpers import ADD_TO, GATHER, SCATTER, SCATTER_ADD, ZEROS_LIKE
+from ad.helpers import ADD_FITTING, ADD_TO, GATHER, SCATTER, SCATTER_ADD, ZEROS_LIKE
 from ad.ir import (
     AddTo,
     Assign,
@@ -277,7 +277,7 @@ class _Pass:
                 return self.adjoint_check(Var(target))
             case AddTo(target):
                 return self.adjoint_check(target)
-            case MultiAssign((), Call(callee, (Var() | Index() as target, _))) if callee is ADD_TO:
+            case MultiAssign((), Call(callee, (Var() | Index() as target, _))) if callee in (ADD_FITTING, ADD_TO):
                 return self.adjoint_check(target)
             case MultiAssign((), Call(callee, (Var(array), index, _))) if callee is SCATTER_ADD:
                 return self.adjoint_check(Index(array, index))

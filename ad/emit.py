@@ -30,6 +30,7 @@ from ad.ir import (
     Items,
     Kind,
     Len,
+    Like,
     Marker,
     MultiAssign,
     Pop,
@@ -475,6 +476,8 @@ class _Printer:
                 return text, _ATOM
             case Slice(start, stop, step):  # as an argument
                 return f"slice({', '.join(self.expr(p) or 'None' for p in (start, stop, step))})", _ATOM
+            case Like(array):
+                return array, _ATOM
             case Len(array, 0):
                 return f"len({array})", _ATOM
             case Len(array, None):

@@ -21,6 +21,7 @@ from ad.ir import (
     Items,
     Kind,
     Len,
+    Like,
     Marker,
     Place,
     Select,
@@ -141,7 +142,7 @@ def kind_of(e: Expr, kinds: Mapping[str, Kind]) -> Kind:
     match e:
         case Const(value):
             return _constant_kind(value)
-        case Var(name):
+        case Var(name) | Like(name):
             return kinds[name]
         case Unary("not", operand):
             kind = kind_of(operand, kinds)

@@ -4,8 +4,8 @@ Numba gathers the operators of one expression.  Here more is gathered: np.where 
 others; an array that is read once, by an expression that follows, becomes part of that; and what is added to an
 adjoint or stored into a part of an array is computed where it goes.  `ad.arrays.evaluate` writes the loops.
 
-An expression may move down to where it is used past statements that neither write to arrays nor give another value to
-one of its variables.
+An expression may move down to where it is used past statements that give no other value to one of its variables, and
+that write to no array that it reads.  These may write to any but those that were made here and have one name.
 
 Sources: numba/np/ufunc/array_exprs.py (RewriteArrayExprs).
 """
@@ -20,9 +20,9 @@ from numba.core import ir, types
 from numba.core.compiler_machinery import FunctionPass, register_pass
 
 from ad.arrays.evaluate import UPDATE
-from ad.arrays.known import ADDS, ROLLS, WRITES_NOTHING
+from ad.arrays.known import ADDS, FITTING, FRESH, ROLLS, WRITES_NOTHING
 from ad.arrays.trees import CONVERT, ROLL, Tree, element_type, leaves, rolls
-from ad.words import push_array, push_array_f4, push_shape
+from ad.words import pop_array, pop_array_f4, push_array, push_array_f4, push_shape
 
 __all__ = ["Fusing"]
 
@@ -30,6 +30,10 @@ _HARMLESS = {slice, len, range, np.zeros_like, np.empty_like, np.ones_like, np.c
 _HARMLESS |= {push_shape}
 """Functions that write to no array, besides the helpers."""
 
+_NEW = {np.zeros_like, np.empty_like, np.ones_like, np.copy, np.zeros, np.empty, np.ones, pop_array, pop_array_f4}
+"""Functions that return a new array, besides the helpers."""
+_READERS = {np.zeros_like, np.empty_like, np.ones_like, np.copy, np.sum, push_array, push_array_f4, push_shape, len}
+"""Functions that read an array, and return nothing that is a part of it."""
 _PURE = {"arrayexpr", "getattr", "static_getitem", "getitem", "build_tuple", "cast", "exhaust_iter", "binop", "unary"}
 _PURE |= {"static_binop", "iternext", "getiter", "pair_first", "pair_second", "null"}
 _LARGEST = 40
@@ -60,13 +64,43 @@ class _Fuser:
         self.uses: Counter[str] = Counter()
         self.definitions: Counter[str] = Counter()
         self.constants: dict[str, ir.Const] = {}
+        made: set[str] = set()
+        known: set[str] = set()
+        """Arrays that may have another name."""
         for block in state.func_ir.blocks.values():
             for inst in block.body:
                 self.uses.update(_read(inst))
+                known.update(self.named(inst))
+                if isinstance(inst, ir.Assign) and self.is_new(inst.value):
+                    made.add(inst.target.name)
                 if isinstance(inst, ir.Assign):
                     self.definitions[inst.target.name] += 1
                     if isinstance(inst.value, ir.Const):
                         self.constants[inst.target.name] = inst.value
+        self.private = {name for name in made - known if self.definitions[name] == 1}
+        """Arrays that nothing writes to."""
+
+    def is_new(self, value: Any) -> bool:
+        """Whether a value is an array that was not there before."""
+        if not isinstance(value, ir.Expr):
+            return False
+        return value.op == "arrayexpr" or (self.called(value) in _NEW or self.called(value) in FRESH)
+
+    def named(self, inst: ir.Stmt) -> Iterator[str]:
+        """What an instruction may give another name to, or write to."""
+        match inst:
+            case ir.Assign(value=ir.Expr(op="arrayexpr")):
+                return
+            case ir.Assign(value=ir.Expr(op="getattr") as value) if value.attr in ("shape", "size", "ndim", "dtype"):
+                return
+            case ir.Assign(value=ir.Expr() as value) if self.called(value) in ADDS and len(value.args) == 2:
+                yield value.args[0].name
+            case ir.Assign(value=ir.Expr() as value) if self.called(value) in _READERS or self.called(value) in ROLLS:
+                return
+            case ir.SetItem() | ir.StaticSetItem():
+                yield inst.target.name
+            case _:
+                yield from _read(inst)
 
     def typeof(self, name: str) -> types.Type:
         return self.typemap[name]
@@ -85,10 +119,30 @@ class _Fuser:
         self.waiting: dict[str, int] = {}
         """The expressions that may move down: the places of their assignments, by the names that these define."""
         self.views: dict[str, ir.Expr] = {}
-        for inst in body:
+        for inst in self.with_copies_last(body):
             self.out.extend(self.changed(inst))
             self.settle(self.out[-1] if self.out else None)
         return [inst for inst in self.out if inst is not None]
+
+    def with_copies_last(self, body: list[ir.Stmt]) -> list[ir.Stmt]:
+        """A block that gives arrays other names at its end, if it does not need these before.
+
+        Numba does so for the next trip of a loop as soon as there is a value; the old one would end there.
+        """
+        last: dict[str, int] = {}
+        given: dict[str, int] = {}
+        for k, inst in enumerate(body):
+            last.update(dict.fromkeys(_read(inst), k))
+            if isinstance(inst, ir.Assign):
+                last[inst.target.name] = given[inst.target.name] = k
+        late = [
+            k
+            for k, inst in enumerate(body)
+            if isinstance(inst, ir.Assign) and isinstance(inst.value, ir.Var) and self.is_array(inst.target.name)
+            if last[inst.target.name] == k and given.get(inst.value.name, -1) < k
+        ]
+        rest = [inst for k, inst in enumerate(body) if k not in late]
+        return [*rest[:-1], *(body[k] for k in late), *rest[-1:]]
 
     def settle(self, inst: ir.Stmt | None) -> None:
         """What may still move after an instruction."""
@@ -108,7 +162,11 @@ class _Fuser:
             if self.definitions[name] == 1 and self.gathered(value) is not None:
                 self.waiting[name] = len(self.out) - 1
         if not self.is_harmless(inst):
-            self.waiting.clear()
+            self.waiting = {n: k for n, k in self.waiting.items() if self.is_private(self.out[k])}
+
+    def is_private(self, inst: ir.Stmt | None) -> bool:
+        """Whether nothing writes to what an instruction reads."""
+        return all(name in self.private or not self.is_array(name) for name in _read(inst))
 
     def gathered(self, value: Any) -> Tree | None:
         """What may stand in a larger expression: an expression, or a roll of an array of one dimension."""
@@ -154,7 +212,7 @@ class _Fuser:
             tree = self.grown(tree, kind.ndim)
             return [ir.Assign(ir.Expr("arrayexpr", inst.loc, expr=tree, ty=kind), inst.target, inst.loc)]
         if self.called(value) in ADDS and len(value.args) == 2 and not value.kws:
-            return self.update(inst, value.args[0], value.args[1], "add_to")
+            return self.update(inst, value.args[0], value.args[1], "add_to", self.called(value) in FITTING)
         if value.op == "inplace_binop" and value.immutable_fn in _IN_PLACE and self.is_array(value.lhs.name):
             return self.update(inst, value.lhs, value.rhs, _IN_PLACE[value.immutable_fn])
         return [inst]
@@ -184,19 +242,43 @@ class _Fuser:
             found = element_type(inner, self.typeof, self.typing)
             if found is None or _size(tree) + count * _size(inner) > _LARGEST or (count > 1 and _is_slow(inner)):
                 continue
-            if name in {leaf.name for roll in rolls(tree) for leaf in leaves(roll)} or (inner[0] is ROLL and ndim != 1):
+            if (inner[0] is ROLL and ndim != 1) or not self.may_roll(tree, name, inner):
                 continue
             del self.waiting[name]
             self.out[place] = None
             inner = inner if found == kind else (CONVERT, [inner], kind)
             for leaf in leaves(inner):  # there are as many of each as there are copies
                 self.uses[leaf.name] += count - 1
-            tree = _replaced(tree, name, inner)
+            tree = self.replaced(tree, name, inner)
             return self.grown(tree, ndim)
         return tree
 
-    def update(self, inst: ir.Stmt, target: ir.Var, value: ir.Var, how: str | None) -> list[ir.Stmt]:
-        """A change in place, as one operation where it can be one."""
+    def may_roll(self, tree: Tree, name: str, inner: Tree) -> bool:
+        """Whether an expression may take the place of a variable, where that is rolled, too."""
+        if name not in {leaf.name for roll in rolls(tree) for leaf in leaves(roll)}:
+            return True
+        return next(rolls(inner), None) is None and self.typemap[name].ndim == 1
+
+    def replaced(self, tree: Tree, name: str, by: Tree) -> Tree:
+        """A tree with another in the place of a variable.  What is rolled is an expression of rolled arrays, then."""
+        if not isinstance(tree, tuple):
+            return by if isinstance(tree, ir.Var) and tree.name == name else tree
+        if tree[0] is not ROLL:
+            return tree[0], [self.replaced(operand, name, by) for operand in tree[1]], *tree[2:]
+        array, shift = tree[1]
+        return self.rolled(by, shift, tree[2]) if array.name == name else tree
+
+    def rolled(self, tree: Tree, shift: Any, sign: int) -> Tree:
+        if isinstance(tree, tuple):
+            return tree[0], [self.rolled(operand, shift, sign) for operand in tree[1]], *tree[2:]
+        if isinstance(tree, ir.Var) and self.is_array(tree.name) and self.typemap[tree.name].ndim:
+            return ROLL, [tree, shift], sign
+        return tree
+
+    def update(
+        self, inst: ir.Stmt, target: ir.Var, value: ir.Var, how: str | None, fits: bool = False
+    ) -> list[ir.Stmt]:
+        """A change in place, as one operation where it can be one.  What `fits` has the target's shape."""
         into, kind = self.typemap[target.name], types.unliteral(self.typemap[value.name])
         if not isinstance(into, types.Array) or not into.mutable or not into.ndim:
             return [inst]
@@ -211,8 +293,28 @@ class _Fuser:
         if isinstance(into.dtype, types.Boolean) and how is not None:
             return [inst]
         tree = self.grown(value, max(into.ndim, kind.ndim if is_array else 0))
+        sum_ = self.made_with(target.name, tree, number) if fits else None
+        if sum_ is not None:
+            done = ir.Assign(ir.Const(None, inst.loc), self.result(inst, target), inst.loc)
+            return [done, ir.Assign(ir.Expr("arrayexpr", inst.loc, expr=sum_, ty=into), target, inst.loc)]
         made = ir.Expr(UPDATE, inst.loc, target=target, expr=tree, ty=kind, how=how)
         return [ir.Assign(made, self.result(inst, target), inst.loc)]
+
+    def made_with(self, name: str, more: Tree, number: types.Type) -> Tree:
+        """The expression of an array that was just made, and not read since, with more added to it; else None."""
+        place, kind = self.waiting.get(name), self.typemap[name].dtype
+        if place is None or any(name in _read(inst) for inst in self.out[place + 1 :]):
+            return None
+        first = self.gathered(self.out[place].value)  # type: ignore[union-attr]
+        if name in {leaf.name for leaf in leaves(more)} or _size(first) + _size(more) > _LARGEST:
+            return None
+        if number != kind and not (isinstance(number, types.Float) and isinstance(kind, types.Float)):
+            return None
+        if None in (element_type(tree, self.typeof, self.typing) for tree in (first, more)):
+            return None
+        self.out[place] = None
+        sum_ = operator.add, [(CONVERT, [first], kind), (CONVERT, [more], number)]
+        return CONVERT, [sum_], kind
 
     def result(self, inst: ir.Stmt, target: ir.Var) -> ir.Var:
         if isinstance(inst, ir.Assign):
@@ -265,18 +367,12 @@ _IN_PLACE = {operator.add: "+=", operator.sub: "-="}
 
 def _is_slow(tree: Tree) -> bool:
     """Whether an expression is better not computed twice."""
-    if not isinstance(tree, tuple) or tree[0] is ROLL:
+    if not isinstance(tree, tuple) or tree[0] is ROLL:  # which is read once, however often it occurs
         return False
     return tree[0] not in _QUICK or any(map(_is_slow, tree[1]))
 
 
 _QUICK = {operator.add, operator.sub, operator.mul, operator.neg, operator.pos, CONVERT}
-
-
-def _replaced(tree: Tree, name: str, by: Tree) -> Tree:
-    if isinstance(tree, tuple):
-        return tree[0], [_replaced(operand, name, by) for operand in tree[1]], *tree[2:]
-    return by if isinstance(tree, ir.Var) and tree.name == name else tree
 
 
 _POSITIONS = (types.Integer, types.SliceType, types.EllipsisType, types.NoneType)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ad.arrays.accumulate import add_to, take_and_clear, total
+from ad.arrays.accumulate import add_fitting, add_to, take_and_clear, total
 from ad.arrays.compiled import Function, compiled, is_array, specialised
 from ad.arrays.indexing import gather, scatter, scatter_add, set_zero_at, take_and_clear_at
 from ad.elements import inside
@@ -13,6 +13,7 @@ from ad.primitive import Primitive, primitive
 from ad.words import hold
 
 __all__ = [
+    "ADD_FITTING",
     "ADD_TO",
     "COPY",
     "HOLD",
@@ -70,6 +71,7 @@ def _same(first: Kind, *_: Kind) -> Kind:
     return first
 
 
+ADD_FITTING = Primitive(add_fitting, (), _same)
 ADD_TO = Primitive(add_to, (), _same)
 COPY = Primitive(np.copy, (), _same)
 IS_CONTIGUOUS = Primitive(is_contiguous, (), "bool")

@@ -32,6 +32,7 @@ __all__ = [
     "Items",
     "Kind",
     "Len",
+    "Like",
     "Marker",
     "MultiAssign",
     "Place",
@@ -248,6 +249,13 @@ class Len(Expr):
 
     array: str
     axis: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Like(Expr):
+    """An array of which only the shape is read."""
+
+    array: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -496,7 +504,7 @@ def names(*exprs: Expr) -> set[str]:
             match part:
                 case Var(name) | Index(name, _):
                     found.add(name)
-                case Len(array):
+                case Len(array) | Like(array):
                     found.add(shape_of(array))
     return found
 

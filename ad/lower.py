@@ -71,12 +71,16 @@ class Plan:
 
     `uses_result` says that it reads the assigned value after the assignment instead of computing it again;
     `needs` are the scalar variables whose value *before* the assignment it reads; what it adds to the adjoints of the
-    arrays `fits` is known to have their shapes.
+    arrays `fits` is known to have their shapes, and what it adds to those of `sums` to have others.  The adjoint of the
+    target may be `small`: it broadcasts to the shape of the target, and what is computed from it has the right shape
+    all the same.
     """
 
     uses_result: bool
     needs: frozenset[str]
     fits: frozenset[str] = frozenset()
+    sums: frozenset[str] = frozenset()
+    small: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,8 @@ made again if few cheap operations give it, by a statement of the same block as 
 what these operations read
 
 * is not changed between the two, so that it is the same when the adjoint's turn comes;
-* is required there anyway, or is made again itself, or is a number, or never changes.
+* is required there anyway, or is made again itself, or is a number, or never changes; or has fewer dimensions, and is
+  recorded in its place.
 
 Numbers are the business of `ad.recompute`.
 """
@@ -108,13 +109,15 @@ class _Search:
         for name in reversed(self.definitions):  # what is read last first: what it reads may then go, too
             users = [s for s, plan in self.plans.items() if name in plan.needs]
             places = {s: k for k, s in enumerate(block) if s in users}
-            if not users or len(places) < len(users) or len(users) > 2:
+            if not users or len(places) < len(users) or min(places.values()) <= self.definitions[name][0]:
                 continue
-            found = {s: self.resolve(name, places[s], s) for s in users}
-            ways = {s: how for s, how in found.items() if how is not None and how.cost <= _WORTH}
-            if len(ways) == len(users):
-                for s, how in ways.items():
-                    self.use(s, how)
+            first = max(users, key=places.__getitem__)  # backward; the others find it made
+            how = self.resolve(name, places[first], first, self.kinds[name].ndim)
+            if how is not None and how.cost <= _WORTH:
+                self.use(first, how)
+                for s in users:
+                    self.plans[s] = replace(self.plans[s], needs=self.plans[s].needs - {name, shape_of(name)})
+                self.owners = {k: self.plans[p] for k, p in self.places.items()}
 
     def cost(self, s: Assign) -> int | None:
         """How many operations make the array that a statement assigns, if it can be made again at all."""
@@ -124,8 +127,11 @@ class _Search:
         parts = [_cost(part, self.kinds) for part in walk(s.value)]
         return None if None in parts else sum(part for part in parts if part is not None)
 
-    def resolve(self, name: str, place: int, user: Stmt) -> _Found | None:
-        """How to make an array again where the adjoint of the statement at `place` begins."""
+    def resolve(self, name: str, place: int, user: Stmt, most: int) -> _Found | None:
+        """How to make an array again where the adjoint of the statement at `place` begins.
+
+        Arrays of less than `most` dimensions may be recorded for that.
+        """
         position, s, cost = self.definitions[name]
         if position >= place:
             return None
@@ -139,7 +145,10 @@ class _Search:
             if not self.kinds[base].is_array or not self.counts[base] or self.is_required(read, place):
                 found.needs.add(read)
                 continue
-            inner = self.resolve(base, place, user) if base in self.definitions else None
+            inner = self.resolve(base, place, user, most) if base in self.definitions else None
+            if inner is None and self.kinds[base].ndim < most:
+                found.needs.add(read)
+                continue
             if inner is None:
                 return None
             found.stmts += [p for p in inner.stmts if p not in found.stmts]
@@ -188,8 +197,10 @@ def _cost(e: Expr, kinds: Mapping[str, Kind]) -> int | None:
             return 0 if kinds[array].is_array else None
         case Binary("**", _, right):
             return 2 if isinstance(right, Const) and isinstance(right.value, int) and 0 <= right.value <= 4 else None
-        case Binary("//" | "%") | Binary(checked=True):
-            return None if not kind_of(e, kinds).is_array else 8
+        case Binary("//" | "%") | Binary(checked=True) if not kind_of(e, kinds).is_array:
+            return None
+        case Binary("//" | "%"):
+            return 8
         case Binary("/"):
             return 4
         case Unary() | Binary() | Compare() | Select() | Cast():

@@ -20,6 +20,7 @@ from ad.exchange import beside, find_exchanges
 from ad.flow import Liveness
 from ad.function import Function, is_element, kind_of, kind_of_part
 from ad.helpers import (
+    ADD_FITTING,
     ADD_TO,
     COPY,
     HOLD,
@@ -61,7 +62,7 @@ from ad.ir import (
     substitute,
     walk_stmts,
 )
-from ad.lower import Lowered, active_args, derive_assign
+from ad.lower import Lowered, Plan, active_args, derive_assign
 from ad.primitive import Primitive
 from ad.ranges import backward
 from ad.records import Facts, Record, Site
@@ -159,6 +160,7 @@ class _Sweep:
         self.shadowed = {n for n in self.shared if n in active}
         self.bindings = Bindings(f, self.aliases, self.adjoint, self.shadowed, live.after.__getitem__)
         self.extents = self.lowered.extents
+        self.small = {s.target for s, plan in self.lowered.plans.items() if plan.small and isinstance(s, Assign)}
         self.loop_numbers = count(1)
         lasting = self.exact and not self.split
         self.exchanges = find_exchanges(self.lowered, self.saves) if lasting else {}
@@ -413,7 +415,7 @@ class _Sweep:
         plan = self.lowered.plans[s]
         found = derive_assign(s, seed, plan.uses_result, self.kinds, self.activity.varied_before(s))
         self.derived.append((s, found))
-        return self.accumulate(s.target, found, state, plan.fits)
+        return self.accumulate(s.target, found, state, plan)
 
     def assign_shared(self, s: Assign, in_loop: bool, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         """An array that may be written to in place gets a name."""
@@ -497,19 +499,17 @@ class _Sweep:
             seed = neg(seed)
         found = contributions(s.value, seed, self.kinds, varied)
         self.derived.append((s, found))
-        return out + self.accumulate(None, found, state)
+        return out + self.accumulate(None, found, state, self.lowered.plans[s])
 
     def accumulate(
         self,
         target: str | None,
         found: dict[Var | Index, Expr],
         state: _State,
-        fits: Collection[str] = (),
+        plan: Plan | None = None,
     ) -> list[Stmt]:
-        """Add contributions to the adjoints of what an assignment read; its target's adjoint is used up.
-
-        Those to the arrays `fits` have the shapes of these.
-        """
+        """Add contributions to the adjoints of what an assignment read; its target's adjoint is used up."""
+        fits, sums = (plan.fits, plan.sums) if plan is not None else (frozenset(), frozenset())
         seed = state.pop(target) if target is not None else None
         first: list[Stmt] = []
         if target is not None and any(isinstance(t, Index) and t.array == target for t in found):
@@ -536,7 +536,7 @@ class _Sweep:
             elif isinstance(place, Index):
                 out += self.add_part(place, value, state)
             else:
-                out += self.add(place.name, value, state, place.name in fits)
+                out += self.add(place.name, value, state, place.name in fits, place.name in sums)
         return out + own
 
     def replaced(self, target: str, value: Expr, seed: Expr | None, state: _State, fits: bool) -> list[Stmt]:
@@ -577,23 +577,31 @@ class _Sweep:
             return [*out, MultiAssign((), Call(ADD_TO, (part, value)))]
         return [*out, MultiAssign((), Call(SCATTER_ADD, (Var(part.array), part.index, value)))]
 
-    def add(self, name: str, value: Expr, state: _State, fits: bool = False) -> list[Stmt]:
-        """Add to the adjoint of a variable.  A constant is only noted: it goes into what uses it."""
-        if self.kinds[name].is_array:
-            if self.tracked(name) and name not in state and (isinstance(value, Var) or _is_computed(value)):
+    def add(self, name: str, value: Expr, state: _State, fits: bool = False, sums: bool = False) -> list[Stmt]:
+        """Add to the adjoint of a variable.  A constant is only noted: it goes into what uses it.
+
+        An array that `fits` has the shape of the variable; one that surely has not is summed while it is computed.
+        """
+        if self.kinds[name].is_array and name not in self.small:
+            made = fits or isinstance(value, Var) or _is_computed(value)
+            if self.tracked(name) and name not in state and made and not sums:
                 adjoint = self.adjoint(name)
                 state[name] = Var(adjoint)
-                if isinstance(value, Var) and self.kinds[value.name].is_array:
+                if not _is_computed(value) and not (isinstance(value, Var) and not self.kinds[value.name].is_array):
                     value = Call(COPY, (value,))
                 return [Assign(adjoint, self.fitting(name, value, fits))]
             out = self.array_adjoint(name, state)
-            return [*out, MultiAssign((), Call(ADD_TO, (Var(self.adjoint(name)), value)))]
+            # What began in this block may have the rest added where it is made.
+            adds = ADD_FITTING if fits and self.tracked(name) else ADD_TO
+            return [*out, MultiAssign((), Call(adds, (Var(self.adjoint(name)), value)))]
         old = state.get(name)
         if old is None and isinstance(value, Const):
             state[name] = value
             return []
         adjoint = self.adjoint(name)
         state[name] = Var(adjoint)
+        if name in self.small:
+            self.kinds[adjoint] = kind_of(value, self.kinds)
         if old is None:
             return [Assign(adjoint, value)]
         if isinstance(old, Const):

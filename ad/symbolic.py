@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ad.errors import ADTypeError
-from ad.ir import Binary, BoolOp, Call, Compare, Const, Expr, Select, Unary, Var, names
+from ad.ir import Binary, BoolOp, Call, Compare, Const, Expr, Like, Select, Unary, Var, names
 from ad.primitive import primitive
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "div",
     "is_negated",
     "lift",
+    "like",
     "mul",
     "neg",
     "power",
@@ -265,6 +266,11 @@ def call(function: Callable[..., Any], *args: Any) -> Any:
     The function must have a rule of its own or be one that Numba compiles.
     """
     return Sym(Call(primitive(function), tuple(unlift(a) for a in args)))
+
+
+def like(x: Any) -> Any:
+    """An argument of a `call` of which only the shape is read."""
+    return Sym(Like(x.expr.name)) if isinstance(x, Sym) and isinstance(x.expr, Var) else x
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from ad.emit import text_of
 from ad.helpers import GATHER
-from ad.ir import Assign, Call, Const, Expr, Index, Kind, Len, Stmt, Store, Var, substitute, walk_stmts
+from ad.ir import Assign, Call, Const, Expr, Index, Kind, Len, Like, Stmt, Store, Var, substitute, walk_stmts
 from ad.primitive import Primitive
 from ad.records import Facts
 from ad.report import Line
@@ -62,6 +62,8 @@ class Terms:
                     return Index(self.called(name), substitute(index, change))
                 case Len(name, axis):
                     return Len(self.called(name), axis)
+                case Like(name):
+                    return Like(self.called(name))
             return None
 
         return substitute(e, change)

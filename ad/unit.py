@@ -21,6 +21,7 @@ from ad.ir import (
     Index,
     Kind,
     Len,
+    Like,
     MultiAssign,
     Pop,
     Push,
@@ -176,6 +177,6 @@ def effects(stmts: Iterable[Stmt]) -> Effects:
         for e in exprs:
             for part in walk(e):
                 match part:
-                    case Var(name) | Index(name, _) | Len(name, _):
+                    case Var(name) | Index(name, _) | Len(name, _) | Like(name):
                         reads.add(name)
     return Effects(reads, writes)

@@ -5,9 +5,10 @@ Whatever cannot be given back ends the compiled function by `ad.runtime.PopFaile
 
 import numpy as np
 from numba import njit
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.errors import NumbaTypeError
-from numba.extending import overload
+from numba.extending import intrinsic, overload, register_jitable
+from numba.np.arrayobj import make_array, populate_array
 from numba.np.numpy_support import as_dtype
 
 from ad.runtime import PopFailed, pop_int
@@ -41,7 +42,7 @@ _pop_items_f4 = array_popper("pop_array_f4", "", PopFailed, single=True, lengths
 
 
 def pop_empty(handle, dtype, ndim):
-    """An uninitialised array of the shape that `push_shape` recorded.
+    """An array of the shape that `push_shape` recorded.  It has no memory: nothing may read its elements.
 
     `dtype` is a dtype, or an array that has it; `ndim` a literal.
     """
@@ -63,20 +64,42 @@ def hold(*arrays):
     """Nothing: arrays live until here, also where no name stands for them before."""
 
 
+@intrinsic
+def _without_memory(typingctx, lengths, dtype):
+    """An array of these lengths (a tuple, or an int for one dimension), without memory."""
+    ndim = len(lengths) if isinstance(lengths, types.BaseTuple) else 1
+    kind = types.Array(dtype.dtype, ndim, "C")
+
+    def codegen(context, builder, signature, args):
+        shape = cgutils.unpack_tuple(builder, args[0], ndim) if isinstance(lengths, types.BaseTuple) else [args[0]]
+        item = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
+        strides = [item]
+        for n in shape[:0:-1]:
+            strides.insert(0, builder.mul(strides[0], n))
+        array = make_array(kind)(context, builder)
+        nothing = cgutils.get_null_value(array.data.type)
+        populate_array(array, nothing, shape, strides, item, None)
+        return array._getvalue()
+
+    return kind(lengths, dtype), codegen
+
+
 @overload(pop_empty, prefer_literal=True)
 def _pop_empty(handle, dtype, ndim):
     kind, n = _static("pop_empty", dtype, ndim)
     if n == 0:
         return lambda handle, dtype, ndim: np.empty((), kind)
-    return lambda handle, dtype, ndim: np.empty(pop_int(handle, n), kind)
+    return lambda handle, dtype, ndim: _without_memory(pop_int(handle, n), kind)
 
 
 def _new_array(name, pop_items):
     def implement(handle, dtype, ndim):
-        _, n = _static(name, dtype, ndim)
+        kind, n = _static(name, dtype, ndim)
+
+        lengths = register_jitable((lambda handle: pop_int(handle, n)) if n else (lambda handle: ()))
 
         def pop_new(handle, dtype, ndim):
-            array = pop_empty(handle, dtype, n)
+            array = np.empty(lengths(handle), kind)
             pop_items(handle, array)
             return array
 

@@ -1,6 +1,7 @@
 """Adjoints are added up here: what was broadcast forward is summed backward.
 
     add_to(xb, value)        xb += value, summed over the axes along which x was broadcast
+    add_fitting(xb, value)   the same where nothing was broadcast
     xb += total(value)       the same for a scalar x
     eb = take_and_clear(ub)  the adjoint of ``u[...] = e``, ub being the same view of the adjoint of u
     zero(ub)                 the adjoint of ``u[...] = constant``
@@ -17,9 +18,9 @@ from numba.extending import lower_builtin, register_jitable, type_callable
 
 from ad.arrays.compiled import Function, compiled, guarded, is_array, is_complex, specialised
 from ad.arrays.evaluate import add_array
-from ad.arrays.known import ADDS
+from ad.arrays.known import ADDS, FITTING, FRESH
 
-__all__ = ["add_to", "cascade_sum", "narrow", "overlap", "take_and_clear", "total", "zero"]
+__all__ = ["add_fitting", "add_to", "cascade_sum", "narrow", "overlap", "take_and_clear", "total", "zero"]
 
 
 @specialised
@@ -84,7 +85,13 @@ def add_to(target: Any, value: Any) -> None:
     target += summed.reshape(summed.shape[ahead:]).astype(target.dtype)
 
 
+def add_fitting(target: Any, value: Any) -> None:
+    """The same for an array that surely has the shape of `target`: it may become part of what that is made of."""
+    add_to(target, value)
+
+
 @type_callable(add_to)
+@type_callable(add_fitting)
 def _type_of_add_to(_: Any) -> Function:
     # Not an overload, which Numba compiles for every pair of types when it finds types.
     def typed(target: Any, value: Any) -> Any:
@@ -97,6 +104,7 @@ def _type_of_add_to(_: Any) -> Function:
 
 
 @lower_builtin(add_to, types.Array, types.Any)
+@lower_builtin(add_fitting, types.Array, types.Array)
 def _lower_add_to(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     if signature.args[0].ndim == 0:
         return context.compile_internal(builder, _add_total, signature, args)
@@ -174,4 +182,6 @@ def zero(view: Any) -> None:
     view[...] = 0
 
 
-ADDS.add(add_to)
+ADDS.update({add_to, add_fitting})
+FITTING.add(add_fitting)
+FRESH.add(take_and_clear)

@@ -108,7 +108,8 @@ class Evaluation:
 
         def at_once() -> None:
             old = how is not None
-            Nest(context, builder, shape, target, self.arrays, self.scalars, body, old, self.shifts).emit()
+            sums = how == "add_to"
+            Nest(context, builder, shape, target, self.arrays, self.scalars, body, old, self.shifts, sums).emit()
 
         if not others:
             at_once()

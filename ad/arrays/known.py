@@ -3,11 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["ADDS", "ROLLS", "WRITES_NOTHING"]
+__all__ = ["ADDS", "FITTING", "FRESH", "ROLLS", "WRITES_NOTHING"]
 
 WRITES_NOTHING: set[Callable[..., Any]] = set()
 """Functions that write to no array."""
 ADDS: set[Callable[..., Any]] = set()
 """``f(a, value)``, which adds to an array."""
+FITTING: set[Callable[..., Any]] = set()
+"""Those of them whose value has the shape of the array."""
+FRESH: set[Callable[..., Any]] = set()
+"""Functions that return a new array."""
 ROLLS: dict[Callable[..., Any], int] = {}
 """``f(a, shift)``, with the sign of the shift."""

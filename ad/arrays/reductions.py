@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from ad.arrays.accumulate import cascade_sum
+from ad.arrays.accumulate import add_to, cascade_sum
 from ad.arrays.axes import fold, fold_result, reduced_count, spread, unfold, unfold_result
 from ad.arrays.compiled import Function, as_float, as_summable, compiled, guarded
 from ad.arrays.known import WRITES_NOTHING
@@ -68,19 +68,13 @@ def _sum(x: Any) -> Any:
     outer, n, inner = x.shape
     out = np.zeros((outer, inner), x.dtype)
     if inner == 1 and n < 8:  # too few for partial sums
-        for o in range(outer):
-            for k in range(n):
-                out[o, 0] += x[o, k, 0]
-        return out
-    if inner == 1:
+        add_to(out, x.reshape((outer, n)))
+    elif inner == 1:
         flat = x.reshape(x.size)
         for o in range(outer):
             out[o, 0] = cascade_sum(flat, o * n, n)
-        return out
-    for o in range(outer):
-        for k in range(n):
-            for i in range(inner):
-                out[o, i] += x[o, k, i]
+    else:
+        add_to(out.reshape((outer, 1, inner)), x)
     return out
 
 
