@@ -68,10 +68,7 @@ class Lanes(Sequence["Tape"]):
         return iter(tuple(self._lanes))
 
     def __repr__(self) -> str:
-        return f"<{len(self)} lanes, {sum(map(len, self._open()))} items>"
-
-    def _open(self) -> list[Tape]:
-        return [lane for lane in self if not lane.closed]
+        return f"<{len(self)} lanes>"
 
     def mine(self) -> Tape:
         """The lane of the calling thread (see `Tape.lane`)."""
@@ -103,8 +100,9 @@ class Lanes(Sequence["Tape"]):
                 number = self._without_thread.popleft()
             except IndexError:  # others were faster
                 break
-            if not self._lanes[number].stats().items:
-                return number
+            with suppress(TapeBusyError):  # compiled code has it
+                if not len(self._lanes[number]):
+                    return number
             self._without_thread.append(number)
         lane = self._add()
         return next(k for k, other in enumerate(self._lanes) if other is lane)

@@ -14,7 +14,7 @@ from tape.layers cimport (
     layers_release,
     layers_take,
 )
-from tape.lock cimport lock_enter, lock_init, lock_leave, lock_long
+from tape.lock cimport lock_enter, lock_init, lock_leave, lock_long, lock_lost
 from tape.residency cimport layers_s
 from tape.slab cimport pool_default, pool_give, pool_s, pool_take, slab_s
 from tape.spin cimport lt_atomic_load, lt_atomic_store, lt_atomic_swap, lt_atomic_t
@@ -364,7 +364,7 @@ cdef int tape_record(tape_s *t, const void *item, size_t bytes) noexcept nogil:
         tape_refuse(t, status)
         return status
     room = own.cur
-    if <size_t>(own.end - own.cur) < bytes:
+    if own.failed != TAPE_OK or <size_t>(own.end - own.cur) < bytes:
         room = tape_room(own, bytes)
     if room != NULL:
         copy(room, item, bytes)
@@ -910,7 +910,9 @@ cdef layers_s *tape_abandon(tape_s *t) noexcept nogil:
     """Close a tape that nobody uses any more, whatever still points into it; what it returns is as in `tape_end`."""
     if t.shared == NULL:
         return abandon(t)
-    t.shared.tape.lock = NULL   # nobody is left to wait for
+    if lock_lost(&t.shared.lock):   # whatever it was in the middle of: the memory is left to the end of the process
+        return NULL
+    t.shared.tape.lock = NULL       # nobody is left to wait for
     return abandon(&t.shared.tape)
 
 

@@ -34,10 +34,12 @@ cdef struct rows_s:
 # ---------------------------------------------------------------------------------------------------- sharing
 
 cdef inline tape_s *enter(tape_s *t) noexcept nogil:
-    """The tape to work on: `t`, or the one behind it, until `leave`; NULL where it is refused, which sticks."""
-    cdef int status = tape_failed(t)
+    """The tape to work on: `t`, or the one behind it, until `leave`; NULL where it failed, or is refused, which sticks."""
+    cdef int status
     cdef tape_s *own
-    if status != TAPE_OK:
+    if t.shared == NULL:
+        return t if t.failed == TAPE_OK else NULL
+    if tape_failed(t) != TAPE_OK:
         return NULL
     own = tape_lock(t, &status)
     if own == NULL:
@@ -45,6 +47,11 @@ cdef inline tape_s *enter(tape_s *t) noexcept nogil:
     else:
         tape_lock_long(own)
     return own
+
+
+cdef inline void leave(tape_s *t) noexcept nogil:
+    if t.shared != NULL:
+        tape_unlock(t)
 
 
 # ------------------------------------------------------------------------------------------------------- rows
@@ -194,7 +201,7 @@ cdef void words_push(
     cdef tape_s *own = enter(t)
     if own != NULL:
         push_all(own, data, dimensions, shape, strides, form)
-        tape_unlock(t)
+        leave(t)
 
 
 cdef void push_all(
@@ -270,7 +277,7 @@ cdef int words_pop(
     own.in_use = before
     if status != TAPE_OK:
         own.begin = own.end = own.cur
-    tape_unlock(t)
+    leave(t)
     return status
 
 

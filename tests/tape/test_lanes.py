@@ -50,7 +50,7 @@ def test_each_thread_has_its_own():
     assert len(tape.lanes) == 5 and {id(lane) for _, lane, _ in found} == {id(lane) for lane in tape.lanes[1:]}
     # Their threads are gone, and what they recorded is not.
     assert sum(drain(lane, 1000) for lane in tape.lanes[1:]) == numbers(4000).sum()
-    assert len(tape) == 0 and repr(tape.lanes) == "<5 lanes, 0 items>"
+    assert len(tape) == 0 and repr(tape.lanes) == "<5 lanes>"
 
 
 def test_a_lane_has_what_its_tape_has():
@@ -74,8 +74,10 @@ def test_empty_lanes_go_to_the_next_thread():
     in_thread(lambda: tape.lane().push(2.0))
     assert [lane[:].tolist() for lane in tape.lanes] == [[1.0], [2.0]]
     tape.lanes[0].pop()
-    in_thread(lambda: tape.lane().push(3.0))
-    assert [lane[:].tolist() for lane in tape.lanes] == [[3.0], [2.0]]
+    with tape.lanes.claimed():  # not to be had now
+        in_thread(lambda: tape.lane().push(3.0))
+    in_thread(lambda: tape.lane().push(4.0))
+    assert [lane[:].tolist() for lane in tape.lanes] == [[4.0], [2.0], [3.0]]
 
 
 def test_lanes_by_number():

@@ -1,5 +1,6 @@
 """Thread-safe tapes: what every operation means there; test_threads_stress.py has all of them at once."""
 
+import ctypes
 import gc
 import threading
 
@@ -24,6 +25,7 @@ from tape import (
     TapeMemoryError,
     TapeTypeError,
     TapeValueError,
+    capi,
 )
 from tape.numba import failed, pop, push, push_array
 from tape.testing import FaultStore, MemoryStore
@@ -178,32 +180,26 @@ def test_closing_while_others_push():
     tape = shared()
 
     @njit(nogil=True)
-    def push_for_ever(tape):
-        while True:
-            tape.push(1.0)
-
-    @njit(nogil=True)
-    def pop_for_ever(tape):
+    def to_and_fro(tape):
         while True:
             tape.push(1.0)
             tape.pop()
 
-    for work in (push_for_ever, pop_for_ever):  # compiled before anything is under way
-        closed = Tape()
-        closed.close()
-        with pytest.raises(TapeClosedError):
-            work(closed)
+    closed = Tape()
+    closed.close()
+    with pytest.raises(TapeClosedError):
+        to_and_fro(closed)  # compiles it
     ends = []
 
-    def until_closed(work):
+    def until_closed():
         with pytest.raises(TapeClosedError):
-            work(tape)
-        ends.append(work)
+            to_and_fro(tape)
+        ends.append(1)
 
-    threads = [threading.Thread(target=until_closed, args=(pop_for_ever,), daemon=True) for _ in range(3)]
+    view = tape.reserve(1)  # at the bottom: none of them pops more than it pushed
+    threads = [threading.Thread(target=until_closed, daemon=True) for _ in range(3)]
     for thread in threads:
         thread.start()
-    view = tape.reserve(1)
     with pytest.raises(TapeBusyError):
         tape.close()
     del view
@@ -239,6 +235,11 @@ def test_readers():
         tape.pop()
         with pytest.raises(TapeBusyError):
             tape.pop()
+        claimed = reader._claim()  # as compiled code does
+        for use in (reader.pop, reader.restart, reader.close):
+            with pytest.raises(TapeBusyError, match="reader is in use"):
+                use()
+        ctypes.CFUNCTYPE(None, ctypes.c_void_p)(capi.SYMBOLS["reader_leave"])(claimed)
     tape.popn(1000 + 1)
     with pytest.raises(TapeMarkError):
         Reader(tape, mark)
@@ -291,10 +292,19 @@ def test_a_failure_by_handle_sticks_for_all():
     with tape.claimed() as handle:
         push_everywhere(handle, 10_000)
         assert status(handle) != 0
+        tape.clear()
+        tape.push(1.0)
+        push_everywhere(handle, 1)  # all is well again
+        assert status(handle) == 0 and len(tape) == 3
+        push_everywhere(handle, 10_000)
+        tape.popn(70)
+        tape.extend(numbers(70))  # it has room, and yet nothing comes after what failed
+        push_everywhere(handle, 1)
+        assert len(tape) == 575
     with pytest.raises(TapeMemoryError):
         tape.raise_failed()
     tape.raise_failed()
-    assert len(tape) == 576
+    assert len(tape) == 575
     with tape.claimed() as handle:
         pop_everywhere(handle, 1000, np.zeros(1000))
     with pytest.raises(TapeEmptyError):
