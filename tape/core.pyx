@@ -137,9 +137,9 @@ cdef class Tape:
 
     Notes
     -----
-    A tape is for one thread at a time, unless it is `thread_safe`.  While a compiled loop has it (a Numba function, a Cython extension that
-    claimed it) every other use raises `TapeBusyError`.  Arrays that `reserve` and `peek` return are views into the
-    tape: as long as one lives, popping or closing past it raises `TapeBusyError` too.
+    A tape that is not `thread_safe` is for one thread at a time.  While a compiled loop has it (a Numba function, a Cython
+    extension that claimed it) every other use raises `TapeBusyError`.  Arrays that `reserve` and `peek` return are views
+    into the tape: as long as one lives, popping or closing past it raises `TapeBusyError` too.
 
     Items come back as Python scalars (float, int, bool, complex, bytes, str), those of structured dtypes and dates as
     NumPy's.
@@ -431,9 +431,7 @@ cdef class Tape:
     def raise_failed(self):
         """Raise the error that generated code left on the tape, and forget it; nothing if there is none."""
         self.edge()
-        cdef int status = tape_failed(&self.s)
-        tape_forgive(&self.s)
-        self.check(status)
+        self.check(tape_forgive(&self.s))
 
     # ------------------------------------------------------------------------------------- one by one
 
@@ -814,6 +812,7 @@ cdef class Tape:
         cdef int status = tape_truncate(own, 0)
         if status == TAPE_OK:
             tape_forgive(own)
+            self.s.failed = TAPE_OK     # of a thread-safe tape, what was refused
         self.leave()
         self.check(status)
 

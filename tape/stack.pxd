@@ -132,7 +132,7 @@ cdef char *tape_room(tape_s *t, size_t bytes) noexcept nogil
 cdef int tape_record(tape_s *t, const void *item, size_t bytes) noexcept nogil
 cdef int tape_failed(tape_s *t) noexcept nogil
 cdef void tape_refuse(tape_s *t, int status) noexcept nogil
-cdef void tape_forgive(tape_s *t) noexcept nogil
+cdef int tape_forgive(tape_s *t) noexcept nogil
 cdef int tape_recall(tape_s *t, void *out, size_t bytes) noexcept nogil
 
 # Blocks, positions and guards; sizes and positions in bytes.

@@ -387,17 +387,20 @@ cdef int tape_failed(tape_s *t) noexcept nogil:
     return status if own == NULL else leave(t, own.failed)
 
 
-cdef void tape_forgive(tape_s *t) noexcept nogil:
-    """Forget a failed `tape_record` or `tape_recall`."""
-    cdef int status
+cdef int tape_forgive(tape_s *t) noexcept nogil:
+    """Forget a failed `tape_record` or `tape_recall`: what `tape_failed` would have said."""
+    cdef int status, failed
     cdef tape_s *own = enter(t, &status)
-    lt_atomic_store(<lt_atomic_t *>&t.failed, TAPE_OK)
     if own == NULL:
-        return
+        return status
+    failed = lt_atomic_load(<lt_atomic_t *>&t.failed)
+    if failed == TAPE_OK:
+        failed = own.failed
+    lt_atomic_store(<lt_atomic_t *>&t.failed, TAPE_OK)
     own.failed = TAPE_OK
     if not closed(own):
         enter_segment(own, own.seg, own.cur)
-    leave(t, 0)
+    return leave(t, failed)
 
 
 cdef int tape_recall(tape_s *t, void *out, size_t bytes) noexcept nogil:
