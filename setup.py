@@ -34,6 +34,7 @@ EXTENSIONS = [
     "disk",
     "residency",
     "mover",
+    "lock",
     "layers",
     "budget",
     "stack",

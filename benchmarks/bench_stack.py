@@ -10,7 +10,7 @@ from numba import njit
 
 from tape import SlabPool, Tape
 
-from . import compiled
+from . import compiled, threads
 
 BRACKETS = [64, 65, 576, 577, 4096, 32_768, 131_072, 10_000_000]
 
@@ -155,3 +155,20 @@ class FirstUse:
     def time_python_alone(self):
         """An interpreter that imports NumPy, to be taken off the others."""
         self._run("import numpy")
+
+
+class Threads:
+    """What threads share, and lanes: nanoseconds per item over all threads."""
+
+    params = ([1, 2, 4], [False, True], ["std::mutex, C++", "thread-safe tape", "a lane for each"])
+    param_names = ["threads", "blocks", "tape"]
+    timeout = 300
+
+    def setup(self, number, blocks, name):
+        self.use = threads.candidates(number, blocks)[name]
+        self.use()
+
+    def track_push(self, number, blocks, name):
+        return float(np.median([self.use() for _ in range(7)]))
+
+    track_push.unit = "ns/item"

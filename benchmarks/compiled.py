@@ -42,7 +42,8 @@ def reference():
     library = ctypes.CDLL(str(_cached(source, " ".join(FLAGS), build)))
     library.now_ns.restype = ctypes.c_double
     library.now_ns.argtypes = ()
-    library.ideal_new.restype = ctypes.c_void_p
+    for new in (library.ideal_new, library.mutex_new, library.naive_new):
+        new.restype = ctypes.c_void_p
     library.vector_life.restype = ctypes.c_double
     return library
 

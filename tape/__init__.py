@@ -22,6 +22,7 @@ from tape.errors import (
     TapeTypeError,
     TapeValueError,
 )
+from tape.lanes import Lanes
 from tape.reader import Reader
 from tape.slab import SlabPool, default_pool
 from tape.stats import LayerStats, PoolStats, TapeStats
@@ -32,6 +33,7 @@ __all__ = [
     "ArchiveError",
     "Budget",
     "DeviceError",
+    "Lanes",
     "LayerStats",
     "Mark",
     "PoolStats",

@@ -12,7 +12,14 @@ from tape.store cimport STORE_CORRUPT, Store
 
 from _thread import start_new_thread
 
-from tape.errors import SpillCorruptionError, SpillError, TapeMemoryError, TapeTypeError, TapeValueError
+from tape.errors import (
+    SpillCorruptionError,
+    SpillError,
+    TapeClosedError,
+    TapeMemoryError,
+    TapeTypeError,
+    TapeValueError,
+)
 from tape.places import open_store
 from tape.stats import LayerStats
 
@@ -90,6 +97,8 @@ cdef class Backing:
 
     def hand_over(self, Store store not None):
         cdef store_ref_s ref
+        if self.layers == NULL:     # another thread closed the tape while the store was opened
+            raise TapeClosedError("the tape is closed")
         ref.call = store.c
         ref.object = <void *>store
         if layers_add_store(self.layers, ref) != TAPE_OK:

@@ -6,6 +6,7 @@ needs the GIL, none raises; an int result is a status (0 is good, see tape.stack
 """
 
 cdef void *lt_new(size_t itemsize) noexcept nogil
+cdef void *lt_new_shared(size_t itemsize) noexcept nogil
 cdef void lt_free(void *tape) noexcept nogil
 cdef int lt_enter(void *tape) noexcept nogil
 cdef void lt_leave(void *tape) noexcept nogil
@@ -13,17 +14,18 @@ cdef int lt_push(void *tape, const void *item, size_t bytes) noexcept nogil
 cdef int lt_pop(void *tape, void *item, size_t bytes) noexcept nogil
 cdef int lt_grow(void *tape, size_t bytes) noexcept nogil
 cdef int lt_unwind(void *tape) noexcept nogil
-cdef void *lt_record(void *tape, size_t bytes) noexcept nogil
+cdef int lt_record(void *tape, const void *item, size_t bytes) noexcept nogil
 cdef int lt_recall(void *tape, void *out, size_t bytes) noexcept nogil
 cdef void *lt_reserve(void *tape, size_t bytes) noexcept nogil
 cdef int lt_extend(void *tape, const void *src, size_t bytes) noexcept nogil
 cdef int lt_read(void *tape, size_t pos, size_t bytes, void *out) noexcept nogil
+cdef int lt_item(void *tape, long long index, void *out) noexcept nogil
 cdef void *lt_top(void *tape, size_t bytes) noexcept nogil
-cdef size_t lt_length(const void *tape) noexcept nogil
+cdef size_t lt_length(void *tape) noexcept nogil
 cdef int lt_truncate(void *tape, size_t pos) noexcept nogil
 cdef long long lt_mark(void *tape) noexcept nogil
 cdef int lt_rewind(void *tape, long long mark) noexcept nogil
-cdef int lt_failed(const void *tape) noexcept nogil
+cdef int lt_failed(void *tape) noexcept nogil
 
 # Arrays on a tape of 8-byte words; `parts`, `size` and `packed` as in tape.words.form_s.
 cdef void lt_push_array(

@@ -49,8 +49,20 @@ cdef void *lt_new(size_t itemsize) noexcept nogil:
     return t
 
 
+cdef void *lt_new_shared(size_t itemsize) noexcept nogil:
+    """A tape that any number of threads may use at once."""
+    cdef tape_s *t
+    if itemsize == 0:
+        return NULL
+    t = <tape_s *>malloc(sizeof(tape_s))
+    if t != NULL and tape_init_shared(t, itemsize, 0, NULL) != TAPE_OK:
+        free(t)
+        return NULL
+    return t
+
+
 cdef void lt_free(void *tape) noexcept nogil:
-    """The end of a tape from `lt_new`."""
+    """The end of a tape from `lt_new` or `lt_new_shared`."""
     if tape != NULL:
         tape_free(<tape_s *>tape)
         free(tape)
@@ -65,11 +77,11 @@ cdef void lt_leave(void *tape) noexcept nogil:
 
 
 cdef int lt_push(void *tape, const void *item, size_t bytes) noexcept nogil:
-    return tape_push_bytes(<tape_s *>tape, item, bytes)
+    return TAPE_OK if bytes == 0 else tape_push_bytes(<tape_s *>tape, item, bytes)
 
 
 cdef int lt_pop(void *tape, void *item, size_t bytes) noexcept nogil:
-    return tape_pop_bytes(<tape_s *>tape, item, bytes)
+    return TAPE_OK if bytes == 0 else tape_pop_bytes(<tape_s *>tape, item, bytes)
 
 
 cdef int lt_grow(void *tape, size_t bytes) noexcept nogil:
@@ -80,8 +92,8 @@ cdef int lt_unwind(void *tape) noexcept nogil:
     return tape_unwind(<tape_s *>tape)
 
 
-cdef void *lt_record(void *tape, size_t bytes) noexcept nogil:
-    return tape_record(<tape_s *>tape, bytes)
+cdef int lt_record(void *tape, const void *item, size_t bytes) noexcept nogil:
+    return tape_record(<tape_s *>tape, item, bytes)
 
 
 cdef int lt_recall(void *tape, void *out, size_t bytes) noexcept nogil:
@@ -100,12 +112,17 @@ cdef int lt_read(void *tape, size_t pos, size_t bytes, void *out) noexcept nogil
     return tape_read(<tape_s *>tape, pos, bytes, out)
 
 
+cdef int lt_item(void *tape, long long index, void *out) noexcept nogil:
+    return tape_item(<tape_s *>tape, index, out)
+
+
 cdef void *lt_top(void *tape, size_t bytes) noexcept nogil:
-    return tape_top(<tape_s *>tape, bytes)
+    """Address of the newest `bytes`, NULL where they are not contiguous, or on a shared tape, where they may go."""
+    return NULL if (<tape_s *>tape).shared != NULL else tape_top(<tape_s *>tape, bytes)
 
 
-cdef size_t lt_length(const void *tape) noexcept nogil:
-    return tape_length(<const tape_s *>tape)
+cdef size_t lt_length(void *tape) noexcept nogil:
+    return tape_length(<tape_s *>tape)
 
 
 cdef int lt_truncate(void *tape, size_t pos) noexcept nogil:
@@ -121,8 +138,8 @@ cdef int lt_rewind(void *tape, long long mark) noexcept nogil:
     return tape_rewind_token(<tape_s *>tape, mark)
 
 
-cdef int lt_failed(const void *tape) noexcept nogil:
-    return (<const tape_s *>tape).failed
+cdef int lt_failed(void *tape) noexcept nogil:
+    return tape_failed(<tape_s *>tape)
 
 
 cdef inline form_s form_of(int parts, int size, int packed) noexcept nogil:
@@ -172,7 +189,8 @@ cdef int lt_reader_restart(void *reader) noexcept nogil:
 
 
 cdef void lt_reader_leave(void *reader) noexcept nogil:
-    """Hand back the tape that was claimed for the reader."""
+    """Hand back the reader, and the tape that was claimed for it."""
+    (<reader_s *>reader).in_use = False
     tape_leave((<reader_s *>reader).tape)
 
 
@@ -210,11 +228,11 @@ STATUS = {
 
 # Addresses by plain name.  Numba knows them as f"lt{ABI}_{name}": a cache built for another layout must miss.
 SYMBOLS = {
-    "new": <size_t>&lt_new, "free": <size_t>&lt_free, "enter": <size_t>&lt_enter, "leave": <size_t>&lt_leave,
+    "new": <size_t>&lt_new, "new_shared": <size_t>&lt_new_shared, "free": <size_t>&lt_free, "enter": <size_t>&lt_enter, "leave": <size_t>&lt_leave,
     "push": <size_t>&lt_push, "pop": <size_t>&lt_pop, "grow": <size_t>&lt_grow, "unwind": <size_t>&lt_unwind,
     "record": <size_t>&lt_record, "recall": <size_t>&lt_recall, "reserve": <size_t>&lt_reserve,
     "extend": <size_t>&lt_extend,
-    "read": <size_t>&lt_read, "top": <size_t>&lt_top, "length": <size_t>&lt_length,
+    "read": <size_t>&lt_read, "item": <size_t>&lt_item, "top": <size_t>&lt_top, "length": <size_t>&lt_length,
     "truncate": <size_t>&lt_truncate, "failed": <size_t>&lt_failed,
     "push_array": <size_t>&lt_push_array, "pop_array": <size_t>&lt_pop_array,
     "exchange": <size_t>&lt_exchange, "restore": <size_t>&lt_restore,

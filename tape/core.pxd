@@ -11,7 +11,16 @@ Claim the tape once, work on the C struct without the GIL, and hand it back::
         tape_leave(t)
     tape.check(status)                      # raises what the status says
 
-Between claim and leave every other use of the tape, from Python or a compiled loop, raises TapeBusyError.
+Lanes, for as many threads::
+
+    cdef tape_s **lanes = tape.claim_lanes("f8", n)
+    with nogil:
+        for k in prange(n):
+            status = tape_push_f8(lanes[k], x)
+    tape.leave_lanes(lanes, n)
+
+Between claim and leave every other use of the tape, from Python or a compiled loop, raises TapeBusyError; but for a
+tape that is thread-safe, which any number of threads may have claimed.
 """
 
 from tape.backing cimport Backing
@@ -34,13 +43,22 @@ cdef class Tape:
     cdef int kind
     cdef owned_guard_s *orphans
     cdef Backing backing            # of a tape with a memory budget, else None
+    cdef tuple options              # for lanes
+    cdef object its_lanes           # None until somebody asks
     cdef object __weakref__
 
     cdef tape_s *claim(self, str dtype) except NULL
+    cdef tape_s **claim_lanes(self, str dtype, Py_ssize_t n) except NULL
+    cdef int leave_lanes(self, tape_s **lanes, Py_ssize_t n) except -1
     cdef int check(self, int status) except -1
     cdef int edge(self) except -1
+    cdef tape_s *enter(self) except NULL
+    cdef void leave(self) noexcept
+    cdef int unreserve(self, Block block) except -1
     cdef int push_other(self, x) except -1
-    cdef object item(self, size_t pos)
+    cdef int read_item(self, Py_ssize_t i, void *out) except -1
+    cdef object item(self, Py_ssize_t i)
+    cdef object items(self, index)
     cdef object scalar(self, cell)
     cdef object room(self, n, out)
     cdef str limits(self)

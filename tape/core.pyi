@@ -9,6 +9,7 @@ import numpy.typing as npt
 from tape.archive import Path
 from tape.budget import Budget
 from tape.errors import SpillError
+from tape.lanes import Lanes
 from tape.slab import SlabPool
 from tape.stats import LayerStats, TapeStats
 from tape.store import Store
@@ -26,7 +27,13 @@ class Tape:
         prefetch: bool = True,
         spill_limit: int | str | None = None,
         compress: str | None = None,
+        thread_safe: bool = False,
     ) -> None: ...
+    @property
+    def thread_safe(self) -> bool: ...
+    @property
+    def lanes(self) -> Lanes: ...
+    def lane(self, k: SupportsIndex | None = None) -> Tape: ...
     @property
     def budget(self) -> Budget | None: ...
     def add_spill_dir(
@@ -82,6 +89,7 @@ class Tape:
         prefetch: bool = True,
         spill_limit: int | str | None = None,
         compress: str | None = None,
+        thread_safe: bool = False,
     ) -> Self: ...
     def to_device(
         self, start: int | None = None, stop: int | None = None, *, out: Any = None, stream: Any = None
@@ -99,6 +107,7 @@ class Tape:
         prefetch: bool = True,
         spill_limit: int | str | None = None,
         compress: str | None = None,
+        thread_safe: bool = False,
     ) -> Self: ...
     def _read_bytes(self, pos: int, out: npt.NDArray[np.uint8]) -> None: ...
     def _run(self, pos: int) -> tuple[int, int]: ...

@@ -7,8 +7,12 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from libc.stdint cimport SIZE_MAX
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 from tape.backing cimport Backing
+from tape.layers cimport layers_free
+from tape.lock cimport lock_lost
+from tape.residency cimport layers_s
 from tape.slab cimport SlabPool
 from tape.stack cimport *
 
@@ -35,6 +39,7 @@ from tape.errors import (
     TapeTypeError,
     TapeValueError,
 )
+from tape.lanes import Lanes
 from tape.slab import default_pool
 from tape.sizes import parse_bytes
 from tape.stats import TapeStats
@@ -52,6 +57,8 @@ cdef dict KINDS = {
 
 cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object x, int *overflow) except? -1
+    int PySlice_Unpack(object slice, Py_ssize_t *start, Py_ssize_t *stop, Py_ssize_t *step) except -1
+    Py_ssize_t PySlice_AdjustIndices(Py_ssize_t length, Py_ssize_t *start, Py_ssize_t *stop, Py_ssize_t step) noexcept nogil
 
 
 cdef int warn_unclosed(size_t nbytes) except -1:
@@ -115,6 +122,9 @@ cdef class Tape:
         fast, ``"zstd"`` smaller; ``"auto"`` measures, and packs only where that is faster, and from half of
         `spill_limit` on.  It takes memory for up to four more slabs, and the GIL: beside a compiled loop that is not
         ``nogil`` slabs move only while the loop waits for them.
+    thread_safe : bool
+        Whether any number of threads may use the tape at once, from Python or compiled code: each call is as if it were
+        alone, and what one call pushes lies together.  A push then takes a lock, some nanoseconds; see docs/threads.md.
 
     Raises
     ------
@@ -127,9 +137,9 @@ cdef class Tape:
 
     Notes
     -----
-    A tape is for one thread at a time.  While a compiled loop has it (a Numba function, a Cython extension that
-    claimed it) every other use raises `TapeBusyError`.  Arrays that `reserve` and `peek` return are views into the
-    tape: as long as one lives, popping or closing past it raises `TapeBusyError` too.
+    A tape that is not `thread_safe` is for one thread at a time.  While a compiled loop has it (a Numba function, a Cython
+    extension that claimed it) every other use raises `TapeBusyError`.  Arrays that `reserve` and `peek` return are views
+    into the tape: as long as one lives, popping or closing past it raises `TapeBusyError` too.
 
     Items come back as Python scalars (float, int, bool, complex, bytes, str), those of structured dtypes and dates as
     NumPy's.
@@ -137,9 +147,10 @@ cdef class Tape:
 
     def __cinit__(
         self, dtype="f8", *, memory=None, spill_dir=None, slab_bytes=None, pool=None, prefetch=True, spill_limit=None,
-        compress=None
+        compress=None, thread_safe=False
     ):
         cdef size_t slab = 0
+        cdef tape_s *own = &self.s
         self.dtype = fixed_dtype(dtype)
         if slab_bytes is not None:
             slab = parse_bytes(slab_bytes, "slab_bytes")
@@ -154,7 +165,13 @@ cdef class Tape:
         self.pool = pool
         self.kind = KINDS.get(self.dtype, KIND_OTHER)
         self.orphans = NULL
-        tape_init(&self.s, self.dtype.itemsize, slab, self.pool.pool)
+        if not thread_safe:
+            tape_init(own, self.dtype.itemsize, slab, self.pool.pool)
+        elif tape_init_shared(&self.s, self.dtype.itemsize, slab, self.pool.pool) == TAPE_OK:
+            own = &self.s.shared.tape
+        else:
+            raise TapeMemoryError("no memory for a tape")
+        self.options = (spill_dir, slab_bytes, prefetch, spill_limit, compress)
         if compress is not None:
             check_codec(compress)
         if memory is None:
@@ -163,8 +180,71 @@ cdef class Tape:
             self.backing = Backing(
                 memory, self.dtype.itemsize, slab, self.pool, prefetch, spill_dir, spill_limit, compress
             )
-            self.s.slab_bytes = self.backing.slab_bytes
-            self.s.layers = self.backing.layers
+            own.slab_bytes = self.s.slab_bytes = self.backing.slab_bytes
+            # Of a thread-safe tape `self.s` has it too, for who has the GIL: it is taken away before the layers end.
+            own.layers = self.s.layers = self.backing.layers
+            if self.s.shared != NULL:
+                self.s.shared.lock.budget = &self.backing.budget.b
+
+    @property
+    def thread_safe(self):
+        """Whether any number of threads may use the tape at once."""
+        return self.s.shared != NULL
+
+    @property
+    def lanes(self):
+        """The `Lanes` of the tape: those that exist."""
+        if self.its_lanes is None:
+            spill_dir, slab_bytes, prefetch, spill_limit, compress = self.options
+            lanes = Lanes(functools.partial(
+                Tape, self.dtype, memory=self.budget, spill_dir=spill_dir, slab_bytes=slab_bytes, pool=self.pool,
+                prefetch=prefetch, spill_limit=spill_limit, compress=compress,
+            ))
+            if self.its_lanes is None:      # else another thread was faster
+                self.its_lanes = lanes
+        return self.its_lanes
+
+    def lane(self, k=None):
+        """A tape beside this one, for one thread, with the same dtype, pool, memory budget and spill options.
+
+        Parameters
+        ----------
+        k : int, optional
+            The number of the lane, which is made if there are not as many yet.  Without it: the lane of the calling thread,
+            the same at every call.
+
+        Returns
+        -------
+        Tape
+            Pushes and pops as fast as any tape: no other thread has to be asked.
+
+        A lane is popped in its own order, by any thread.  What is on it when its thread ends stays there, in `lanes`; an
+        empty one is then given to the next thread that asks.  Closing the tape closes its lanes.
+        """
+        self.check_open()
+        return self.lanes.mine() if k is None else self.lanes.numbered(k)
+
+    cdef tape_s **claim_lanes(self, str dtype, Py_ssize_t n) except NULL:
+        """The structs of the first `n` lanes, for loops that work on them until `leave_lanes`; see `claim`."""
+        cdef tape_s **found = <tape_s **>malloc(max(n, 1) * sizeof(tape_s *))
+        cdef Py_ssize_t k = 0
+        if found == NULL:
+            raise TapeMemoryError("no memory for lanes")
+        try:
+            for k in range(n):
+                found[k] = (<Tape>self.lane(k)).claim(dtype)
+        except BaseException:
+            self.leave_lanes(found, k)
+            raise
+        return found
+
+    cdef int leave_lanes(self, tape_s **lanes, Py_ssize_t n) except -1:
+        """The end of `claim_lanes`."""
+        cdef Py_ssize_t k
+        for k in range(n):
+            tape_leave(lanes[k])
+        free(lanes)
+        return 0
 
     @property
     def budget(self):
@@ -181,7 +261,6 @@ cdef class Tape:
         compress : {"auto", "lz4", "zstd"} or None
             As for the constructor.
         """
-        self.edge()
         self.check_open()
         if self.backing is None:
             raise TapeValueError("the tape has no memory budget, so nothing is ever spilled; give it memory=")
@@ -196,6 +275,7 @@ cdef class Tape:
             if tape_abandon(&self.s) != NULL:
                 self.backing.end()
         self.drop_orphans()
+        tape_free_shared(&self.s)
         if unclosed > 0:    # at the end: a warning may be an error
             warn_unclosed(unclosed)
 
@@ -228,8 +308,15 @@ cdef class Tape:
             raise TapeMarkError("the tape was popped past this mark, or the mark is another tape's")
         if self.s.in_use:
             raise TapeBusyError("the tape is in use by a compiled loop or another thread")
+        if self.s.shared != NULL and lock_lost(&self.s.shared.lock):
+            raise TapeBusyError(
+                "this process was forked while a thread of its parent was in the tape: what it holds cannot be told here"
+            )
         if self.s.layers != NULL and self.backing.carried():
-            raise TapeBusyError("a store cannot close a tape that it, or another store of the same budget, is working for")
+            raise TapeBusyError(
+                "a store cannot close a tape that it, or another store of the same budget, is working for, nor wait for one "
+                "that is thread-safe"
+            )
         raise TapeBusyError("a live view pins these items; delete the array first")
 
     cdef str limits(self):
@@ -260,6 +347,19 @@ cdef class Tape:
             self.drop_orphans()
         return 0
 
+    cdef tape_s *enter(self) except NULL:
+        """The tape for several operations in one, until `leave`; no Python object is touched in between."""
+        cdef int status
+        cdef tape_s *own
+        self.edge()
+        own = tape_lock(&self.s, &status)
+        if own == NULL:
+            self.check(status)
+        return own
+
+    cdef void leave(self) noexcept:
+        tape_unlock(&self.s)
+
     cdef void orphan(self, owned_guard_s *guard) noexcept:
         """Drop a guard whose owner died; later, if a compiled loop has the tape."""
         if guard == NULL:
@@ -274,7 +374,10 @@ cdef class Tape:
         while self.orphans != NULL:
             guard = self.orphans
             self.orphans = guard.next
-            tape_drop(&self.s, &guard.guard)
+            if tape_drop(&self.s, &guard.guard) != TAPE_OK:     # this thread must not wait now
+                guard.next = self.orphans
+                self.orphans = guard
+                return
             free(guard)
 
     cdef tape_s *claim(self, str dtype) except NULL:
@@ -319,7 +422,6 @@ cdef class Tape:
         """Address of the byte at `pos`, and how many follow it there; for a tape whose slabs stay in memory."""
         cdef size_t run = 0
         cdef char *address
-        self.edge()
         self.check_open()
         address = tape_at(&self.s, pos, &run)
         if address == NULL:
@@ -328,10 +430,8 @@ cdef class Tape:
 
     def raise_failed(self):
         """Raise the error that generated code left on the tape, and forget it; nothing if there is none."""
-        cdef int status = self.s.failed
         self.edge()
-        tape_forgive(&self.s)
-        self.check(status)
+        self.check(tape_forgive(&self.s))
 
     # ------------------------------------------------------------------------------------- one by one
 
@@ -380,30 +480,33 @@ cdef class Tape:
             PyBuffer_Release(&view)
         return 0
 
-    cdef object item(self, size_t pos):
-        """The item at `pos`, which must be on the tape, as a Python object of its own."""
+    cdef int read_item(self, Py_ssize_t i, void *out) except -1:
+        self.edge()
+        return self.check(tape_item(&self.s, i, out))
+
+    cdef object item(self, Py_ssize_t i):
+        """Item `i`, counted from the end if it is negative, as a Python object of its own; TapeEmptyError if there is none."""
         cdef Py_buffer view
         cdef double x
         cdef float single
         cdef long long word
         cdef char flag
         if self.kind == KIND_F8:
-            self.check(tape_read(&self.s, pos, sizeof(x), &x))
+            self.read_item(i, &x)
             return x
         if self.kind == KIND_F4:
-            self.check(tape_read(&self.s, pos, sizeof(single), &single))
+            self.read_item(i, &single)
             return <double>single
         if self.kind == KIND_I8:
-            self.check(tape_read(&self.s, pos, sizeof(word), &word))
+            self.read_item(i, &word)
             return word
         if self.kind == KIND_BOOL:
-            self.check(tape_read(&self.s, pos, 1, &flag))
+            self.read_item(i, &flag)
             return flag != 0
         cell = np.empty(1, self.dtype)
         PyObject_GetBuffer(cell.view("u1"), &view, PyBUF_SIMPLE)
         try:
-            self.edge()
-            self.check(tape_read(&self.s, pos, view.len, view.buf))
+            self.read_item(i, view.buf)
         finally:
             PyBuffer_Release(&view)
         return self.scalar(cell)
@@ -448,24 +551,27 @@ cdef class Tape:
         deleted.  Items on both sides of a slab border have no common view: `TapeValueError`; take a copy,
         ``t[-n:]``, there.  Raises `TapeEmptyError` if the tape holds less.
         """
-        cdef size_t bytes
+        cdef size_t bytes, length
         cdef Block block
+        cdef tape_s *own
+        cdef int status = TAPE_OK
         if n is None:
-            self.edge()
-            self.check_open()
-            bytes = tape_length(&self.s)
-            if bytes == 0:
-                self.check(TAPE_EMPTY)
-            return self.item(bytes - self.s.itemsize)
+            return self.item(-1)
         bytes = self.bytes_of(n, "n")
         block = Block.__new__(Block, self, bytes, False)
-        self.edge()
-        self.check_open()
-        if bytes > tape_length(&self.s):
-            self.check(TAPE_EMPTY)
-        if bytes > 0:
-            self.check(tape_look(&self.s, tape_length(&self.s) - bytes))
-        block.address = tape_top(&self.s, bytes)
+        own = self.enter()
+        length = tape_length(own)
+        if tape_closed(own):
+            status = TAPE_CLOSED
+        elif bytes > length:
+            status = TAPE_EMPTY
+        elif bytes > 0:
+            status = tape_look(own, length - bytes)
+            block.address = tape_top(own, bytes)
+            if status == TAPE_OK and block.address != NULL:
+                status = tape_pin(own, &block.guard.guard, length)
+        self.leave()
+        self.check(status)
         if block.address == NULL and bytes > 0:
             raise TapeValueError(f"the newest {n} items lie on both sides of a slab border; t[-{n}:] copies them")
         return self.view(block)
@@ -512,7 +618,6 @@ cdef class Tape:
         """
         cdef Py_buffer view
         cdef size_t bytes = self.bytes_of(n, "n")
-        self.edge()
         self.check_open()
         if bytes > tape_length(&self.s):    # before so much is allocated
             self.check(TAPE_EMPTY)
@@ -546,16 +651,28 @@ cdef class Tape:
         """
         cdef size_t bytes = self.bytes_of(n, "n")
         cdef Block block = Block.__new__(Block, self, bytes, True)
-        self.edge()
+        cdef int status
         self.check_open()
-        self.check(tape_grow(&self.s, bytes))
-        block.address = tape_reserve(&self.s, bytes)
+        if bytes > 0:
+            block.address = tape_reserve_pinned(&self.s, bytes, &block.guard.guard, &status)
+            self.check(status)
         try:
             return self.view(block)
         except BaseException:
-            tape_drop(&self.s, &block.guard.guard)
-            tape_truncate(&self.s, tape_length(&self.s) - bytes)
+            self.unreserve(block)
             raise
+
+    cdef int unreserve(self, Block block) except -1:
+        """Take a block back of which no view could be made; where another thread pushed more meanwhile it stays, as zeros."""
+        cdef tape_s *own = self.enter()
+        cdef size_t end = block.guard.guard.pos
+        tape_drop(own, &block.guard.guard)
+        if end == tape_length(own):
+            tape_truncate(own, end - block.nbytes)
+        else:
+            memset(block.address, 0, block.nbytes)
+        self.leave()
+        return 0
 
     @property
     def max_reserve(self):
@@ -569,61 +686,85 @@ cdef class Tape:
         return count * self.s.itemsize
 
     cdef int check_open(self) except -1:
-        if self.s.end == NULL:
+        """Raise if the tape is closed, or if it is in use."""
+        self.edge()
+        if tape_closed(&self.s):
             self.check(TAPE_CLOSED)
         return 0
 
     cdef object view(self, Block block):
-        """An array over `block`, the newest items, which it pins."""
+        """An array over `block`, which is pinned."""
         if block.nbytes == 0:
             return np.empty(0, self.dtype)
-        self.check(tape_pin(&self.s, &block.guard.guard, tape_length(&self.s)))
         return np.asarray(block).view(self.dtype)
 
     # -------------------------------------------------------------------------------- looking without taking
 
     def __len__(self):
-        self.edge()
-        return tape_length(&self.s) // self.s.itemsize
+        cdef size_t nbytes = tape_length(self.enter())
+        self.leave()
+        return nbytes // self.s.itemsize
 
     def __getitem__(self, index):
-        cdef Py_ssize_t length, i, start, stop, step
-        cdef Py_buffer view
+        cdef Py_ssize_t i
         if isinstance(index, slice):
-            self.edge()
-            self.check_open()
-            start, stop, step = index.indices(len(self))
-            if step < 0:
-                return self[stop + 1:start + 1][::step] if start > stop else np.empty(0, self.dtype)
-            out = np.empty(max(stop - start, 0), self.dtype)
-            PyObject_GetBuffer(out.view("u1"), &view, PyBUF_SIMPLE)
-            try:
-                self.edge()
-                self.check(tape_read(&self.s, start * self.s.itemsize, view.len, view.buf))
-            finally:
-                PyBuffer_Release(&view)
-            return out if step == 1 else out[::step].copy()
+            return self.items(index)
         try:
             i = operator.index(index)
         except TypeError:
             raise TapeTypeError(f"tape indices are integers or slices, not {type(index).__name__}") from None
         except OverflowError:
             raise TapeIndexError(f"the index is out of range of {len(self)} items") from None
-        self.edge()
+        try:
+            return self.item(i)
+        except TapeEmptyError:
+            raise TapeIndexError(f"index {index} is out of range of {len(self)} items") from None
+
+    cdef object items(self, index):
+        """The items of a slice, of one moment: a thread-safe tape may change its length while there is no lock."""
+        cdef Py_ssize_t start, stop, step, low, high, size = self.s.itemsize, room = -1
+        cdef Py_buffer view
+        cdef tape_s *own
+        cdef int status = TAPE_OK
         self.check_open()
-        length = tape_length(&self.s) // self.s.itemsize
-        if i < 0:
-            i += length
-        if not 0 <= i < length:
-            raise TapeIndexError(f"index {index} is out of range of {length} items")
-        return self.item(i * self.s.itemsize)
+        PySlice_Unpack(index, &start, &stop, &step)
+        while True:
+            if room >= 0:
+                out = np.empty(room, self.dtype)
+                PyObject_GetBuffer(out.view("u1"), &view, PyBUF_SIMPLE)
+            try:
+                own = self.enter()
+                low, high = start, stop
+                PySlice_AdjustIndices(tape_length(own) // size, &low, &high, step)
+                if step < 0:
+                    low, high = high + 1, low + 1
+                high = max(high, low)
+                if tape_closed(own):
+                    status = TAPE_CLOSED
+                elif high - low <= room:
+                    status = tape_read(own, low * size, (high - low) * size, view.buf)
+                self.leave()
+                self.check(status)
+            finally:
+                if room >= 0:
+                    PyBuffer_Release(&view)
+            if high - low <= room:
+                break
+            # The second time others have pushed: some more than there is now will do.
+            room = high - low if room < 0 else high - low + (high - low) // 8
+        out = out[:high - low]
+        return out if step == 1 and len(out) == room else out[::step].copy()
 
     def __iter__(self):
         """The items from the oldest to the newest; pushes and pops on the way are seen, as with a list."""
         self.check_open()
         i = 0
         while i < len(self):
-            yield self[i]
+            try:
+                item = self[i]
+            except TapeIndexError:      # another thread popped it just now
+                return
+            yield item
             i += 1
 
     def __reversed__(self):
@@ -633,7 +774,11 @@ cdef class Tape:
         while i > 0:
             i -= 1
             if i < len(self):
-                yield self[i]
+                try:
+                    item = self[i]
+                except TapeIndexError:
+                    continue
+                yield item
 
     # ------------------------------------------------------------------------------------------- marks
 
@@ -656,7 +801,6 @@ cdef class Tape:
         TapeBusyError
             If a live view lies above the mark.
         """
-        self.edge()
         self.check_open()
         self.check(TAPE_STALE if mark.tape is not self else tape_rewind(&self.s, mark.place()))
 
@@ -664,9 +808,13 @@ cdef class Tape:
 
     def clear(self):
         """Drop all items.  The slabs stay with the tape for its next growth."""
-        self.edge()
-        self.check(tape_truncate(&self.s, 0))
-        tape_forgive(&self.s)
+        cdef tape_s *own = self.enter()
+        cdef int status = tape_truncate(own, 0)
+        if status == TAPE_OK:
+            tape_forgive(own)
+            self.s.failed = TAPE_OK     # of a thread-safe tape, what was refused
+        self.leave()
+        self.check(status)
 
     def release(self):
         """Give the slabs that hold no items back to the pool."""
@@ -674,14 +822,21 @@ cdef class Tape:
         self.check(tape_release(&self.s))
 
     def close(self):
-        """Drop all items, give all slabs back, and refuse all further use.  A second close does nothing."""
+        """Drop all items, give all slabs back, and refuse all further use; lanes too.  A second close does nothing."""
+        cdef layers_s *layers
         self.edge()
-        self.check(tape_close(&self.s))
-        if self.backing is not None:
+        self.check(tape_end(&self.s, &layers))
+        if layers != NULL:
+            # Here nobody is looking at them, as that takes the GIL; then others may run, while this waits for transfers.
+            self.s.layers = NULL
+            self.s.in_use = self.s.shared == NULL
+            layers_free(layers)
+            self.s.in_use = False
             self.backing.close()
+        if self.its_lanes is not None:
+            self.its_lanes.close()
 
     def __enter__(self):
-        self.edge()
         self.check_open()
         return self
 
@@ -698,7 +853,20 @@ cdef class Tape:
 
     def save(self, path):
         """Write the items to the file `path`, which gets that name when it is whole; see `tape.archive.save`."""
-        save_archive(self, path)
+        cdef Mark hold
+        cdef tape_s *own
+        if self.s.shared == NULL:
+            save_archive(self, path)
+            return
+        # Other threads may push meanwhile, and not pop what is written: the hold ends with this call.
+        hold = Mark.__new__(Mark)
+        hold.tape = self
+        hold.guard = new_guard()
+        own = self.enter()
+        cdef int status = tape_hold(own, &hold.guard.guard, tape_length(own))
+        self.leave()
+        self.check(status)
+        save_archive(_Held(self, hold.position), path)
 
     @classmethod
     def load(cls, path, **options):
@@ -758,12 +926,13 @@ cdef class Tape:
     @property
     def nbytes(self):
         """Bytes of the items on the tape."""
-        self.edge()
-        return tape_length(&self.s)
+        cdef size_t nbytes = tape_length(self.enter())
+        self.leave()
+        return nbytes
 
     @property
     def closed(self):
-        return self.s.end == NULL
+        return tape_closed(&self.s)
 
     @property
     def handle(self):
@@ -803,33 +972,44 @@ cdef class Tape:
 
     def stats(self):
         """A `TapeStats` snapshot; of a closed tape too."""
+        cdef summary_s now
+        cdef size_t spare
         self.edge()
-        cdef guard_s *guard = self.s.guards
-        cdef Py_ssize_t marks = 0, pins = 0
-        cdef bint is_open = self.s.end != NULL
-        cdef size_t spare = 0 if self.s.layers == NULL else self.backing.spare()
-        while guard != NULL:
-            if guard.kind == GUARD_PIN:
-                pins += 1
-            else:
-                marks += 1
-            guard = guard.below
+        self.check(tape_summary(&self.s, &now))
+        spare = 0 if self.s.layers == NULL else self.backing.spare()
         return TapeStats(
-            items=len(self), bytes=self.nbytes,
-            layer="closed" if not is_open else "inline" if self.s.seg.depth == 0 else "slabs",
-            slabs=self.s.seg.depth if is_open else 0, slab_bytes=self.s.seg.held if is_open else 0,
-            spare_slabs=self.s.spare_slabs + (spare > 0), spare_bytes=self.s.spare_bytes + spare,
-            high_bytes=self.s.high_bytes, allocations=self.s.allocations,
-            marks=marks, pins=pins, pool=self.pool.stats(), layers=self.traffic(),
+            items=now.length // self.s.itemsize, bytes=now.length,
+            layer="closed" if now.closed else "inline" if now.slabs == 0 else "slabs",
+            slabs=now.slabs, slab_bytes=now.held,
+            spare_slabs=now.spare_slabs + (spare > 0), spare_bytes=now.spare_bytes + spare,
+            high_bytes=now.high_bytes, allocations=now.allocations,
+            marks=now.marks, pins=now.pins, pool=self.pool.stats(), layers=self.traffic(),
         )
 
     def __repr__(self):
-        if self.s.end == NULL:
-            return f"<Tape {self.dtype}: closed>"
-        if self.s.in_use:
-            return f"<Tape {self.dtype}: in use by compiled code>"
-        where = "inline" if self.s.seg.depth == 0 else f"in {self.s.seg.depth} slabs"
-        return f"<Tape {self.dtype}: {len(self)} items ({self.nbytes} bytes) {where}>"
+        cdef summary_s now
+        cdef str kind = f"{'thread-safe ' if self.thread_safe else ''}Tape {self.dtype}"
+        if self.s.in_use or tape_summary(&self.s, &now) != TAPE_OK:
+            return f"<{kind}: in use by compiled code>"
+        if now.closed:
+            return f"<{kind}: closed>"
+        where = "inline" if now.slabs == 0 else f"in {now.slabs} slabs"
+        return f"<{kind}: {now.length // self.s.itemsize} items ({now.length} bytes) {where}>"
+
+
+class _Held:
+    """The first `n` items of a tape, for who holds them there."""
+
+    def __init__(self, tape, n):
+        self.dtype = tape.dtype
+        self._tape = tape
+        self._n = n
+
+    def __len__(self):
+        return self._n
+
+    def __getitem__(self, part):
+        return self._tape[part]
 
 
 @cython.final
@@ -855,7 +1035,13 @@ cdef class Mark:
     @property
     def live(self):
         """False once the tape was popped past the mark or closed."""
-        return self.place().kind == GUARD_MARK
+        cdef guard_s *guard = self.place()
+        cdef int status
+        if tape_lock(&self.tape.s, &status) == NULL:
+            self.tape.check(status)
+        cdef bint live = guard.kind == GUARD_MARK
+        self.tape.leave()
+        return live
 
     @property
     def position(self):

@@ -1,6 +1,6 @@
 """LLVM building blocks of the cursor: what a push or pop in compiled code is made of.
 
-The slow paths are called by *name* (``lt2_grow``), never by address, so that code which Numba cached in one process
+The slow paths are called by *name* (``lt3_push``), never by address, so that code which Numba cached in one process
 runs in another.  The names carry the ABI number of the struct: code that was cached for another layout does not
 link to a name of this one, and the number in the type's name makes the cache miss before that.
 """
@@ -27,14 +27,13 @@ _FORM = [_BYTE_P, _BYTE_P, _STATUS, _SIZE.as_pointer(), _SIZE.as_pointer(), _STA
 _SIGNATURES: dict[str, ir.FunctionType] = {
     "enter": ir.FunctionType(_STATUS, [_BYTE_P]),
     "leave": ir.FunctionType(_VOID, [_BYTE_P]),
-    "grow": ir.FunctionType(_STATUS, [_BYTE_P, _SIZE]),
-    "unwind": ir.FunctionType(_STATUS, [_BYTE_P]),
-    "record": ir.FunctionType(_BYTE_P, [_BYTE_P, _SIZE]),
+    "push": ir.FunctionType(_STATUS, [_BYTE_P, _BYTE_P, _SIZE]),
+    "record": ir.FunctionType(_STATUS, [_BYTE_P, _BYTE_P, _SIZE]),
     "recall": ir.FunctionType(_STATUS, [_BYTE_P, _BYTE_P, _SIZE]),
     "reserve": ir.FunctionType(_BYTE_P, [_BYTE_P, _SIZE]),
     "extend": ir.FunctionType(_STATUS, [_BYTE_P, _BYTE_P, _SIZE]),
     "pop": ir.FunctionType(_STATUS, [_BYTE_P, _BYTE_P, _SIZE]),
-    "read": ir.FunctionType(_STATUS, [_BYTE_P, _SIZE, _SIZE, _BYTE_P]),
+    "item": ir.FunctionType(_STATUS, [_BYTE_P, _SIZE, _BYTE_P]),
     "top": ir.FunctionType(_BYTE_P, [_BYTE_P, _SIZE]),
     "length": ir.FunctionType(_SIZE, [_BYTE_P]),
     "failed": ir.FunctionType(_STATUS, [_BYTE_P]),
@@ -44,7 +43,6 @@ _SIGNATURES: dict[str, ir.FunctionType] = {
     "restore": ir.FunctionType(_BYTE_P, [_BYTE_P, _BYTE_P, _SIZE]),
     "mark": ir.FunctionType(_SIZE, [_BYTE_P]),
     "rewind": ir.FunctionType(_STATUS, [_BYTE_P, _SIZE]),
-    "reader_unwind": ir.FunctionType(_STATUS, [_BYTE_P]),
     "reader_take": ir.FunctionType(_STATUS, [_BYTE_P, _BYTE_P, _SIZE]),
     "reader_length": ir.FunctionType(_SIZE, [_BYTE_P]),
     "reader_restart": ir.FunctionType(_STATUS, [_BYTE_P]),
@@ -89,6 +87,15 @@ def _advance(builder: ir.IRBuilder, tape: ir.Value, cur: ir.Value, nbytes: int) 
     return moved
 
 
+def _cursor_is_known(builder: ir.IRBuilder, tape: ir.Value) -> None:
+    """After a slow path: look where the cursor is now, so that loops keep it in a register as on the fast path.
+
+    The load must not be dropped as useless before LLVM has used it for that; so it is told something true about it.
+    """
+    address = builder.ptrtoint(_load(builder, tape, _CUR), _SIZE)
+    builder.assume(builder.icmp_signed(">=", address, ir.Constant(_SIZE, 0)))
+
+
 def _store_items(builder: ir.IRBuilder, cur: ir.Value, items: Sequence[ir.Value], size: int) -> None:
     for i, item in enumerate(items):
         at = builder.gep(cur, [ir.Constant(_SIZE, i * size)])
@@ -107,7 +114,7 @@ def _lacks(builder: ir.IRBuilder, tape: ir.Value, cur: ir.Value, limit: int, nby
 
 def try_push(builder: ir.IRBuilder, tape: ir.Value, item: ir.Value, size: int) -> ir.Value:
     """Push one item; the value is a status."""
-    fast = builder.basic_block
+    spill = cgutils.alloca_once(builder, item.type)
     cur = _load(builder, tape, _CUR)
     slow = builder.append_basic_block("push.slow")
     store = builder.append_basic_block("push.store")
@@ -115,17 +122,16 @@ def try_push(builder: ir.IRBuilder, tape: ir.Value, item: ir.Value, size: int) -
     branch = builder.cbranch(_lacks(builder, tape, cur, _END, size, True), slow, store)
     branch.set_weights([1, 9999])
 
+    # A slow path that takes the item itself: on a shared tape there is no place that would still be free afterwards.
     builder.position_at_end(slow)
-    status = call(builder, "grow", [tape, ir.Constant(_SIZE, size)])
-    grown = _load(builder, tape, _CUR)
-    builder.cbranch(builder.icmp_signed("==", status, ir.Constant(_STATUS, 0)), store, done)
+    builder.store(item, spill)
+    status = call(builder, "push", [tape, builder.bitcast(spill, _BYTE_P), ir.Constant(_SIZE, size)])
+    _cursor_is_known(builder, tape)
+    builder.branch(done)
 
     builder.position_at_end(store)
-    at = builder.phi(_BYTE_P)
-    at.add_incoming(cur, fast)
-    at.add_incoming(grown, slow)
-    _store_items(builder, at, [item], size)
-    _advance(builder, tape, at, size)
+    _store_items(builder, cur, [item], size)
+    _advance(builder, tape, cur, size)
     builder.branch(done)
 
     builder.position_at_end(done)
@@ -136,13 +142,13 @@ def try_push(builder: ir.IRBuilder, tape: ir.Value, item: ir.Value, size: int) -
 
 
 def try_pop(
-    builder: ir.IRBuilder, tape: ir.Value, item_type: ir.Type, size: int, unwind: str = "unwind"
+    builder: ir.IRBuilder, tape: ir.Value, item_type: ir.Type, size: int, take: str = "pop"
 ) -> tuple[ir.Value, ir.Value]:
     """Pop one item; the values are a status and the item (zero where the status is not).
 
-    `unwind` names the slow path: that of a tape, or of another struct that begins with the same three pointers.
+    `take` names the slow path: that of a tape, or of another struct that begins with the same three pointers.
     """
-    fast = builder.basic_block
+    spill = cgutils.alloca_once(builder, item_type)
     cur = _load(builder, tape, _CUR)
     slow = builder.append_basic_block("pop.slow")
     load = builder.append_basic_block("pop.load")
@@ -151,15 +157,14 @@ def try_pop(
     branch.set_weights([1, 9999])
 
     builder.position_at_end(slow)
-    status = call(builder, unwind, [tape])
-    unwound = _load(builder, tape, _CUR)
-    builder.cbranch(builder.icmp_signed("==", status, ir.Constant(_STATUS, 0)), load, done)
+    builder.store(ir.Constant(item_type, None), spill)
+    status = call(builder, take, [tape, builder.bitcast(spill, _BYTE_P), ir.Constant(_SIZE, size)])
+    taken = builder.load(spill)
+    _cursor_is_known(builder, tape)
+    builder.branch(done)
 
     builder.position_at_end(load)
-    at = builder.phi(_BYTE_P)
-    at.add_incoming(cur, fast)
-    at.add_incoming(unwound, slow)
-    moved = _advance(builder, tape, at, -size)
+    moved = _advance(builder, tape, cur, -size)
     item = _tag(builder.load(builder.bitcast(moved, item_type.as_pointer())), builder, "tape item")
     builder.branch(done)
 
@@ -168,7 +173,7 @@ def try_pop(
     result.add_incoming(status, slow)
     result.add_incoming(ir.Constant(_STATUS, 0), load)
     value = builder.phi(item_type)
-    value.add_incoming(ir.Constant(item_type, None), slow)
+    value.add_incoming(taken, slow)
     value.add_incoming(item, load)
     return result, value
 
@@ -176,7 +181,7 @@ def try_pop(
 def push_block(builder: ir.IRBuilder, tape: ir.Value, items: Sequence[ir.Value], size: int) -> None:
     """Push items of `size` bytes each as one block: one compare.  A failure sticks to the tape (`failed`)."""
     nbytes = size * len(items)
-    fast = builder.basic_block
+    spill = cgutils.alloca_once(builder, ir.ArrayType(items[0].type, len(items)))
     cur = _load(builder, tape, _CUR)
     slow = builder.append_basic_block("push.slow")
     store = builder.append_basic_block("push.store")
@@ -185,15 +190,15 @@ def push_block(builder: ir.IRBuilder, tape: ir.Value, items: Sequence[ir.Value],
     branch.set_weights([1, 9999])
 
     builder.position_at_end(slow)
-    room = call(builder, "record", [tape, ir.Constant(_SIZE, nbytes)])
-    builder.cbranch(cgutils.is_null(builder, room), done, store)
+    gathered = builder.bitcast(spill, _BYTE_P)
+    _store_items(builder, gathered, items, size)
+    call(builder, "record", [tape, gathered, ir.Constant(_SIZE, nbytes)])
+    _cursor_is_known(builder, tape)
+    builder.branch(done)
 
     builder.position_at_end(store)
-    at = builder.phi(_BYTE_P)
-    at.add_incoming(cur, fast)
-    at.add_incoming(room, slow)
-    _store_items(builder, at, items, size)
-    _advance(builder, tape, at, nbytes)
+    _store_items(builder, cur, items, size)
+    _advance(builder, tape, cur, nbytes)
     builder.branch(done)
     builder.position_at_end(done)
 

@@ -2,6 +2,18 @@
 
 from libc.stdlib cimport free
 
+from tape.gil cimport (
+    PyErr_CheckSignals,
+    PyEval_RestoreThread,
+    PyEval_SaveThread,
+    PyGILState_Ensure,
+    PyGILState_Release,
+    PyGILState_STATE,
+    PyOS_InterruptOccurred,
+    PyThread_get_thread_ident,
+    PyThreadState,
+    lt_has_gil,
+)
 from tape.residency cimport (
     STORE_FOREIGN,
     budget_s,
@@ -42,33 +54,7 @@ from tape.xxh64 cimport lt_xxh64
 
 import threading
 
-cdef extern from *:
-    """
-    /* PyGILState_Check() says yes to everybody once the process has had a second interpreter. */
-    static inline int lt_has_gil(void) {
-    #if PY_VERSION_HEX >= 0x030D0000
-        PyThreadState *now = PyThreadState_GetUnchecked();
-    #else
-        PyThreadState *now = _PyThreadState_UncheckedGet();
-    #endif
-        return now != NULL && now == PyGILState_GetThisThreadState();
-    }
-    """
-    bint lt_has_gil() noexcept nogil
-
-cdef extern from "Python.h":
-    ctypedef struct PyThreadState:
-        pass
-    int PyErr_CheckSignals() noexcept nogil
-    PyThreadState *PyEval_SaveThread() noexcept nogil
-    void PyEval_RestoreThread(PyThreadState *state) noexcept nogil
-    ctypedef int PyGILState_STATE
-    PyGILState_STATE PyGILState_Ensure() noexcept nogil
-    void PyGILState_Release(PyGILState_STATE state) noexcept nogil
-    int PyOS_InterruptOccurred() noexcept nogil
-
 cdef extern from "pythread.h":
-    unsigned long PyThread_get_thread_ident() noexcept nogil
     unsigned long PYTHREAD_INVALID_THREAD_ID
     unsigned long PyThread_start_new_thread(void (*body)(void *) noexcept nogil, void *arg) noexcept nogil
 

@@ -12,9 +12,10 @@ exception that passes through *further* compiled frames leaks the arrays of thos
 that may fail with ``inline="always"``.
 
 A tape belongs to the call that it is an argument of: it cannot be stored in a list or a generator, nor shared by the
-threads of a ``prange`` (a compile-time error).  Pass it by itself, not in a tuple: where a tuple cannot be unpacked,
-Numba forgets to give back what it holds.  The array that ``t.reserve`` gives shows the tape's memory until the next
-operation on the tape; it cannot be returned to Python.
+threads of a ``prange`` (a compile-time error).  There even a thread-safe one is used by handle: Numba loses what is
+raised in a ``prange``, while a failure by handle sticks to the tape (see `Tape.claimed` and `Lanes.claimed`).  Pass it
+by itself, not in a tuple: where a tuple cannot be unpacked, Numba forgets to give back what it holds.  The array that
+``t.reserve`` gives shows the tape's memory until the next operation on the tape; it cannot be returned to Python.
 """
 
 import operator
@@ -30,7 +31,6 @@ from numba.extending import (
     models,
     overload,
     overload_method,
-    register_jitable,
     register_model,
     typeof_impl,
     unbox,
@@ -46,6 +46,7 @@ from tape.errors import (
     SpillCorruptionError,
     SpillError,
     TapeBusyError,
+    TapeClosedError,
     TapeEmptyError,
     TapeIndexError,
     TapeInterrupt,
@@ -58,7 +59,9 @@ from tape.handle import failed, pop, pop_int, push, push_f4
 __all__ = ["TapeType", "failed", "pop", "pop_int", "push", "push_array", "push_array_f4", "push_f4", "push_shape"]
 
 _NOMEM = STATUS["NOMEM"]
+_EMPTY = STATUS["EMPTY"]
 _BUSY = STATUS["BUSY"]
+_CLOSED = STATUS["CLOSED"]
 _SPILL = STATUS["SPILL"]
 _CORRUPT = STATUS["CORRUPT"]
 _STOPPED = STATUS["STOPPED"]
@@ -77,7 +80,9 @@ class PointerModel(models.OpaqueModel):
     """A pointer, in registers and arguments only: what could store it would keep it beyond the call that claimed it."""
 
     def _refuse(self):
-        raise NumbaTypeError("a tape cannot be stored in a list or generator, nor shared by the threads of a prange")
+        raise NumbaTypeError(
+            "a tape cannot be stored in a list or generator, nor shared by the threads of a prange: use handles"
+        )
 
     def get_data_type(self):
         self._refuse()
@@ -227,18 +232,17 @@ _take = _copy("pop")
 
 
 @intrinsic
-def _read(_context, tape, position):
-    """A status, and the item at a byte position."""
+def _item(_context, tape, index):
+    """A status, and the item at an index, which counts from the end if it is negative."""
     result = types.Tuple((types.int32, tape.dtype))
 
     def codegen(context, builder, signature, args):
         slot = cgutils.alloca_once(builder, item_type(context, tape))
         builder.store(cgutils.get_null_value(slot.type.pointee), slot)
-        size = context.get_constant(types.uint64, tape.itemsize)
-        status = cursor.call(builder, "read", [args[0], args[1], size, builder.bitcast(slot, cgutils.voidptr_t)])
+        status = cursor.call(builder, "item", [args[0], args[1], builder.bitcast(slot, cgutils.voidptr_t)])
         return context.make_tuple(builder, result, (status, context.unpack_value(builder, tape.dtype, slot)))
 
-    return result(tape, types.uint64), codegen
+    return result(tape, types.int64), codegen
 
 
 @intrinsic
@@ -309,6 +313,10 @@ def _tape_push(tape, x):
                     raise TapeInterrupt("push: interrupted while it waited for a slab")
                 if status == _SPILL:
                     raise SpillError("push: a slab could not be written; see the tape's spill_error()")
+                if status == _CLOSED:
+                    raise TapeClosedError("push: the tape is closed")
+                if status == _BUSY:
+                    raise TapeBusyError("push: the tape is in use by what waits for this thread")
                 raise TapeMemoryError("push: no memory for another slab; the tape is as it was")
 
         return push_item
@@ -324,6 +332,10 @@ def _tape_push(tape, x):
                     raise TapeInterrupt("push: interrupted while it waited for a slab")
                 if status == _SPILL:
                     raise SpillError("push: a slab could not be written; see the tape's spill_error()")
+                if status == _CLOSED:
+                    raise TapeClosedError("push: the tape is closed")
+                if status == _BUSY:
+                    raise TapeBusyError("push: the tape is in use by what waits for this thread")
                 raise TapeMemoryError("push: no memory for another slab; the tape is as it was")
 
         return push_whole
@@ -339,6 +351,10 @@ def _tape_push(tape, x):
                 raise TapeInterrupt("push: interrupted while it waited for a slab")
             if status == _SPILL:
                 raise SpillError("push: a slab could not be written; see the tape's spill_error()")
+            if status == _CLOSED:
+                raise TapeClosedError("push: the tape is closed")
+            if status == _BUSY:
+                raise TapeBusyError("push: the tape is in use by what waits for this thread")
             raise TapeMemoryError("push: no memory for another slab; the tape is as it was")
 
     return push_exact
@@ -357,6 +373,8 @@ def _tape_pop(tape):
                 raise SpillError("pop: a slab could not be read back; see the tape's spill_error()")
             if status == _CORRUPT:
                 raise SpillCorruptionError("pop: a slab came back changed; see the tape's spill_error()")
+            if status == _CLOSED:
+                raise TapeClosedError("pop: the tape is closed")
             raise TapeEmptyError("pop: the tape is empty")
         return item
 
@@ -365,11 +383,15 @@ def _tape_pop(tape):
 
 @overload_method(TapeType, "peek", inline="always")
 def _tape_peek(tape):
-    itemsize = tape.itemsize
-
     def peek_item(tape):
-        status, item = _read(tape, _length(tape) * itemsize - itemsize)
+        status, item = _item(tape, -1)
         if status:
+            if status == _CLOSED:
+                raise TapeClosedError("peek: the tape is closed")
+            if status == _BUSY:
+                raise TapeBusyError("peek: the tape is in use by what waits for this thread")
+            if status == _STOPPED:
+                raise TapeInterrupt("peek: interrupted while it waited for a slab")
             if status in (_SPILL, _CORRUPT):
                 raise SpillError("peek: a slab could not be read back; see the tape's spill_error()")
             raise TapeEmptyError("peek: the tape is empty")
@@ -378,25 +400,22 @@ def _tape_peek(tape):
     return peek_item
 
 
-@register_jitable
-def _from_the_end(i, length):
-    """The position of index `i`, or -1.  A function of its own: a branch in an inlined body confuses Numba's SSA."""
-    position = i + length if i < 0 else i
-    return position if position < length else -1
-
-
 @overload(operator.getitem, inline="always")
 def _tape_getitem(tape, i):
     if not isinstance(tape, TapeType) or not isinstance(i, types.Integer):
         return None
-    itemsize = tape.itemsize
 
     def getitem(tape, i):
-        position = _from_the_end(i, _length(tape))
-        if position < 0:
-            raise TapeIndexError("the index is out of range of the tape")
-        status, item = _read(tape, position * itemsize)
+        status, item = _item(tape, i)
         if status:
+            if status == _EMPTY:
+                raise TapeIndexError("the index is out of range of the tape")
+            if status == _CLOSED:
+                raise TapeClosedError("the tape is closed")
+            if status == _BUSY:
+                raise TapeBusyError("the tape is in use by what waits for this thread")
+            if status == _STOPPED:
+                raise TapeInterrupt("interrupted while it waited for a slab")
             raise SpillError("a slab could not be read back; see the tape's spill_error()")
         return item
 
@@ -414,7 +433,10 @@ def _tape_reserve(tape, n):
             raise TapeValueError("reserve: a number of items is neither negative nor beyond memory")
         block = _reserve(tape, n * itemsize)
         if _is_null(block):
-            raise TapeMemoryError("reserve: no memory for such a block (with a memory budget: at most a slab)")
+            raise TapeMemoryError(
+                "reserve: no memory for such a block (with a memory budget: at most a slab; on a thread-safe tape: "
+                "none, as others may pop it meanwhile; fill an array and extend)"
+            )
         return _as_block(block, n)
 
     return reserve_block
@@ -457,6 +479,10 @@ def _tape_rewind(tape, mark):
                 raise TapeBusyError("rewind: a live view pins these items; delete the array first")
             if status in (_SPILL, _CORRUPT):
                 raise SpillError("rewind: a slab could not be read back; see the tape's spill_error()")
+            if status == _CLOSED:
+                raise TapeClosedError("rewind: the tape is closed")
+            if status == _STOPPED:
+                raise TapeInterrupt("rewind: interrupted while it waited for a slab")
             raise TapeMarkError("rewind: the tape was popped past this mark, or the mark is another tape's")
 
     return rewind_tape
@@ -473,6 +499,10 @@ def _tape_extend(tape, items):
                 raise TapeInterrupt("extend: interrupted while it waited for a slab")
             if status == _SPILL:
                 raise SpillError("extend: a slab could not be written; see the tape's spill_error()")
+            if status == _CLOSED:
+                raise TapeClosedError("extend: the tape is closed")
+            if status == _BUSY:
+                raise TapeBusyError("extend: the tape is in use by what waits for this thread")
             raise TapeMemoryError("extend: no memory for another slab; the tape is as it was")
 
     return extend_tape
@@ -495,6 +525,10 @@ def _tape_popn(tape, n, out=None):
             if status:
                 if status == _STOPPED:
                     raise TapeInterrupt("popn: interrupted while it waited for a slab")
+                if status == _EMPTY:
+                    raise TapeEmptyError("popn: the tape holds fewer items")
+                if status == _CLOSED:
+                    raise TapeClosedError("popn: the tape is closed")
                 if status != _BUSY:
                     raise SpillError("popn: a slab could not be read back; see the tape's spill_error()")
                 raise TapeBusyError("popn: a live view pins these items; delete the array first")
@@ -512,6 +546,10 @@ def _tape_popn(tape, n, out=None):
         if status:
             if status == _STOPPED:
                 raise TapeInterrupt("popn: interrupted while it waited for a slab")
+            if status == _EMPTY:
+                raise TapeEmptyError("popn: the tape holds fewer items")
+            if status == _CLOSED:
+                raise TapeClosedError("popn: the tape is closed")
             if status != _BUSY:
                 raise SpillError("popn: a slab could not be read back; see the tape's spill_error()")
             raise TapeBusyError("popn: a live view pins these items; delete the array first")

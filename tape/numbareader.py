@@ -58,7 +58,7 @@ def _pop(_context, reader):
 
     def codegen(context, builder, signature, args):
         item = item_type(context, reader)
-        status, data = cursor.try_pop(builder, args[0], item, reader.itemsize, "reader_unwind")
+        status, data = cursor.try_pop(builder, args[0], item, reader.itemsize, "reader_take")
         return context.make_tuple(builder, result, (status, from_data(context, builder, reader.dtype, data)))
 
     return result(reader), codegen

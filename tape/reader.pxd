@@ -11,7 +11,8 @@ may grow and read elsewhere, but refuses to be popped below the top of the stret
     reader_restart(&r)                                           # again from the top
     reader_free(&r)
 
-A slab that was spilled is read back ahead of the reader, and stays in memory while the reader is in it.
+A slab that was spilled is read back ahead of the reader, and stays in memory while the reader is in it.  A reader is for one
+thread at a time, also on a shared tape.
 """
 
 from libc.string cimport memcpy
@@ -32,6 +33,7 @@ cdef struct reader_s:
     size_t bottom       # the stretch, in bytes of items below it
     size_t top
     guard_s *hold
+    bint in_use         # by compiled code, or in a wait that gave up the GIL
 
 cdef int reader_init(reader_s *r, tape_s *t, guard_s *hold, size_t bottom, size_t top) noexcept nogil
 cdef int reader_restart(reader_s *r) noexcept nogil

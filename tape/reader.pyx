@@ -9,7 +9,7 @@ from tape.stack cimport *
 
 import numpy as np
 
-from tape.errors import TapeClosedError, TapeEmptyError, TapeMarkError, TapeTypeError
+from tape.errors import TapeBusyError, TapeClosedError, TapeEmptyError, TapeMarkError, TapeTypeError
 
 
 cdef void leave_slab(reader_s *r) noexcept nogil:
@@ -21,15 +21,29 @@ cdef void leave_slab(reader_s *r) noexcept nogil:
 cdef int reader_init(reader_s *r, tape_s *t, guard_s *hold, size_t bottom, size_t top) noexcept nogil:
     """Start at `top`, to go down to `bottom`, positions on the tape in bytes.  `hold` is the reader's to the end."""
     cdef int status
-    if bottom > top or top > tape_length(t):
-        return TAPE_EMPTY
+    cdef tape_s *own = tape_lock(t, &status)
+    if own == NULL:
+        return status
+    status = start(r, own, hold, bottom, top)
     r.tape = t
+    tape_unlock(t)
+    return status
+
+
+cdef int start(reader_s *r, tape_s *own, guard_s *hold, size_t bottom, size_t top) noexcept nogil:
+    cdef int status
+    if bottom > top or top > tape_length(own):
+        return TAPE_EMPTY
+    status = tape_hold(own, hold, top)
+    if status != TAPE_OK:
+        return status
     r.seg = NULL
     r.bottom = bottom
     r.top = top
     r.hold = hold
-    status = tape_hold(t, hold, top)
-    return status if status != TAPE_OK else reader_restart(r)
+    r.in_use = False
+    r.tape = own
+    return reader_restart(r)
 
 
 cdef int reader_restart(reader_s *r) noexcept nogil:
@@ -52,18 +66,22 @@ cdef size_t reader_length(const reader_s *r) noexcept nogil:
 
 cdef int reader_unwind(reader_s *r) noexcept nogil:
     """Called with `cur == begin`: goes on to the slab below, or says why not."""
-    cdef tape_s *t = r.tape
+    cdef tape_s *own
     cdef slab_s *seg
     cdef int status
     if r.base <= r.bottom:
         return TAPE_EMPTY
     leave_slab(r)       # first: one slab of memory is enough to read all
-    status = tape_look(t, r.base - 1)
+    own = tape_lock(r.tape, &status)
+    if own == NULL:
+        return status
+    status = tape_look(own, r.base - 1)
+    seg = tape_find(own, r.base - 1)
+    if status == TAPE_OK and own.layers != NULL:
+        layers_pin(own.layers, seg, 1)
+    tape_unlock(r.tape)
     if status != TAPE_OK:
         return status
-    seg = tape_find(t, r.base - 1)
-    if t.layers != NULL:
-        layers_pin(t.layers, seg, 1)
     r.seg = seg
     r.cur = seg.data + (r.base - seg.base)
     r.base = seg.base if seg.base > r.bottom else r.bottom
@@ -112,17 +130,22 @@ cdef class Reader:
     """
 
     def __cinit__(self, Tape tape not None, Mark mark=None):
-        cdef size_t bottom = 0
-        tape.edge()
+        cdef guard_s *bottom = NULL
+        cdef tape_s *own
+        cdef int status = TAPE_STALE
         tape.check_open()
         if mark is not None:
-            if mark.tape is not tape or mark.place().kind != GUARD_MARK:
-                raise TapeMarkError("the tape was popped past this mark, or the mark is another tape's")
-            bottom = mark.place().pos
+            if mark.tape is not tape:
+                raise TapeMarkError("the mark is another tape's")
+            bottom = mark.place()
         self.tape = tape
         self.guard = new_guard()
-        tape.edge()
-        tape.check(reader_init(&self.r, &tape.s, &self.guard.guard, bottom, tape_length(&tape.s)))
+        own = tape.enter()
+        if bottom == NULL or bottom.kind == GUARD_MARK:
+            status = start(&self.r, own, &self.guard.guard, 0 if bottom == NULL else bottom.pos, tape_length(own))
+        self.r.tape = &tape.s
+        tape.leave()
+        tape.check(status)
         self.is_open = True
 
     def __dealloc__(self):
@@ -134,6 +157,8 @@ cdef class Reader:
     cdef int edge(self) except -1:
         if not self.is_open:
             raise TapeClosedError("the reader is closed")
+        if self.r.in_use:
+            raise TapeBusyError("the reader is in use by a compiled loop or another thread")
         self.tape.edge()
         return 0
 
@@ -141,6 +166,7 @@ cdef class Reader:
         """Claim the tape for compiled code that reads; the address of the reader's struct (see tape.numbareader)."""
         self.edge()
         self.tape.claim(None)
+        self.r.in_use = True
         return <size_t>&self.r
 
     @property
@@ -187,7 +213,9 @@ cdef class Reader:
         try:
             self.edge()
             before = reader_length(&self.r)
+            self.r.in_use = True
             status = reader_take(&self.r, view.len, view.buf)
+            self.r.in_use = False
             if status != TAPE_OK:
                 reader_restart(&self.r)
                 self.r.base = self.r.bottom + before
@@ -209,7 +237,7 @@ cdef class Reader:
     def close(self):
         """Let the tape be popped again.  A second close does nothing."""
         if self.is_open:
-            self.tape.edge()
+            self.edge()
             self.is_open = False
             reader_free(&self.r)
 

@@ -14,6 +14,7 @@ cdef extern from *:
     #include <intrin.h>
     typedef volatile long lt_atomic_t;
     #define lt_atomic_swap(p, v) _InterlockedExchange((p), (v))
+    #define lt_atomic_take(p, v) (_InterlockedCompareExchange((p), (v), 0) == 0)
     #define lt_atomic_load(p) (*(p))
     #define lt_atomic_store(p, v) _InterlockedExchange((p), (v))
     #define lt_pause() YieldProcessor()
@@ -22,6 +23,11 @@ cdef extern from *:
     #include <sched.h>
     typedef int lt_atomic_t;
     #define lt_atomic_swap(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQUIRE)
+    /* v where 0 was, or nothing; whether it was. */
+    static inline int lt_atomic_take(lt_atomic_t *p, lt_atomic_t v) {
+        lt_atomic_t free = 0;
+        return __atomic_compare_exchange_n(p, &free, v, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    }
     #define lt_atomic_load(p) __atomic_load_n((p), __ATOMIC_RELAXED)
     #define lt_atomic_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
     #if defined(__x86_64__) || defined(__i386__)
@@ -49,7 +55,10 @@ cdef extern from *:
     """
     ctypedef int lt_atomic_t
     int lt_atomic_swap(lt_atomic_t *p, int v) noexcept nogil
-    int lt_atomic_load(lt_atomic_t *p) noexcept nogil
+    bint lt_atomic_take(lt_atomic_t *p, int v) noexcept nogil
+    int lt_atomic_load(const lt_atomic_t *p) noexcept nogil
     void lt_atomic_store(lt_atomic_t *p, int v) noexcept nogil
+    void lt_pause() noexcept nogil
+    void lt_yield() noexcept nogil
     void lt_spin_lock(lt_atomic_t *lock) noexcept nogil
     void lt_spin_unlock(lt_atomic_t *lock) noexcept nogil

@@ -14,9 +14,10 @@ from tape.layers cimport (
     layers_release,
     layers_take,
 )
+from tape.lock cimport lock_enter, lock_init, lock_leave, lock_long, lock_lost
 from tape.residency cimport layers_s
 from tape.slab cimport pool_default, pool_give, pool_s, pool_take, slab_s
-from tape.spin cimport lt_atomic_store, lt_atomic_swap, lt_atomic_t
+from tape.spin cimport lt_atomic_load, lt_atomic_store, lt_atomic_swap, lt_atomic_t
 
 cdef extern from *:
     """
@@ -37,6 +38,8 @@ cdef extern from *:
 
 cdef enum:
     VALIDATED_SLABS = 64    # more would make a checked build quadratic
+    LONG_COPY = 1 << 16     # bytes that take long enough to let others sleep rather than spin
+    LINE = 64               # of the cache
 
 
 cdef inline size_t usable(const tape_s *t, const slab_s *seg) noexcept nogil:
@@ -63,7 +66,7 @@ cdef void validate(tape_s *t) noexcept nogil:
     cdef size_t slabs = 0, bytes = 0
     if not LT_IS_CHECKED:
         return
-    LT_ASSERT(guard == NULL or (guard.above == NULL and guard.pos <= tape_length(t)))
+    LT_ASSERT(guard == NULL or (guard.above == NULL and guard.pos <= length_of(t)))
     while guard != NULL and guard.below != NULL:
         LT_ASSERT(guard.below.pos <= guard.pos and guard.below.above == guard)
         guard = guard.below
@@ -108,6 +111,8 @@ cdef void tape_init(tape_s *t, size_t itemsize, size_t slab_bytes, pool_s *pool)
     t.tokens = 0
     t.failed = TAPE_OK
     t.in_use = 0
+    t.shared = NULL
+    t.lock = NULL
     t.first.data = <char *>((<size_t>&t.inline_buffer[0] + 15) & ~<size_t>15)
     t.first.bytes = INLINE_BYTES
     t.first.filled = 0
@@ -125,11 +130,72 @@ cdef inline bint closed(const tape_s *t) noexcept nogil:
     return t.end == NULL
 
 
-cdef size_t tape_length(const tape_s *t) noexcept nogil:
-    """Bytes of items on the tape."""
-    if closed(t):
-        return 0
-    return t.seg.base + <size_t>(t.cur - t.seg.data)
+cdef inline size_t length_of(const tape_s *t) noexcept nogil:
+    return 0 if closed(t) else t.seg.base + <size_t>(t.cur - t.seg.data)
+
+
+cdef size_t tape_length(tape_s *t) noexcept nogil:
+    """Bytes of items on the tape; 0 also of a shared one that `tape_lock` refuses."""
+    cdef int status
+    cdef tape_s *own = enter(t, &status)
+    return 0 if own == NULL else leave(t, length_of(own))
+
+
+# ---------------------------------------------------------------------------------------------- sharing
+
+cdef int tape_init_shared(tape_s *t, size_t itemsize, size_t slab_bytes, pool_s *pool) noexcept nogil:
+    """`tape_init` for a tape that any number of threads may use at once; TAPE_NOMEM if there is no memory."""
+    cdef void *memory = malloc(sizeof(shared_s) + LINE)
+    cdef shared_s *shared
+    if memory == NULL:
+        return TAPE_NOMEM
+    shared = <shared_s *>((<size_t>memory + LINE - 1) & ~<size_t>(LINE - 1))
+    shared.memory = memory
+    lock_init(&shared.lock)
+    tape_init(&shared.tape, itemsize, slab_bytes, pool)
+    shared.tape.lock = &shared.lock
+    tape_init(t, itemsize, slab_bytes, pool)
+    t.shared = shared
+    t.cur = t.begin = t.end = t.first.data
+    return TAPE_OK
+
+
+cdef inline tape_s *enter(tape_s *t, int *status) noexcept nogil:
+    """See `tape_lock`.  Every function for users begins with it, and ends with `leave`."""
+    status[0] = TAPE_OK
+    if t.shared == NULL:
+        return t
+    status[0] = lock_enter(&t.shared.lock)
+    return &t.shared.tape if status[0] == TAPE_OK else NULL
+
+
+cdef inline size_t leave(tape_s *t, size_t result) noexcept nogil:
+    if t.shared != NULL:
+        lock_leave(&t.shared.lock)
+    return result
+
+
+cdef inline void may_take_long(tape_s *own) noexcept nogil:
+    if own.lock != NULL:
+        lock_long(own.lock)
+
+
+cdef tape_s *tape_lock(tape_s *t, int *status) noexcept nogil:
+    return enter(t, status)
+
+
+cdef void tape_lock_long(tape_s *locked) noexcept nogil:
+    may_take_long(locked)
+
+
+cdef void tape_unlock(tape_s *t) noexcept nogil:
+    leave(t, 0)
+
+
+cdef bint tape_closed(tape_s *t) noexcept nogil:
+    cdef int status
+    cdef tape_s *own = enter(t, &status)
+    return own != NULL and leave(t, closed(own))
 
 
 # ---------------------------------------------------------------------------------------------- growing
@@ -155,10 +221,12 @@ cdef slab_s *add_slab(tape_s *t, size_t need, size_t hint, int *status) noexcept
         if bytes < need:
             status[0] = TAPE_LARGE
             return NULL
+        may_take_long(t)
         slab = layers_take(t.layers, bytes, populate, &t.in_use, status)
     else:
         if bytes < need:
             bytes = need
+        may_take_long(t)
         slab = pool_take(t.pool, bytes, populate, False)
     if slab == NULL:
         return NULL
@@ -184,7 +252,7 @@ cdef int grow(tape_s *t, size_t need, size_t hint) noexcept nogil:
     above = seg.next
     if above != NULL and usable(t, above) < need:
         # Slabs too small for this would only be in the way of the next growth too.
-        tape_release(t)
+        release(t)
         above = NULL
     if above == NULL:
         # Round up, so that `need` fits below the last whole item of the slab.
@@ -218,11 +286,58 @@ cdef int tape_grow(tape_s *t, size_t need) noexcept nogil:
 
     TAPE_NOMEM leaves the tape as it was.
     """
-    return grow(t, need, 0)
+    return grow(t, need, 0) if t.shared == NULL else TAPE_BUSY
 
 
-cdef char *tape_record(tape_s *t, size_t bytes) noexcept nogil:
-    """The slow path of a push in generated code: room for `bytes` at `cur`, which is left in place, or NULL.
+cdef inline void copy(void *to, const void *source, size_t bytes) noexcept nogil:
+    if bytes == 8:      # a push from another thread: without a call
+        memcpy(to, source, 8)
+    else:
+        memcpy(to, source, bytes)
+
+
+cdef int tape_push_slow(tape_s *t, const void *item, size_t bytes) noexcept nogil:
+    """Push `bytes` as one block, where the segment may have no room for them."""
+    cdef int status
+    cdef tape_s *own = enter(t, &status)
+    if own == NULL:
+        return status
+    if unlikely(<size_t>(own.end - own.cur) < bytes):
+        status = grow(own, bytes, 0)
+    if status == TAPE_OK:
+        if bytes > LONG_COPY:
+            may_take_long(own)
+        copy(own.cur, item, bytes)
+        own.cur += bytes
+    return leave(t, status)
+
+
+cdef char *tape_reserve_slow(tape_s *t, size_t bytes) noexcept nogil:
+    cdef char *block
+    if tape_grow(t, bytes) != TAPE_OK:
+        return NULL
+    block = t.cur
+    t.cur = block + bytes
+    return block
+
+
+cdef char *tape_reserve_pinned(tape_s *t, size_t bytes, guard_s *pin, int *status) noexcept nogil:
+    """Push a block of `bytes` to be filled in, which stays where it is until `tape_drop` of `pin`; NULL and why."""
+    cdef tape_s *own = enter(t, status)
+    cdef char *block = NULL
+    if own == NULL:
+        return NULL
+    status[0] = grow(own, bytes, 0)
+    if status[0] == TAPE_OK:
+        block = own.cur
+        own.cur += bytes
+        tape_pin(own, pin, length_of(own))
+    leave(t, 0)
+    return block
+
+
+cdef char *tape_room(tape_s *t, size_t bytes) noexcept nogil:
+    """Room for `bytes` at `cur`, which is left in place, or NULL: for pushes of generated code on a tape of one thread.
 
     The first failure sticks in `failed` and everything after it is dropped, so that the code needs no branch at
     each push: it looks once, when its forward sweep is over.  Until `tape_forgive`, the segment seems full and empty.
@@ -237,11 +352,55 @@ cdef char *tape_record(tape_s *t, size_t bytes) noexcept nogil:
     return t.cur if t.failed == TAPE_OK else NULL
 
 
-cdef void tape_forgive(tape_s *t) noexcept nogil:
-    """Forget a failed `tape_record` or `tape_recall`."""
-    t.failed = TAPE_OK
-    if not closed(t):
-        enter_segment(t, t.seg, t.cur)
+cdef int tape_record(tape_s *t, const void *item, size_t bytes) noexcept nogil:
+    """The slow path of a push in generated code; see `tape_room` for what becomes of a failure."""
+    cdef int status
+    cdef tape_s *own
+    cdef char *room
+    if lt_atomic_load(<lt_atomic_t *>&t.failed) != TAPE_OK:
+        return t.failed
+    own = enter(t, &status)
+    if own == NULL:
+        tape_refuse(t, status)
+        return status
+    room = own.cur
+    if own.failed != TAPE_OK or <size_t>(own.end - own.cur) < bytes:
+        room = tape_room(own, bytes)
+    if room != NULL:
+        copy(room, item, bytes)
+        own.cur = room + bytes
+    return leave(t, own.failed)
+
+
+cdef void tape_refuse(tape_s *t, int status) noexcept nogil:
+    """Let `status` stick to a shared tape that `tape_lock` refused to generated code."""
+    lt_atomic_store(<lt_atomic_t *>&t.failed, status)
+
+
+cdef int tape_failed(tape_s *t) noexcept nogil:
+    """The first bad status of a `tape_record` or `tape_recall`."""
+    cdef int status = lt_atomic_load(<lt_atomic_t *>&t.failed)
+    cdef tape_s *own
+    if status != TAPE_OK or t.shared == NULL:
+        return status
+    own = enter(t, &status)
+    return status if own == NULL else leave(t, own.failed)
+
+
+cdef int tape_forgive(tape_s *t) noexcept nogil:
+    """Forget a failed `tape_record` or `tape_recall`: what `tape_failed` would have said."""
+    cdef int status, failed
+    cdef tape_s *own = enter(t, &status)
+    if own == NULL:
+        return status
+    failed = lt_atomic_load(<lt_atomic_t *>&t.failed)
+    if failed == TAPE_OK:
+        failed = own.failed
+    lt_atomic_store(<lt_atomic_t *>&t.failed, TAPE_OK)
+    own.failed = TAPE_OK
+    if not closed(own):
+        enter_segment(own, own.seg, own.cur)
+    return leave(t, failed)
 
 
 cdef int tape_recall(tape_s *t, void *out, size_t bytes) noexcept nogil:
@@ -249,10 +408,20 @@ cdef int tape_recall(tape_s *t, void *out, size_t bytes) noexcept nogil:
 
     A failure sticks as that of `tape_record` does, and nothing is popped any more.
     """
-    cdef int before = t.in_use
+    cdef int status = TAPE_OK, before
+    cdef tape_s *own
+    if t.shared != NULL:
+        status = lt_atomic_load(<lt_atomic_t *>&t.failed)
+        own = enter(t, &status) if status == TAPE_OK else NULL
+        if own != NULL:
+            return leave(t, tape_recall(own, out, bytes))
+        tape_refuse(t, status)
+        memset(out, 0, bytes)
+        return status
+    before = t.in_use
     if t.failed == TAPE_OK:
         t.in_use = 1
-        t.failed = tape_pop_bytes(t, out, bytes)
+        t.failed = take(t, bytes, out)
         t.in_use = before
         if t.failed != TAPE_OK:
             t.begin = t.end = t.cur
@@ -263,6 +432,12 @@ cdef int tape_recall(tape_s *t, void *out, size_t bytes) noexcept nogil:
 
 cdef int tape_extend(tape_s *t, const void *src, size_t bytes) noexcept nogil:
     """Push `bytes` from `src`, across slab borders.  On failure the tape is as it was."""
+    cdef int status
+    cdef tape_s *own = enter(t, &status)
+    return status if own == NULL else leave(t, extend(own, src, bytes))
+
+
+cdef int extend(tape_s *t, const void *src, size_t bytes) noexcept nogil:
     cdef slab_s *start = t.seg
     cdef char *cur = t.cur
     cdef size_t chunk
@@ -270,6 +445,8 @@ cdef int tape_extend(tape_s *t, const void *src, size_t bytes) noexcept nogil:
     cdef int status = TAPE_OK
     if closed(t):
         return TAPE_CLOSED
+    if bytes > LONG_COPY:
+        may_take_long(t)
     # The way back must need no disk: where it began stays in memory.
     if t.layers != NULL:
         layers_pin(t.layers, start, 1)
@@ -335,18 +512,27 @@ cdef inline void descend(tape_s *t, slab_s *seg, char *cur) noexcept nogil:
 
 cdef inline int need(tape_s *t, slab_s *seg, bint popping) noexcept nogil:
     """Have `seg` in memory."""
-    return TAPE_OK if t.layers == NULL else layers_need(t.layers, seg, popping, &t.in_use)
+    if t.layers == NULL or seg.owner == NULL:
+        return TAPE_OK
+    may_take_long(t)
+    return layers_need(t.layers, seg, popping, &t.in_use)
 
 
 cdef int tape_truncate(tape_s *t, size_t pos) noexcept nogil:
     """Drop all above `pos`; marks above it die, a pin above it refuses (TAPE_BUSY) and nothing changes."""
+    cdef int status
+    cdef tape_s *own = enter(t, &status)
+    return status if own == NULL else leave(t, truncate(own, pos))
+
+
+cdef int truncate(tape_s *t, size_t pos) noexcept nogil:
     cdef guard_s *guard = t.guards
     cdef slab_s *seg
     cdef slab_s *highest
     cdef int status
     if closed(t):
         return TAPE_CLOSED
-    if pos > tape_length(t):
+    if pos > length_of(t):
         return TAPE_EMPTY
     while guard != NULL and guard.pos > pos:
         if refuses(guard):
@@ -371,7 +557,11 @@ cdef int tape_truncate(tape_s *t, size_t pos) noexcept nogil:
 
 cdef int tape_unwind(tape_s *t) noexcept nogil:
     """Called with `cur == begin`: makes the newest item lie between them, or says why there is none to pop."""
-    cdef size_t length = tape_length(t)
+    return unwind(t) if t.shared == NULL else TAPE_BUSY
+
+
+cdef int unwind(tape_s *t) noexcept nogil:
+    cdef size_t length = length_of(t)
     cdef guard_s *guard = t.guards
     cdef slab_s *seg = t.seg
     cdef int status
@@ -402,15 +592,23 @@ cdef int tape_unwind(tape_s *t) noexcept nogil:
 
 cdef int tape_read(tape_s *t, size_t pos, size_t bytes, void *out) noexcept nogil:
     """Copy `bytes` from position `pos` up."""
+    cdef int status
+    cdef tape_s *own = enter(t, &status)
+    return status if own == NULL else leave(t, read(own, pos, bytes, out))
+
+
+cdef int read(tape_s *t, size_t pos, size_t bytes, void *out) noexcept nogil:
     cdef slab_s *seg
     cdef size_t chunk, end
     cdef int status
     if closed(t):
         return TAPE_CLOSED
-    if bytes > tape_length(t) or pos > tape_length(t) - bytes:
+    if bytes > length_of(t) or pos > length_of(t) - bytes:
         return TAPE_EMPTY
     if bytes == 0:
         return TAPE_OK
+    if bytes > LONG_COPY:
+        may_take_long(t)
     seg = tape_find(t, pos + bytes - 1)
     while bytes > 0:
         status = need(t, seg, False)
@@ -424,9 +622,37 @@ cdef int tape_read(tape_s *t, size_t pos, size_t bytes, void *out) noexcept nogi
     return TAPE_OK
 
 
+cdef int tape_item(tape_s *t, long long index, void *out) noexcept nogil:
+    """Copy the item at `index`, counted from the end if it is negative."""
+    cdef int status
+    cdef tape_s *own = enter(t, &status)
+    if own == NULL:
+        return status
+    if index < 0:
+        index += length_of(own) // own.itemsize
+    if closed(own):
+        status = TAPE_CLOSED
+    elif index < 0 or <size_t>index >= length_of(own) // own.itemsize:
+        status = TAPE_EMPTY
+    else:
+        status = read(own, index * own.itemsize, own.itemsize, out)
+    return leave(t, status)
+
+
 cdef int tape_take(tape_s *t, size_t bytes, void *out) noexcept nogil:
     """Pop `bytes` into `out`, oldest first, across slab borders; all of them or none."""
-    cdef size_t length = tape_length(t)
+    return tape_pop_slow(t, out, bytes)
+
+
+cdef int tape_pop_slow(tape_s *t, void *item, size_t bytes) noexcept nogil:
+    """The same, for what the inline functions do not find in the segment."""
+    cdef int status
+    cdef tape_s *own = enter(t, &status)
+    return status if own == NULL else leave(t, take(own, bytes, item))
+
+
+cdef int take(tape_s *t, size_t bytes, void *out) noexcept nogil:
+    cdef size_t length = length_of(t)
     cdef guard_s *guard = t.guards
     cdef int status
     if closed(t):
@@ -438,18 +664,22 @@ cdef int tape_take(tape_s *t, size_t bytes, void *out) noexcept nogil:
             return TAPE_BUSY
         guard = guard.below
     if t.cur == t.begin and bytes > 0:      # so that the slab below is popped, not looked at
-        status = tape_unwind(t)
+        status = unwind(t)
         if status != TAPE_OK:
             return status
-    status = tape_read(t, length - bytes, bytes, out)
-    return status if status != TAPE_OK else tape_truncate(t, length - bytes)
+    if bytes <= <size_t>(t.cur - t.begin) and bytes <= LONG_COPY:
+        t.cur -= bytes
+        copy(out, t.cur, bytes)
+        return TAPE_OK
+    status = read(t, length - bytes, bytes, out)
+    return status if status != TAPE_OK else truncate(t, length - bytes)
 
 
 cdef int tape_look(tape_s *t, size_t pos) noexcept nogil:
     """Have the item at `pos` in memory, until the next operation on the tape."""
     if closed(t):
         return TAPE_CLOSED
-    return TAPE_EMPTY if pos >= tape_length(t) else need(t, tape_find(t, pos), False)
+    return TAPE_EMPTY if pos >= length_of(t) else need(t, tape_find(t, pos), False)
 
 
 cdef char *tape_at(tape_s *t, size_t pos, size_t *run) noexcept nogil:
@@ -469,7 +699,7 @@ cdef char *tape_at(tape_s *t, size_t pos, size_t *run) noexcept nogil:
 
 cdef char *tape_top(tape_s *t, size_t bytes) noexcept nogil:
     """Address of the newest `bytes`, or NULL where they are not there or not contiguous."""
-    cdef size_t length = tape_length(t)
+    cdef size_t length = length_of(t)
     cdef size_t run = 0
     cdef char *item
     if bytes == 0 or bytes > length:
@@ -505,37 +735,55 @@ cdef int link_guard(tape_s *t, guard_s *guard, size_t pos, guard_kind kind) noex
 
 cdef int tape_mark(tape_s *t, guard_s *mark) noexcept nogil:
     """Make `mark` a live mark of the present length."""
-    return link_guard(t, mark, tape_length(t), GUARD_MARK)
+    cdef int status
+    cdef tape_s *own = enter(t, &status)
+    return status if own == NULL else leave(t, link_guard(own, mark, length_of(own), GUARD_MARK))
 
 
 cdef int tape_hold(tape_s *t, guard_s *hold, size_t pos) noexcept nogil:
     """Refuse every shrinking below `pos` until `hold` is dropped."""
-    return link_guard(t, hold, pos, GUARD_HOLD)
+    cdef int status
+    cdef tape_s *own = enter(t, &status)
+    return status if own == NULL else leave(t, link_guard(own, hold, pos, GUARD_HOLD))
 
 
 cdef int tape_pin(tape_s *t, guard_s *pin, size_t pos) noexcept nogil:
     """The same, and the slab with the item below `pos`, which is in memory, stays there."""
-    cdef int status = link_guard(t, pin, pos, GUARD_PIN)
-    if status == TAPE_OK and t.layers != NULL and pos > 0:
-        layers_pin(t.layers, tape_find(t, pos - 1), 1)
-    return status
+    cdef int status
+    cdef tape_s *own = enter(t, &status)
+    if own == NULL:
+        return status
+    status = link_guard(own, pin, pos, GUARD_PIN)
+    if status == TAPE_OK and own.layers != NULL and pos > 0:
+        layers_pin(own.layers, tape_find(own, pos - 1), 1)
+    return leave(t, status)
 
 
-cdef void tape_drop(tape_s *t, guard_s *guard) noexcept nogil:
-    """Forget a mark or a pin; nothing happens to a dead one."""
-    if guard.kind == GUARD_DEAD:
-        return
-    unlink_guard(t, guard)
-    settle(t)
+cdef int tape_drop(tape_s *t, guard_s *guard) noexcept nogil:
+    """Forget a mark or a pin; nothing happens to a dead one.  What `tape_lock` of a shared tape refuses stays live."""
+    cdef int status
+    cdef tape_s *own = enter(t, &status)
+    if own == NULL:
+        return status
+    if guard.kind != GUARD_DEAD:
+        unlink_guard(own, guard)
+        settle(own)
+    return leave(t, TAPE_OK)
 
 
 cdef int tape_rewind(tape_s *t, guard_s *mark) noexcept nogil:
     """Drop all that was pushed since `mark`, which stays live."""
-    if closed(t):
-        return TAPE_CLOSED
-    if mark.kind != GUARD_MARK:
-        return TAPE_STALE
-    return tape_truncate(t, mark.pos)
+    cdef int status
+    cdef tape_s *own = enter(t, &status)
+    if own == NULL:
+        return status
+    if closed(own):
+        status = TAPE_CLOSED
+    elif mark.kind != GUARD_MARK:
+        status = TAPE_STALE
+    else:
+        status = truncate(own, mark.pos)
+    return leave(t, status)
 
 
 cdef long long tape_token(tape_s *t) noexcept nogil:
@@ -544,35 +792,80 @@ cdef long long tape_token(tape_s *t) noexcept nogil:
     It lasts until the tape is popped past it.
     """
     cdef guard_s *guard = <guard_s *>malloc(sizeof(guard_s))
+    cdef long long serial = 0
+    cdef int status
+    cdef tape_s *own
     if guard == NULL:
         return 0
-    if tape_mark(t, guard) != TAPE_OK:
+    own = enter(t, &status)
+    if own != NULL:
+        status = link_guard(own, guard, length_of(own), GUARD_TOKEN)
+        if status == TAPE_OK:
+            own.tokens += 1
+            guard.serial = serial = own.tokens
+        leave(t, 0)
+    if serial == 0:
         free(guard)
-        return 0
-    t.tokens += 1
-    guard.serial = t.tokens
-    guard.kind = GUARD_TOKEN
-    return guard.serial
+    return serial
 
 
 cdef int tape_rewind_token(tape_s *t, long long token) noexcept nogil:
     """`tape_rewind` for a token."""
+    cdef int status
+    cdef tape_s *own = enter(t, &status)
+    return status if own == NULL else leave(t, rewind_token(own, token))
+
+
+cdef int rewind_token(tape_s *t, long long token) noexcept nogil:
     cdef guard_s *guard = t.guards
     if closed(t):
         return TAPE_CLOSED
     while guard != NULL and not (guard.kind == GUARD_TOKEN and guard.serial == token):
         guard = guard.below
-    return TAPE_STALE if guard == NULL else tape_truncate(t, guard.pos)
+    return TAPE_STALE if guard == NULL else truncate(t, guard.pos)
 
 
 # ------------------------------------------------------------------------------------------ end of life
 
+cdef int tape_summary(tape_s *t, summary_s *out) noexcept nogil:
+    """What there is to say about a tape, of one moment."""
+    cdef int status
+    cdef guard_s *guard
+    cdef tape_s *own = enter(t, &status)
+    if own == NULL:
+        return status
+    out.length = length_of(own)
+    out.closed = closed(own)
+    out.slabs = 0 if out.closed else own.seg.depth
+    out.held = 0 if out.closed else own.seg.held
+    out.spare_slabs = own.spare_slabs
+    out.spare_bytes = own.spare_bytes
+    out.high_bytes = own.high_bytes
+    out.allocations = own.allocations
+    out.marks = out.pins = 0
+    guard = own.guards
+    while guard != NULL:
+        if guard.kind == GUARD_PIN:
+            out.pins += 1
+        else:
+            out.marks += 1
+        guard = guard.below
+    return leave(t, TAPE_OK)
+
+
 cdef int tape_release(tape_s *t) noexcept nogil:
     """Give the spare slabs back to the pool."""
+    cdef int status
+    cdef tape_s *own = enter(t, &status)
+    return status if own == NULL else leave(t, release(own))
+
+
+cdef int release(tape_s *t) noexcept nogil:
     cdef slab_s *slab
     cdef slab_s *above
     if closed(t):
         return TAPE_CLOSED
+    may_take_long(t)
     if t.layers != NULL:
         layers_release(t.layers)
     slab = t.seg.next
@@ -588,33 +881,52 @@ cdef int tape_release(tape_s *t) noexcept nogil:
 
 cdef int tape_close(tape_s *t) noexcept nogil:
     """Give everything back and refuse all further use; TAPE_BUSY, and nothing changed, if a pin is live."""
-    cdef guard_s *guard = t.guards
     cdef layers_s *layers
-    if closed(t):
-        return TAPE_OK
-    if t.layers != NULL and layers_carried(t.layers):
-        return TAPE_BUSY
-    while guard != NULL:
-        if refuses(guard):
-            return TAPE_BUSY
-        guard = guard.below
-    layers = tape_abandon(t)
+    cdef int status = tape_end(t, &layers)
     if layers != NULL:      # others may run while this waits for what is in flight
-        t.in_use = 1
+        t.in_use = t.shared == NULL
         layers_free(layers)
         t.in_use = 0
-    return TAPE_OK
+    return status
+
+
+cdef int tape_end(tape_s *t, layers_s **left) noexcept nogil:
+    """Close as `tape_close` does, without waiting: what is `left` is for `layers_free`, if it is not NULL."""
+    cdef int status
+    cdef guard_s *guard
+    cdef tape_s *own = enter(t, &status)
+    left[0] = NULL
+    if own == NULL:
+        return status
+    if not closed(own):
+        guard = own.guards
+        while guard != NULL and not refuses(guard):
+            guard = guard.below
+        if guard != NULL or (own.layers != NULL and layers_carried(own.layers)):
+            status = TAPE_BUSY
+        else:
+            left[0] = abandon(own)
+    return leave(t, status)
 
 
 cdef layers_s *tape_abandon(tape_s *t) noexcept nogil:
-    """Close a tape whatever still points into it, without waiting: what it returns is for `layers_free`, or NULL."""
+    """Close a tape that nobody uses any more, whatever still points into it; what it returns is as in `tape_end`."""
+    if t.shared == NULL:
+        return abandon(t)
+    if lock_lost(&t.shared.lock):   # whatever it was in the middle of: the memory is left to the end of the process
+        return NULL
+    t.shared.tape.lock = NULL       # nobody is left to wait for
+    return abandon(&t.shared.tape)
+
+
+cdef layers_s *abandon(tape_s *t) noexcept nogil:
     cdef layers_s *layers = t.layers
     if closed(t):
         return NULL
     while t.guards != NULL:
         unlink_guard(t, t.guards)
-    tape_truncate(t, 0)     # to the inline segment, which is always in memory
-    tape_release(t)
+    truncate(t, 0)      # to the inline segment, which is always in memory
+    release(t)
     t.layers = NULL
     t.cur = t.begin = t.end = NULL
     return layers
@@ -625,14 +937,26 @@ cdef void tape_free(tape_s *t) noexcept nogil:
     cdef layers_s *layers = tape_abandon(t)
     if layers != NULL:
         layers_free(layers)
+    tape_free_shared(t)
+
+
+cdef void tape_free_shared(tape_s *t) noexcept nogil:
+    """The end of what `tape_init_shared` took; nothing for another tape."""
+    if t.shared != NULL:
+        free(t.shared.memory)
+        t.shared = NULL
 
 
 cdef int tape_enter(tape_s *t) noexcept nogil:
-    """Claim the tape for a compiled loop: TAPE_BUSY if it is claimed already."""
+    """Claim the tape for a compiled loop: TAPE_BUSY if it is claimed already.  A shared one is everybody's."""
+    if t.shared != NULL:
+        return TAPE_CLOSED if tape_closed(t) else TAPE_OK
     if closed(t):
         return TAPE_CLOSED
     return TAPE_BUSY if lt_atomic_swap(<lt_atomic_t *>&t.in_use, 1) else TAPE_OK
 
 
 cdef void tape_leave(tape_s *t) noexcept nogil:
-    lt_atomic_store(<lt_atomic_t *>&t.in_use, 0)
+    """The end of a claim."""
+    if t.shared == NULL:
+        lt_atomic_store(<lt_atomic_t *>&t.in_use, 0)

@@ -2,7 +2,21 @@
 
 from libc.string cimport memcpy, memset
 
-from tape.stack cimport TAPE_EMPTY, TAPE_OK, tape_grow, tape_length, tape_record, tape_s, tape_truncate, tape_unwind
+from tape.stack cimport (
+    TAPE_EMPTY,
+    TAPE_OK,
+    tape_failed,
+    tape_grow,
+    tape_length,
+    tape_lock,
+    tape_lock_long,
+    tape_refuse,
+    tape_room,
+    tape_s,
+    tape_truncate,
+    tape_unlock,
+    tape_unwind,
+)
 
 
 cdef struct rows_s:
@@ -15,6 +29,29 @@ cdef struct rows_s:
     long long length[MAX_DIMENSIONS + 1]
     long long stride[MAX_DIMENSIONS + 1]
     long long at[MAX_DIMENSIONS + 1]
+
+
+# ---------------------------------------------------------------------------------------------------- sharing
+
+cdef inline tape_s *enter(tape_s *t) noexcept nogil:
+    """The tape to work on: `t`, or the one behind it, until `leave`; NULL where it failed, or is refused, which sticks."""
+    cdef int status
+    cdef tape_s *own
+    if t.shared == NULL:
+        return t if t.failed == TAPE_OK else NULL
+    if tape_failed(t) != TAPE_OK:
+        return NULL
+    own = tape_lock(t, &status)
+    if own == NULL:
+        tape_refuse(t, status)
+    else:
+        tape_lock_long(own)
+    return own
+
+
+cdef inline void leave(tape_s *t) noexcept nogil:
+    if t.shared != NULL:
+        tape_unlock(t)
 
 
 # ------------------------------------------------------------------------------------------------------- rows
@@ -161,10 +198,17 @@ cdef void words_push(
     tape_s *t, const char *data, int dimensions, const long long *shape, const long long *strides, form_s form
 ) noexcept nogil:
     """Push the items of an array of up to MAX_DIMENSIONS dimensions."""
+    cdef tape_s *own = enter(t)
+    if own != NULL:
+        push_all(own, data, dimensions, shape, strides, form)
+        leave(t)
+
+
+cdef void push_all(
+    tape_s *t, const char *data, int dimensions, const long long *shape, const long long *strides, form_s form
+) noexcept nogil:
     cdef int before = t.in_use
     cdef size_t length = tape_length(t)
-    if t.failed != TAPE_OK:
-        return
     t.in_use = 1        # no signal handlers: generated code cannot pass on what they raise
     t.failed = push(t, data, dimensions, shape, strides, form)
     if t.failed != TAPE_OK:
@@ -222,15 +266,19 @@ cdef int pop(
 cdef int words_pop(
     tape_s *t, char *data, int dimensions, const long long *shape, const long long *strides, form_s form
 ) noexcept nogil:
-    """Pop the items of an array into one with as many of them.  The result is `t.failed`."""
-    cdef int before = t.in_use
-    if t.failed == TAPE_OK:
-        t.in_use = 1
-        t.failed = pop(t, data, dimensions, shape, strides, form)
-        t.in_use = before
-        if t.failed != TAPE_OK:
-            t.begin = t.end = t.cur
-    return t.failed
+    """Pop the items of an array into one with as many of them.  The result is `tape_failed(t)`."""
+    cdef tape_s *own = enter(t)
+    cdef int before, status
+    if own == NULL:
+        return tape_failed(t)
+    before = own.in_use
+    own.in_use = 1
+    status = own.failed = pop(own, data, dimensions, shape, strides, form)
+    own.in_use = before
+    if status != TAPE_OK:
+        own.begin = own.end = own.cur
+    leave(t)
+    return status
 
 
 # --------------------------------------------------------------------------------------------------- exchange
@@ -250,18 +298,18 @@ cdef char *words_exchange(tape_s *t, char *data, size_t bytes) noexcept nogil:
     """Record what lies at `data`; where to write now, instead of it.
 
     On a tape in memory nothing is copied: the new memory is a block of the tape, and the old one stays as it is until
-    `words_restore` gives its address back.  Slabs of a tape with a budget move, so there the bytes are copied and the
-    array keeps its memory.
+    `words_restore` gives its address back.  Slabs of a tape with a budget move, and blocks of a shared one can be popped by
+    others, so there the bytes are copied and the array keeps its memory.
     """
     cdef long long length = bytes, step = 1
     cdef size_t size = block_for(bytes)
     cdef char *block
     if t.failed != TAPE_OK:
         return data
-    if t.layers != NULL:
+    if t.layers != NULL or t.shared != NULL:
         words_push(t, data, 1, &length, &step, as_bytes())
         return data
-    if <size_t>(t.end - t.cur) < size and tape_record(t, size) == NULL:
+    if <size_t>(t.end - t.cur) < size and tape_room(t, size) == NULL:
         return data
     block = t.cur + (LINE - <size_t>t.cur % LINE) % LINE
     t.cur += size
@@ -278,7 +326,7 @@ cdef char *words_restore(tape_s *t, char *data, size_t bytes) noexcept nogil:
     cdef long long length = bytes, step = 1
     cdef size_t size = block_for(bytes)
     cdef int before = t.in_use
-    if t.layers != NULL:
+    if t.layers != NULL or t.shared != NULL:
         return data if words_pop(t, data, 1, &length, &step, as_bytes()) == TAPE_OK else NULL
     while t.failed == TAPE_OK and t.cur == t.begin:
         t.in_use = 1

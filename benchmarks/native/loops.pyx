@@ -60,6 +60,38 @@ def pop(Tape tape, Py_ssize_t n):
     return total
 
 
+def push_clear(Tape tape, Py_ssize_t n, Py_ssize_t times):
+    """Many times: n pushes, and the tape is emptied."""
+    cdef tape_s *t = tape.claim("float64")
+    cdef Py_ssize_t i, k
+    cdef int status = 0
+    with nogil:
+        for k in range(times):
+            for i in range(n):
+                status |= tape_push_f8(t, <double>i)
+            status |= tape_truncate(t, 0)
+    tape_leave(t)
+    tape.check(status)
+
+
+def extend_clear(Tape tape, Py_ssize_t n, Py_ssize_t times):
+    """The same with n blocks of 64 items."""
+    cdef tape_s *t = tape.claim("float64")
+    cdef double[64] block
+    cdef Py_ssize_t i, k
+    cdef int status = 0
+    for i in range(64):
+        block[i] = 0.0
+    with nogil:
+        for k in range(times):
+            for i in range(n):
+                block[0] = <double>i
+                status |= tape_extend(t, block, sizeof(block))
+            status |= tape_truncate(t, 0)
+    tape_leave(t)
+    tape.check(status)
+
+
 cdef double one_life(Py_ssize_t n, bint pops) noexcept nogil:
     cdef tape_s t
     cdef double x = 0, total = 0

@@ -1,7 +1,10 @@
-// What the tape is measured against: the ideal cursor, a bare array, and std::vector.
+// What the tape is measured against: the ideal cursor (alone, and behind a lock), a bare array, and std::vector.
 // Each function times its loops itself and returns nanoseconds per item in `out`: pushes, pops, and the sum of the items.
+#include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
+#include <mutex>
 #include <vector>
 
 namespace {
@@ -48,9 +51,83 @@ __attribute__((noinline)) void grow(Cursor *c) {
 
 __attribute__((noinline)) void shrink(Cursor *c) { enter(c, c->slab->prev, c->slab->prev->fill); }
 
+// The lock that one writes first: every waiter writes to it all the time, and none ever yields.
+class NaiveSpinlock {
+    std::atomic_flag taken = ATOMIC_FLAG_INIT;
+
+public:
+    void lock() {
+        while (taken.test_and_set(std::memory_order_acquire)) {}
+    }
+    void unlock() { taken.clear(std::memory_order_release); }
+};
+
+template <class Lock>
+struct Locked {
+    Lock lock;
+    Cursor cursor;
+    Slab *first;
+};
+
+template <class Lock>
+void *locked_new() {
+    auto *t = new Locked<Lock>;
+    t->first = new_slab(nullptr);
+    enter(&t->cursor, t->first, t->first->data);
+    return t;
+}
+
+template <class Lock>
+void clear(Locked<Lock> *t) {
+    std::lock_guard<Lock> guard(t->lock);
+    enter(&t->cursor, t->first, t->first->data);
+}
+
+// Many times: n pushes, and the tape is emptied.
+template <class Lock>
+void locked_push(void *tape, long n, long times) {
+    auto *t = static_cast<Locked<Lock> *>(tape);
+    Cursor *c = &t->cursor;
+    for (long k = 0; k < times; k++) {
+        for (long i = 0; i < n; i++) {
+            std::lock_guard<Lock> guard(t->lock);
+            if (__builtin_expect(c->cur == c->end, 0)) grow(c);
+            *reinterpret_cast<double *>(c->cur) = static_cast<double>(i);
+            c->cur += sizeof(double);
+        }
+        clear(t);
+    }
+}
+
+// The same with n blocks of 64 items, which divide slabs.
+template <class Lock>
+void locked_extend(void *tape, long n, long times) {
+    double block[64] = {};
+    auto *t = static_cast<Locked<Lock> *>(tape);
+    Cursor *c = &t->cursor;
+    for (long k = 0; k < times; k++) {
+        for (long i = 0; i < n; i++) {
+            block[0] = static_cast<double>(i);
+            std::lock_guard<Lock> guard(t->lock);
+            if (__builtin_expect(c->cur == c->end, 0)) grow(c);
+            std::memcpy(c->cur, block, sizeof block);
+            c->cur += sizeof block;
+        }
+        clear(t);
+    }
+}
+
 }  // namespace
 
 extern "C" {
+
+void *mutex_new() { return locked_new<std::mutex>(); }
+void mutex_push(void *tape, long n, long times) { locked_push<std::mutex>(tape, n, times); }
+void mutex_extend(void *tape, long n, long times) { locked_extend<std::mutex>(tape, n, times); }
+
+void *naive_new() { return locked_new<NaiveSpinlock>(); }
+void naive_push(void *tape, long n, long times) { locked_push<NaiveSpinlock>(tape, n, times); }
+void naive_extend(void *tape, long n, long times) { locked_extend<NaiveSpinlock>(tape, n, times); }
 
 double now_ns() { return now(); }
 

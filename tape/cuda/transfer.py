@@ -61,7 +61,7 @@ def _check_out(target: Source, count: int, dtype: np.dtype[Any]) -> None:
 
 def _read(tape: Tape, position: int, page: Bytes) -> None:
     """Fill `page` with the bytes of the tape from `position` on."""
-    if tape.budget is not None:  # slabs may be elsewhere: the tape copies them one by one
+    if tape.budget is not None or tape.thread_safe:  # slabs may go: the tape copies them one by one
         tape._read_bytes(position, page)
         return
     done, pairs = 0, []

@@ -59,6 +59,43 @@ def read_twice(Tape tape, double[::1] out):
     return total
 
 
+def fill_in_place(Tape tape, double x, Py_ssize_t n):
+    """A block of a thread-safe tape, which is nobody else's to pop until it is full."""
+    cdef tape_s *t = tape.claim("float64")
+    cdef guard_s pin
+    cdef Py_ssize_t i
+    cdef int status
+    cdef double *block
+    with nogil:
+        block = <double *>tape_reserve_pinned(t, n * sizeof(double), &pin, &status)
+        if block != NULL:
+            for i in range(n):
+                block[i] = x
+            tape_drop(t, &pin)
+    tape_leave(t)
+    tape.check(status)
+
+
+def on_lanes(Tape tape, double[:, ::1] rows):
+    """Row k on lane k; the loop could be a parallel one.  Then each lane backward: the sums of the rows times 1, 2, ..."""
+    cdef Py_ssize_t n = rows.shape[0], i, k
+    cdef tape_s **lanes = tape.claim_lanes("float64", n)
+    cdef double x = 0
+    cdef int status = TAPE_OK
+    sums = [0.0] * n
+    with nogil:
+        for k in range(n):
+            for i in range(rows.shape[1]):
+                status |= tape_push_f8(lanes[k], rows[k, i])
+    for k in range(n):
+        for i in range(rows.shape[1], 0, -1):
+            status |= tape_pop_f8(lanes[k], &x)
+            sums[k] += i * x
+    tape.leave_lanes(lanes, n)
+    tape.check(status)
+    return sums
+
+
 def while_claimed(Tape tape, use):
     """Call `use` while this extension has the tape."""
     cdef tape_s *t = tape.claim(None)

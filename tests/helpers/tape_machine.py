@@ -1,5 +1,7 @@
 """The model of a tape: a Python list, and rules for all operations."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -24,11 +26,12 @@ class TapeMachine(RuleBasedStateMachine):
     """The list, the live marks and the live views are the model; the tape must agree with it after every step."""
 
     dtype = "i8"
+    options: ClassVar[dict] = {}
 
     @initialize(slab=st.sampled_from([64, 72, 640, None]), limit=st.sampled_from([None, 4096, 20_000]))
     def start(self, slab, limit):
         self.pool = SlabPool(limit=limit, retain=10_000)
-        self.begin(Tape(self.dtype, slab_bytes=slab, pool=self.pool))
+        self.begin(Tape(self.dtype, slab_bytes=slab, pool=self.pool, **self.options))
 
     def begin(self, tape):
         self.tape = tape

@@ -289,9 +289,15 @@ def test_the_plain_c_surface():
     assert function("truncate", status, handle, size)(tape, 8000) == 0
     assert function("grow", status, handle, size)(tape, 1 << 21) == 0
     assert function("unwind", status, handle)(tape) == 0
-    room = function("record", handle, handle, size)(tape, 8)
-    assert room
+    record = function("record", status, handle, handle, size)
+    before = length(tape)
+    assert record(tape, doubles, 16) == 0
+    assert length(tape) == before + 16
     assert function("failed", status, handle)(tape) == 0
+    item = function("item", status, handle, ctypes.c_longlong, handle)
+    assert item(tape, -1, out) == 0 and out[0] == 2
+    assert item(tape, before // 8, out) == 0 and out[0] == 1
+    assert item(tape, before // 8 + 2, out) == item(tape, -(2**40), out) == capi.STATUS["EMPTY"]
     recall = function("recall", status, handle, handle, size)
     assert function("truncate", status, handle, size)(tape, 0) == 0
     assert push_bytes(tape, doubles, 24) == 0
@@ -300,7 +306,8 @@ def test_the_plain_c_surface():
     assert recall(tape, out, 16) == capi.STATUS["EMPTY"]
     assert list(out) == [0, 0, 3]
     assert function("failed", status, handle)(tape) == capi.STATUS["EMPTY"]
-    assert function("record", handle, handle, size)(tape, 8) is None
+    assert record(tape, doubles, 8) == capi.STATUS["EMPTY"]
+    assert length(tape) == 8
     assert function("enter", status, handle)(tape) == 0
     assert function("enter", status, handle)(tape) == capi.STATUS["BUSY"]
     function("leave", None, handle)(tape)

@@ -103,8 +103,9 @@ class LayersMachine(TapeMachine):
         prefetch=st.sampled_from([True, True, False]),
         seed=st.integers(0, 1000),
         filled=st.sampled_from([8000, 3000, 0]),
+        thread_safe=st.booleans(),
     )
-    def start(self, spare, slabs, kind, prefetch, seed, filled):
+    def start(self, spare, slabs, kind, prefetch, seed, filled, thread_safe):
         self.counts = threads(), descriptors()
         self.slabs, self.kind, self.prefetch = slabs, kind, prefetch
         small = {1: 0, 2: 4096, 4: 4096}[slabs]
@@ -123,6 +124,7 @@ class LayersMachine(TapeMachine):
                     spill_dir=self.store,
                     pool=self.pool,
                     prefetch=prefetch,
+                    thread_safe=thread_safe,
                 ),
                 self,
             )

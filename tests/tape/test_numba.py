@@ -150,7 +150,7 @@ def test_no_reference_counting_in_the_function():
     fill(Tape("f8"), 1.0, 1)
     (llvm,) = fill.inspect_llvm().values()
     functions = re.findall(r"^define .*?^}", llvm, re.DOTALL | re.MULTILINE)
-    (function,) = (text for text in functions if f"@lt{capi.ABI}_grow" in text)
+    (function,) = (text for text in functions if f"@lt{capi.ABI}_push" in text)
     assert "NRT_" not in function
 
 
