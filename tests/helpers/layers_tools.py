@@ -66,7 +66,7 @@ def nothing_left(before):
 
 
 PREAMBLE = """
-import errno, gc, os, signal, sys, threading, time, warnings
+import errno, gc, os, select, signal, sys, threading, time, warnings
 warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
 import numpy as np
 import tape
@@ -77,16 +77,28 @@ def small(store, memory=32768, **options):
     return Tape("f8", memory=memory, slab_bytes=4096, spill_dir=store, **options)
 def child(work):
     sys.stdout.flush()
+    here, there = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
+            os.write(there, b"1")
             work()
         except BaseException as error:
             print("child", repr(error))
         finally:
             sys.stdout.flush()
             os._exit(0)
-    assert os.waitpid(pid, 0)[1] == 0
+    # Python 3.11 may never return from fork() in the child: it deletes the states of the parent's threads under a lock
+    # (_PyEval_ReInitThreads) before it makes that lock anew, and a thread without a state may just have asked for one.
+    stuck = not select.select([here], [], [], 10)[0]
+    if stuck:
+        os.kill(pid, signal.SIGKILL)
+    status = os.waitpid(pid, 0)[1]
+    os.close(here)
+    os.close(there)
+    if stuck and sys.version_info < (3, 12):
+        return child(work)
+    assert status == 0
 """
 
 
