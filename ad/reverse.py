@@ -646,7 +646,7 @@ class _Sweep:
                 targets.append(self.adjoint(arg.name))
                 state[arg.name] = Var(self.adjoint(arg.name))
                 continue
-            name = self.temporary(i)
+            name = self.temporary(i, kind_of(arg, self.kinds))
             targets.append(name)
             rest.append((arg, name))
         reverse: list[Stmt] = [self.comment(s), *zeros, MultiAssign(tuple(targets), back)]
