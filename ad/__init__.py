@@ -9,6 +9,7 @@ from ad.checkpoint import checkpointed_sweep
 from ad.custom import custom_vjp, stop_gradient
 from ad.errors import ADError, ADTypeError, ADValueError, NotFiniteWarning, UnsupportedSyntax
 from ad.options import options
+from ad.rerun import remat
 from ad.rules import defvjp
 from ad.testing import check_grads
 from ad.transforms import Gradient, grad, value_and_grad
@@ -27,6 +28,7 @@ __all__ = [
     "defvjp",
     "grad",
     "options",
+    "remat",
     "stop_gradient",
     "value_and_grad",
 ]

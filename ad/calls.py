@@ -19,6 +19,7 @@ from ad.arrayexpressions import ArrayExpressions
 from ad.expressions import a_kind
 from ad.function import Function, Inlined
 from ad.ir import Binary, Call, Const, Expr, Kind, Len, Var
+from ad.rerun import is_rerun
 from ad.rules import ADVICE, Primitive, find, on_arrays, primitive
 from ad.source import MISSING, place_of
 from ad.values import NONE, FunctionValue, RangeValue, TupleValue, UserFunction, Value
@@ -237,16 +238,26 @@ class Calls(ArrayExpressions):
     def user_call(self, function: FunctionValue, args: list[Any], node: ast.Call) -> Value:
         bound = self.bound_arguments(function, args, node)
         target = function.function
-        if isinstance(target, UserFunction) and all(isinstance(v, Expr) for v in bound.values()):
-            exprs = [v for v in bound.values() if isinstance(v, Expr)]
-            kinds = tuple(self.kind(e) for e in exprs)
-            callee = self.build.library.callee(target, kinds, self.options)
+        rerun = isinstance(target, UserFunction) and is_rerun(target.function)
+        if isinstance(target, UserFunction) and (rerun or all(isinstance(v, Expr) for v in bound.values())):
+            structures = {p: self.build.library.structure(v, self.kind) for p, v in bound.items()}
+            for p, structure in structures.items():
+                if structure is None:
+                    self.refuse(
+                        f"{function.name}() is given a function as {p} that is defined inside another one, which "
+                        "ad.remat does not support: define it in the module",
+                        node,
+                    )
+            callee = self.build.library.callee(target, tuple(structures.values()), self.options)
             if isinstance(callee, Function):
-                named = tuple(
-                    self.temporary("argument", e, node) if k.is_array and not isinstance(e, Var) else e
-                    for e, k in zip(exprs, kinds, strict=True)
-                )
-                return Call(callee, named, at=place_of(node))
+                named = [
+                    self.temporary("argument", e, node) if self.kind(e).is_array and not isinstance(e, Var) else e
+                    for v in bound.values()
+                    for e in _numbers_of(v)
+                ]
+                arrays = zip(callee.params[len(named) :], callee.constants, strict=True)
+                named += [self.constant_array(array, name, place_of(node)) for name, array in arrays]
+                return Call(callee, tuple(named), at=place_of(node))
         return self.inlined(function, bound, node)
 
     def bound_arguments(self, function: FunctionValue, args: list[Any], node: ast.Call) -> dict[str, Value]:
@@ -306,6 +317,13 @@ class Calls(ArrayExpressions):
 
     def scope_of(self, function: FunctionValue) -> "Scope":
         raise NotImplementedError
+
+
+def _numbers_of(value: Value) -> list[Expr]:
+    """The numbers and arrays of an argument."""
+    if isinstance(value, TupleValue):
+        return [e for item in value.items for e in _numbers_of(item)]
+    return [value] if isinstance(value, Expr) else []
 
 
 def _function_value(function: Any) -> FunctionValue:

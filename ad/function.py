@@ -104,7 +104,8 @@ class Function:
     module or closure, as they were when it was read: the values of the last parameters.  A function that calls itself
     is met before its body is known: it is `complete` when that has been filled in.  `called` says what the user calls
     a variable, `inlined` whose bodies were put in the place of calls, `small` which arrays became numbers; `variants`
-    are the same function with numbers in the place of arrays (ad.scalars).
+    are the same function with numbers in the place of arrays (ad.scalars).  `rerun` says that the reverse sweep runs
+    calls of it again, instead of having their inside recorded.
     """
 
     source: Source
@@ -123,6 +124,7 @@ class Function:
     inlined: tuple[Inlined, ...] = ()
     small: tuple[Small, ...] = ()
     variants: dict[Any, "Function | None"] = field(default_factory=dict)
+    rerun: bool = False
 
     def fill(self, made: "Function") -> None:
         """Become what another object is."""

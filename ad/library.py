@@ -1,6 +1,7 @@
 """Functions of the user's, read once for each combination of kinds of arguments."""
 
 import ast
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Never
 
@@ -14,6 +15,7 @@ from ad.ir import (
     Call,
     Cast,
     Const,
+    Expr,
     For,
     If,
     Kind,
@@ -30,11 +32,12 @@ from ad.ir import (
 )
 from ad.names import Namer
 from ad.parse import RESERVED, Scope
+from ad.rerun import is_rerun, standing_apart
 from ad.scalars import scalarised
 from ad.separate import separated
 from ad.sizes import Shape
 from ad.source import Source
-from ad.values import NONE, Build, NotOfNumbers, TupleValue, UserFunction, Value
+from ad.values import NONE, Build, FunctionValue, NotOfNumbers, Text, TupleValue, UserFunction, Value
 
 __all__ = ["Constant", "Library", "Structure", "TupleOf"]
 
@@ -94,20 +97,39 @@ class Library:
         assert made is not None
         return made
 
-    def callee(self, function: UserFunction, kinds: tuple[Kind, ...], caller: Options) -> Function | None:
+    def callee(self, function: UserFunction, arguments: tuple[Structure, ...], caller: Options) -> Function | None:
         """The same for a function that is called; None where its body is to take the place of the call.
 
-        That is so unless it returns a number and leaves its arguments alone.
+        That is so unless it returns a number and leaves its arguments alone, or is to be run again.
+
+        Raises UnsupportedSyntax for one to be run again that is outside the subset.
         """
-        key = function, self.options(function, caller), kinds
+        key = function, self.options(function, caller), arguments
         shell = self._shells.get(key)
         if shell is not None:
             return shell
+        if is_rerun(function.function):
+            return self._make(key, probing=False)
         made = self._make(key, probing=True)
         if made is None or made.copied:
             return None
         changed = assigned(made.body)
         return None if any(p in changed and made.kinds[p].is_array for p in made.params) else made
+
+    def structure(self, value: Value, kind: Callable[[Expr], Kind]) -> Structure | None:
+        """The structure of an argument of a call; None where it has none that can be known outside of the caller."""
+        match value:
+            case Expr():
+                return kind(value)
+            case TupleValue(items, cls):
+                parts = [self.structure(item, kind) for item in items]
+                known = [part for part in parts if part is not None]
+                return TupleOf(tuple(known), cls) if len(known) == len(parts) else None
+            case FunctionValue(UserFunction(function, dispatcher)):
+                return Constant(dispatcher or function)
+            case Text(text):
+                return Constant(text)
+        return Constant(None) if value is NONE else None
 
     def _make(self, key: _Key, probing: bool) -> Function | None:
         if key not in self._made:
@@ -131,12 +153,16 @@ class Library:
             if reading.build.changed:
                 continue
             assert made is not None
-            if made.result_kind is not result and any(
+            calls_itself = any(
                 isinstance(e, Call) and e.callee is shell
                 for s in walk_stmts(made.body)
                 for part in expressions(s)
                 for e in walk(part)
-            ):
+            )
+            if calls_itself and made.constants:
+                name = made.called[made.params[-1]]
+                source.refuse(f"{made.name}() calls itself, so it must get {name} as an argument", None)
+            if calls_itself and made.result_kind is not result:
                 result = made.result_kind
                 continue
             shell.fill(made)
@@ -176,6 +202,7 @@ class _Reading:
         taken |= {a.arg for a in ast.walk(tree.args) if isinstance(a, ast.arg)}
         self.build = Build(source, options, library, Namer(taken | RESERVED), widened, probing=probing)
         self.build.calls.append(function)
+        self.build.rerun = is_rerun(function.function)
         self.scope = Scope(self.build, source, tree)
         self.params: list[str] = []
         self.param_kinds: list[Kind] = []
@@ -206,7 +233,8 @@ class _Reading:
         build = self.build
         kinds = {"": result}
         params = tuple(self.params), tuple(self.param_kinds)
-        return Function(build.source, *params, kinds, (), "", build.namer, build.options, complete=False)
+        more = build.namer, build.options
+        return Function(build.source, *params, kinds, (), "", *more, complete=False, rerun=build.rerun)
 
     def function(self) -> Function | None:
         build, scope = self.build, self.scope
@@ -234,23 +262,28 @@ class _Reading:
         for name, _ in constants.values():
             if name in copied:
                 self.refuse_store(written, name)
+        name, place = result.name, scope.result_place
+        if build.rerun:
+            more = build.namer, build.source, build.called
+            body, name = standing_apart(body, build.kinds, params, copied, name, place, *more)
         shared = shared_arrays(body, build.kinds)
-        body = run_at_least_once(body, set(params), result.name, build.kinds, shared, build.called)
+        body = run_at_least_once(body, set(params), name, build.kinds, shared, build.called)
         made = Function(
             build.source,
             params,
             tuple(self.param_kinds),
             build.kinds,
             body,
-            result.name,
+            name,
             build.namer,
             build.options,
-            scope.result_place,
+            place,
             copied,
             tuple(array for _, array in constants.values()),
             called=build.called,
             inlined=tuple(build.inlined),
             small=small,
+            rerun=build.rerun,
         )
         check_assigned(made)
         return made

@@ -226,9 +226,10 @@ class _Lower:
             self.select(target, value, varied, at, out)
             return
         varied = set(varied)
-        if (_is_call(value) or _is_whole(value)) and target not in names(value):
+        may_read = _is_call(value) and self.kinds[target].is_array  # the adjoint of the target is put aside then
+        if (_is_call(value) or _is_whole(value)) and (may_read or target not in names(value)):
             value = self.arguments(value, varied, at, out)
-            if target not in names(value):
+            if may_read or target not in names(value):
                 self.put(target, value, at, out)
                 return
         value = self.value(value, varied, at, out)

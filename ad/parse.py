@@ -43,6 +43,7 @@ from ad.ir import (
     names,
 )
 from ad.primitive import Primitive, primitive
+from ad.rerun import remat
 from ad.source import MISSING, TOO_DEEP, Source, place_of
 from ad.values import (
     NONE,
@@ -62,6 +63,8 @@ __all__ = ["RESERVED", "Scope"]
 
 # Generated code calls these by name: a user's variable of the same name is renamed there.
 RESERVED = frozenset({"range", "len", "float", "int", "bool", "abs", "min", "max", "complex", "print"})
+
+_REMAT = "under ad.remat a function returns one number or one new array; or take ad.remat off"
 
 _STATEMENTS: dict[type[ast.AST], str] = {
     ast.Try: "try is not supported: check for the special case with an if",
@@ -129,6 +132,8 @@ class Scope(Calls):
         return Scope(self.build, function.scope.source, target, function.scope)
 
     def local_function(self, node: ast.FunctionDef | ast.Lambda) -> FunctionValue:
+        if isinstance(node, ast.FunctionDef) and any(self.resolve(d) is remat for d in node.decorator_list):
+            self.refuse("ad.remat inside the function is not supported: define what it marks in the module", node)
         a = node.args
         extra = a.vararg or a.kwarg
         if extra:
@@ -270,7 +275,8 @@ class Scope(Calls):
                 raise NotOfNumbers
             if self.main or self.result not in (None, NONE):
                 ends = "can end without a return, which returns None" if flow is not Flow.ENDS else "never returns"
-                self.refuse(f"{self.tree.name}() {ends}: end it with return and a number", self.tree.body[-1])
+                wanted = _REMAT if self.build.rerun else "end it with return and a number"
+                self.refuse(f"{self.tree.name}() {ends}: {wanted}", self.tree.body[-1])
             return NONE
         return self.result
 
@@ -520,7 +526,7 @@ class Scope(Calls):
             if self.main and self.build.probing:
                 raise NotOfNumbers
             if self.main:
-                self.refuse("return without a value: return a number", at)
+                self.refuse(f"return without a value: {_REMAT if self.build.rerun else 'return a number'}", at)
             value: Value = NONE
         else:
             value = self.value(node)
@@ -530,7 +536,8 @@ class Scope(Calls):
             if not number and self.build.probing:
                 raise NotOfNumbers
             if isinstance(value, TupleValue):
-                self.refuse("several results are not supported: return one number", at)
+                wanted = _REMAT if self.build.rerun else "return one number"
+                self.refuse(f"several results are not supported: {wanted}", at)
             if not isinstance(value, Expr):
                 self.expr(node)  # type: ignore[arg-type]
         if self.only_return and self.depth == 0 and not self.main:

@@ -38,7 +38,7 @@ from ad.shapes import fitted
 from ad.source import TOO_DEEP
 from ad.symbolic import ONE, ZERO
 from ad.tbr import find_saves
-from ad.unit import SWEEP_BACK, Importer, Unit, effects
+from ad.unit import SWEEP_BACK, Effects, Importer, Unit, effects
 from tape.numba import failed
 
 __all__ = ["Program"]
@@ -88,6 +88,8 @@ class Program:
                 Unit(f"{f.name}_{part}", (), (), f.options, "", tape, result_kind=f.result_kind)
                 for part in ("forward", "reverse")
             )
+            if f.rerun:
+                forward = self.primal(f)
             self._making[key] = Pair(forward, reverse, active, tuple(True for _ in f.params))
             made = self._make_pair(f, active)
             shell = self._making.pop(key)
@@ -99,20 +101,27 @@ class Program:
         return self._pairs[key]
 
     def _make_pair(self, f: Function, active: tuple[bool, ...]) -> Pair:
+        split = not f.rerun
         lowered = self._lowered(f, active)
-        lowered, again = remade(lowered, split=True)
-        saves = replace(find_saves(lowered, split=True, exact=self._exact), arrays=again)
-        made = sweep(lowered, saves, None, True, self.pair, self.primal, self._exact)
+        lowered, again = remade(lowered if split else fitted(lowered), split)
+        saves = replace(find_saves(lowered, split, self._exact), arrays=again)
+        made = sweep(lowered, saves, None, split, self.pair, self.primal, self._exact)
         low = lowered.function
         handle = (made.tape,) if made.tape else ()
         forward = self.primal(f)
-        if made.tape:
+        name, back = f"{f.name}_reverse", made.reverse
+        doc = f"Reverse sweep of {f.name}(): from the adjoint of its result to those of its arguments."
+        if f.rerun:
+            name, doc = f"{f.name}_rerun", f"{f.name}() again, recording, and its reverse sweep at once."
+            once_more = _without_result(made.forward, f.result, effects(made.reverse))
+            back = [Comment("forward sweep"), *once_more, Comment(SWEEP_BACK), *made.reverse]
+        elif made.tape:
             body = (*made.forward, Return((Var(f.result),)))
-            doc = f"{f.name}(), recording what its reverse sweep needs."
-            forward = self._unit(f"{f.name}_forward", (*handle, *f.params), body, f, doc, made)
-        found = effects(made.reverse)
-        fixed = set(f.params) - assigned(low.body)
-        reads = tuple(p in found.reads and p in fixed for p in f.params)
+            recording = f"{f.name}(), recording what its reverse sweep needs."
+            forward = self._unit(f"{f.name}_forward", (*handle, *f.params), body, f, recording, made)
+        found = effects(back)
+        given = set(f.params) if f.rerun else set(f.params) - assigned(low.body)
+        reads = tuple(p in found.reads and p in given for p in f.params)
         if (f, active) in self._recursive:
             reads = tuple(True for _ in f.params)
         arrays = [p for p, k, a in zip(f.params, f.param_kinds, active, strict=True) if a and k.is_array]
@@ -124,9 +133,7 @@ class Program:
             made.adjoint_names[f.result],
         )
         results = tuple(made.adjoints.get(p, ZERO) for p in floats)
-        body = (*made.reverse, Return(results))
-        doc = f"Reverse sweep of {f.name}(): from the adjoint of its result to those of its arguments."
-        reverse = self._unit(f"{f.name}_reverse", params, body, f, doc, made)
+        reverse = self._unit(name, params, (*back, Return(results)), f, doc, made)
         return Pair(forward, reverse, active, reads)
 
     def gradient(self, f: Function, wrt: tuple[str, ...]) -> Unit:
@@ -202,6 +209,16 @@ class Program:
         name = namer.fresh(f"{p}_b")
         last.append(Assign(name, Cast(kind, found)))
         return Var(name)
+
+
+def _without_result(forward: list[Stmt], result: str, back: Effects) -> list[Stmt]:
+    """A forward sweep without its last statement, where that makes a result that nobody reads, and records nothing."""
+    match forward[-1:]:
+        case [Assign(_, Call(Unit() as callee))] if callee.tape is not None:
+            return forward
+        case [Assign(target)] if target == result and result not in back.reads:
+            return forward[:-1]
+    return forward
 
 
 def _nothing(p: str, kind: Kind) -> Expr:

@@ -65,7 +65,8 @@ class Item:
     `line` is where it is recorded, `loops` are the loops around that, outermost first.  `needed_by` are the lines whose
     adjoints read it.  `overwritten_by` is the line that gives the variable another value; where `at_end` is set, the
     loop or the branch that does so when it comes to the same place again (None where the function returns).  With
-    `on_tape` false a variable keeps it, outside of the tape: a number, or a reference to an array.
+    `on_tape` false a variable keeps it, outside of the tape: a number, or a reference to an array.  With `rerun` it is
+    kept only while the reverse sweep runs a call again.
     """
 
     variable: str
@@ -78,6 +79,7 @@ class Item:
     at_end: bool
     in_branch: bool
     on_tape: bool = True
+    rerun: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,10 @@ class Report:
     of the function itself.  `copied` are arguments that are copied on entry, each with the line that writes to it.
     `small` are arrays of few elements that became numbers: how many, and the line that first makes the array.
     `inlined` are functions whose bodies were put in the place of their calls, `called` those with sweeps of their own,
-    `unchanged` those that are called without a derivative; each with the lines of the calls.  `recomputed` are
-    expressions that the reverse sweep computes again, because that is cheap.  `passive` are floats that no derivative
-    passes through, with the reason.  `options` are those in force.
+    `rerun` those whose calls the reverse sweep runs again because of `ad.remat`, `unchanged` those that are called
+    without a derivative; each with the lines of the calls.  `recomputed` are expressions that the reverse sweep
+    computes again, because that is cheap.  `passive` are floats that no derivative passes through, with the reason.
+    `options` are those in force.
     """
 
     function: str
@@ -124,6 +127,7 @@ class Report:
     small: Mapping[str, tuple[int, Line]]
     inlined: Mapping[str, tuple[Line, ...]]
     called: Mapping[str, tuple[Line, ...]]
+    rerun: Mapping[str, tuple[Line, ...]]
     unchanged: Mapping[str, tuple[Line, ...]]
     recomputed: tuple[tuple[Line, str], ...]
     passive: Mapping[str, str]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ad.function import Function
 from ad.ir import (
     Assign,
     Binary,
@@ -52,30 +53,44 @@ def report_of(unit: Unit, wrt: tuple[str, ...], options: Mapping[str, Any]) -> R
     walks: dict[Facts, _Walk] = {}
     main = _Walk(unit.facts, unit.single, walks).view
     function = main.facts.function
-    swept, unchanged, inlined = _Lines(), _Lines(), _Lines()
+    swept, rerun, unchanged, inlined = _Lines(), _Lines(), _Lines(), _Lines()
     small: dict[str, tuple[int, Line]] = {}
     for walk_ in list(walks.values()):
-        walk_.note_calls(swept, unchanged)
+        walk_.note_calls(swept, rerun, unchanged)
         f = walk_.view.facts.function
         for i in f.inlined:
             inlined.add(i.name, line_of(i.source, i.line))
         for array in f.small:
             small.setdefault(array.name, (array.size, line_of(array.source or f.source, array.line)))
+    lasting = _lasting(unit.facts)
     return Report(
         function.name,
         function.source.filename,
         wrt,
-        tuple(item for w in walks.values() for item in w.items),
+        tuple(replace(item, rerun=facts not in lasting) for facts, w in walks.items() for item in w.items),
         tuple(loop for w in walks.values() for loop in w.loops),
         MappingProxyType({main.called(p): main.writing(p) for p in function.copied}),
         MappingProxyType(small),
         inlined.frozen(),
         swept.frozen(),
+        rerun.frozen(),
         unchanged.frozen(),
         tuple(dict.fromkeys(r for w in walks.values() for r in w.view.recomputed())),
         MappingProxyType(main.passive(wrt)),
         MappingProxyType(dict(options)),
     )
+
+
+def _lasting(main: Facts) -> set[Facts]:
+    """The functions that record for longer than a call is run again."""
+    found: set[Facts] = set()
+    pending = [main]
+    while pending:
+        facts = pending.pop()
+        found.add(facts)
+        called = [pair.reverse.facts for _, pair in facts.calls]
+        pending += [f for f in called if f not in found and not f.function.rerun]
+    return found
 
 
 class _Lines:
@@ -207,10 +222,14 @@ class _Walk:
             if pair.reverse.facts not in walks:  # it records nothing
                 _Walk(pair.reverse.facts, single, walks)
 
-    def note_calls(self, swept: "_Lines", unchanged: "_Lines") -> None:
-        own = {(pair.reverse.facts.function.name, self.view.line(s)) for s, pair in self.view.facts.calls}
+    def note_calls(self, swept: "_Lines", rerun: "_Lines", unchanged: "_Lines") -> None:
+        derived: dict[tuple[str, Line], Function] = {}
+        for s, pair in self.view.facts.calls:
+            callee = pair.reverse.facts.function
+            derived[callee.name, self.view.line(s)] = callee
         for name, line in self.calls:
-            (swept if (name, line) in own else unchanged).add(name, line)
+            callee = derived.get((name, line))
+            (unchanged if callee is None else rerun if callee.rerun else swept).add(name, line)
 
     def block(self, block: Block, loops: tuple[Line, ...], branch: bool) -> _Tally:
         tally = _Tally()

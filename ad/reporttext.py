@@ -16,11 +16,14 @@ def table(report: "Report") -> str:
     """The report, for people."""
     listed = ", ".join(report.wrt)
     out = [f"{report.function}(), differentiated with respect to {listed}", report.filename]
-    on_tape = [item for item in report.items if item.on_tape]
-    if not on_tape:
+    on_tape = [item for item in report.items if item.on_tape and not item.rerun]
+    again = [item for item in report.items if item.on_tape and item.rerun]
+    if not on_tape and not again:
         out += ["", "Nothing is recorded on the tape."]
-    else:
+    if on_tape:
         out += ["", "Recorded on the tape:", *_items(report, on_tape)]
+    if again:
+        out += ["", "Recorded while a call is run again, and taken back at once:", *_items(report, again)]
     kept = [item for item in report.items if not item.on_tape]
     if kept:
         out += ["", "Kept in variables, outside of loops:", *_items(report, kept)]
@@ -29,6 +32,7 @@ def table(report: "Report") -> str:
         ("Copied on entry, because the function writes to them:", report.copied.items()),
         ("In the place of their calls:", report.inlined.items()),
         ("With sweeps of their own:", report.called.items()),
+        ("Run again in the reverse sweep instead of recorded, because of ad.remat:", report.rerun.items()),
         ("Called as they are, no derivative passes:", report.unchanged.items()),
     ):
         rows = [[name, _places(report, lines if isinstance(lines, tuple) else (lines,))] for name, lines in found]

@@ -81,7 +81,8 @@ class Pair:
     """The two sweeps of a called function, for a mask of active parameters.
 
     `reads` tells which arguments the reverse sweep takes; it also takes the adjoints of active arrays and of the
-    result, and returns those of the active scalars.
+    result, and returns those of the active scalars.  Of a function to be run again `forward` is the function itself,
+    and the reverse sweep begins by a forward sweep.
     """
 
     forward: Unit
@@ -117,9 +118,11 @@ class Sweeps:
 def sweep(
     lowered: Lowered, saves: Saves, seed: Expr | None, split: bool, pairs: Pairs, primals: Primals, exact: bool = True
 ) -> Sweeps:
-    """Generate both sweeps.  The adjoint of the result starts as `seed`, or as the variable that stands for it.
+    """Generate both sweeps.  The adjoint of the result starts as `seed`; without it the caller gives it in a variable,
+    and adjoints of arrays to add to.
 
-    `exact` says that floats are recorded as they are, not in single precision.
+    `split` says that the two sweeps become separate functions, `exact` that floats are recorded as they are, not in
+    single precision.
     """
     generator = _Sweep(lowered, saves, split, pairs, primals, exact)
     return generator.run(seed)
@@ -175,7 +178,7 @@ class _Sweep:
         state: _State = {f.result: Var(self.adjoint(f.result)) if seed is None else seed}
         if self.split:
             self.saves.at_end[None, "body"] = self.saves.at_exit
-            # The caller's adjoints of arrays are added to in place.
+        if seed is None:  # the caller's adjoints of arrays are added to in place
             self.given = {p for p in f.params if self.kinds[p].is_array}
         forward, reverse = self.block(f.body, (None, "body"), False, state)
         if self.uses_bits:
@@ -388,7 +391,7 @@ class _Sweep:
             return list(self.imported((s,))), [_count_back(s)] if s in self.saves.counted else []
         match s:
             case Assign(value=Call(Function(), _) as call) if self.call_is_active(s, call):
-                return self.call(s, call, state)
+                return self.call(s, call, state.get(s.target), state)
             case Assign():
                 reverse = self.assign(s, state)
                 return list(self.imported((s,))), [self.comment(s), *reverse] if reverse else []
@@ -443,7 +446,11 @@ class _Sweep:
                 reverse.append(Pop((Var(s.target),), self.kinds[s.target], shape_only, site))
                 self.bindings.replaced |= self.aliases.before[s].sharing(s.target)
             reverse += self.bindings.old_binding(s, bool(saved), keeps)
-        if fresh:
+        if fresh and isinstance(s.value, Call) and isinstance(s.value.callee, Function):
+            if self.call_is_active(s, s.value):
+                _, (_, *back) = self.call(s, s.value, seed, state)
+                reverse += back
+        elif fresh:
             found = derive_assign(s, seed, False, self.kinds, varied)
             self.derived.append((s, found))
             reverse += self.accumulate(None, found, state)
@@ -611,22 +618,26 @@ class _Sweep:
     def call_is_active(self, s: Assign, call: Call) -> bool:
         return any(active_args(call, self.kinds, self.activity.varied_before(s)))
 
-    def call(self, s: Assign, call: Call, state: _State) -> tuple[list[Stmt], list[Stmt]]:
+    def call(self, s: Assign, call: Call, seed: Expr | None, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         varied = self.activity.varied_before(s)
         active = active_args(call, self.kinds, varied)
         pair = self.pairs(call.callee, active)
         handle: tuple[Expr, ...] = (Var(self.tape),)
-        self.uses_tape = self.uses_tape or pair.forward.tape is not None
+        self.uses_tape = self.uses_tape or pair.reverse.tape is not None
         checked = tuple(self.importer.expr(a) for a in call.args)
         front = handle if pair.forward.tape else ()
         forward: list[Stmt] = [Assign(s.target, Call(pair.forward, front + checked), line=s.line, source=s.source)]
-        seed = state.get(s.target)
-        if seed is None and pair.reverse.tape is None:
+        if seed is None and pair.forward.tape is None:
             return forward, []
         seed = seed if seed is not None else ZERO
         self.calls.append((s, pair))
 
         arrays = [a.name for a in call.args if isinstance(a, Var) and self.kinds[a.name].is_array]
+        aside: list[Stmt] = []
+        if s.target in arrays and seed == Var(self.adjoint(s.target)):
+            seed, old = Var(self.seed(self.kinds[s.target])), seed
+            aside.append(Assign(seed.name, old))
+        state.pop(s.target, None)
         args = [self.plain(a) for a, read in zip(call.args, pair.reads, strict=True) if read]
         floats: list[Expr] = []
         zeros: list[Stmt] = []
@@ -637,7 +648,6 @@ class _Sweep:
             elif carries:
                 floats.append(arg)
         back = Call(pair.reverse, (*(handle if pair.reverse.tape else ()), *args, seed))
-        state.pop(s.target, None)
         # The adjoint of a plain variable that has none yet is assigned by the call itself.
         targets: list[str] = []
         rest: list[tuple[Expr, str]] = []
@@ -646,10 +656,10 @@ class _Sweep:
                 targets.append(self.adjoint(arg.name))
                 state[arg.name] = Var(self.adjoint(arg.name))
                 continue
-            name = self.temporary(i)
+            name = self.temporary(i, kind_of(arg, self.kinds))
             targets.append(name)
             rest.append((arg, name))
-        reverse: list[Stmt] = [self.comment(s), *zeros, MultiAssign(tuple(targets), back)]
+        reverse: list[Stmt] = [self.comment(s), *aside, *zeros, MultiAssign(tuple(targets), back)]
         for arg, name in rest:
             found = contributions(arg, Var(name), self.kinds, varied)
             for place, value in found.items():
@@ -793,8 +803,8 @@ class _Sweep:
                 return False
             one, other = shadows.get(a, a), shadows.get(b, b)
             # The caller's arrays may be one and the same, and so may its adjoints of them.
-            given = one in self.f.params and other in self.f.params and self.kinds[one] is self.kinds[other]
-            return (self.split and given) or other in state.sharing(one)
+            given = one in self.given and other in self.given and self.kinds[one] is self.kinds[other]
+            return given or other in state.sharing(one)
 
         def fresh(name: str, kind: Kind) -> str:
             made = self.f.namer.fresh(name)

@@ -241,6 +241,8 @@ class _Fitting:
         """Let the adjoint of a target be smaller, where it is only multiplied by something that is not."""
         if not (isinstance(s, Assign) and self.is_value(s.target) and self.is_local(s.target)):
             return
+        if isinstance(s.value, Call) and not isinstance(s.value.callee, Primitive):
+            return  # a function takes the whole adjoint of its result
         users = self.users.get(shape_of(s.target), [])
         if len(users) != 1 or not self.found.keys() >= {s, *users} or s.target in self.plans[users[0]].fits:
             return

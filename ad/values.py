@@ -100,7 +100,7 @@ class Build:
 
     `out` is the block under way.  A variable that holds an int at one place and a float at another is `widened`: the
     function is read again, with all its values converted.  `probing` asks whether it is a function of numbers.
-    `called` and `inlined` are those of the function.
+    `called` and `inlined` are those of the function, as is `rerun`.
     """
 
     source: Source
@@ -116,3 +116,4 @@ class Build:
     inlined: list[Inlined] = field(default_factory=list)
     changed: bool = False
     probing: bool = False
+    rerun: bool = False

@@ -68,6 +68,21 @@ def calls(x, y):
     return s
 
 
+@ad.remat
+def damped(x, y):
+    for k in range(3):
+        x = math.tanh(x * y) + 0.1 * k
+        if x > 0.5:
+            x = x * x
+    return x
+
+
+def calls_run_again(x, y):
+    for _ in range(4):
+        x = x * damped(x, y) + 0.5
+    return x
+
+
 def integers(x, n):
     total = 1.0
     m = n
@@ -91,6 +106,7 @@ def cases():
         "lorenz": (lorenz, (*start[:3], 10.0 * start[3], 28.0, 2.7 * start[5], 1e-3, 30 if SIMULATED else 1000)),
         "branches": (branches, (positive, numbers)),
         "calls": (calls, (positive, positive[::-1].copy() + 1.0)),
+        "calls run again": (calls_run_again, (positive, positive[::-1].copy() + 1.0)),
         "integers": (integers, (positive, numbers % 9)),
         "simple": (simple, (positive,)),
     }

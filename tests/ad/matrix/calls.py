@@ -56,6 +56,20 @@ def larger(a, b):
     return b
 
 
+def complex_power(z, w):
+    s = z
+    for _ in range(3):
+        s = s * z * w
+    return s
+
+
+@case(0.8, -0.6)
+def complex_arguments(x, y):
+    """A real number becomes part of a complex argument."""
+    z = complex_power(x + 0.5j, complex_power(0.3 + 1j * y, x - 0.2j))
+    return z.real * z.imag + abs(z)
+
+
 @case(values(4), 0.7)
 def writes_its_argument(a, x):
     scale(a, x)
