@@ -13,6 +13,7 @@ import numpy as np
 from ad.arrays import linear, moves, reductions
 from ad.function import is_element, kind_of
 from ad.ir import (
+    WHOLE_AXIS,
     Binary,
     BoolOp,
     Call,
@@ -147,7 +148,7 @@ class Shapes:
                 found += [next(lengths) for _ in range(missing)]
             elif p == _NEW:
                 found.append(ONE)
-            elif p == _ALL:
+            elif p == WHOLE_AXIS:
                 found.append(next(lengths))
             elif isinstance(p, Slice):
                 ends = tuple(None if x == _NOTHING else self.value(x) for x in (p.start, p.stop, p.step))
@@ -190,7 +191,6 @@ class Shapes:
 
 
 _NOTHING, _REST, _NEW = Marker(""), Marker("..."), Marker("None")
-_ALL = Slice(_NOTHING, _NOTHING, _NOTHING)
 
 
 def _constant(e: Expr) -> Any:

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ad.ir import (
+    WHOLE_AXIS,
     Assign,
     Binary,
     Block,
@@ -50,7 +51,6 @@ __all__ = ["Exchange", "beside", "find_exchanges"]
 
 _Sum = tuple[Expr | None, int]
 _NOTHING = Marker("")
-_ALL = Slice(_NOTHING, _NOTHING, _NOTHING)
 _NARROW = 4
 """The most elements along an axis that are copied at a border."""
 
@@ -143,14 +143,9 @@ class _Search:
             match s:
                 case Assign(target) if target in self.aliases.shared:
                     return True
-                case Rebind(targets) if array in targets:
-                    return True
                 case Store(other, op=op) if other == array and (op or s not in self.saves.before):
                     return True
-            for root in expressions(s):
-                if any((isinstance(e, Index) and e.array == array) or e == Var(array) for e in walk(root)):
-                    return True
-        return False
+        return self.reads(array, *run) != []
 
     def overwritten(self, array: str, run: Block) -> bool:
         if any(array in self.extents.overwritten(s) for s in run):
@@ -272,7 +267,7 @@ class _Search:
             edges = self.edges(loop, offset, split(first), split(last), split(length))
             if edges is None:
                 return None
-            out += [Items((*[_ALL] * axis, e, *[_ALL] * (len(parts) - axis - 1))) for e in edges]
+            out += [Items((*[WHOLE_AXIS] * axis, e, *[WHOLE_AXIS] * (len(parts) - axis - 1))) for e in edges]
         return tuple(out)
 
     def edges(self, loop: For, offset: int, first: _Sum, last: _Sum, length: _Sum) -> list[Slice] | None:

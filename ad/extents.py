@@ -11,6 +11,7 @@ import numpy as np
 
 from ad.function import Function
 from ad.ir import (
+    WHOLE_AXIS,
     Assign,
     Binary,
     Block,
@@ -21,9 +22,7 @@ from ad.ir import (
     Index,
     Items,
     Len,
-    Marker,
     Rebind,
-    Slice,
     Stmt,
     Store,
     Var,
@@ -38,7 +37,6 @@ __all__ = ["Extents"]
 
 _ALIKE = (np.copy, np.empty_like, np.zeros_like, np.ones_like, np.full_like)
 _MADE = (np.empty, np.zeros, np.ones, np.full)
-_ALL = Slice(Marker(""), Marker(""), Marker(""))
 
 
 class Extents:
@@ -133,7 +131,7 @@ class Extents:
 
     def spans(self, array: str, axis: int, part: Expr, extents: Mapping[str, Expr]) -> bool:
         """Whether a part of an index goes over an axis from end to end."""
-        if part == _ALL:
+        if part == WHOLE_AXIS:
             return True
         return isinstance(part, Var) and part.name in extents and extents[part.name] == self.length(array, axis)
 

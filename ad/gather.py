@@ -72,24 +72,23 @@ class _Gather:
         self.trip = trip
         self.s = trip.places.s
         self.context = trip.places.context
+        along = [a for a in trip.adds if a.place.axis is not None]
         tops: dict[Stream, int] = {}
-        for a in self.along():
+        for a in along:
             tops[a.place.stream] = max(tops.get(a.place.stream, a.place.offset), a.place.offset)
-        self.terms = [_Term(a, tops[a.place.stream] - a.place.offset, a.value) for a in self.along()]
+        self.terms = [_Term(a, tops[a.place.stream] - a.place.offset, a.value) for a in along]
         self.width = max((t.lead for t in self.terms), default=0)
         self.ahead: dict[tuple[str, int], str] = {}
-        whole = self.body([*self.fixed(), *self.scattered(), *self.kept()])
+        self.fixed, self.kept = self.find_fixed(), self.find_kept()
+        self.scattered: list[_Line] = [(t.made.comment, AddTo(t.made.target, t.value)) for t in self.terms]
+        whole = self.body([*self.fixed, *self.scattered, *self.kept])
         reached = [trip.places.of(e) for _, line in whole for e in _elements(line)]
         self.windows = Windows(trip.places, reached)
 
-    def along(self) -> list[Add]:
-        return [a for a in self.trip.adds if a.place.axis is not None]
-
     def run(self) -> list[Stmt]:
-        s = self.s
-        fixed, scattered, kept = self.fixed(), self.scattered(), self.kept()
+        s, fixed, kept = self.s, self.fixed, self.kept
         if self.width == 0:
-            return [*self.windows.made(), self.loop(s.start, s.stop, [*scattered, *fixed, *kept])]
+            return [*self.windows.made(), self.loop(s.start, s.stop, [*self.scattered, *fixed, *kept])]
         last = self.context.fresh("last", Kind.INT)
         low = [self.where(t, "<", shifted(s.start, t.lead)) for t in self.terms if t.lead > 0]
         high = [self.where(t, ">=", Binary("+", Var(last), Const(t.lead))) for t in self.terms if t.lead < self.width]
@@ -105,15 +104,12 @@ class _Gather:
 
     # ------------------------------------------------------------------------------------------ what a trip does
 
-    def fixed(self) -> list[_Line]:
+    def find_fixed(self) -> list[_Line]:
         """Sums that do not go along with the loop."""
         sums: list[_Line] = [(c, AddTo(Var(name), value)) for name, value, c in self.trip.sums]
         return sums + [(a.comment, AddTo(a.target, a.value)) for a in self.trip.adds if a.place.axis is None]
 
-    def scattered(self) -> list[_Line]:
-        return [(t.made.comment, AddTo(t.made.target, t.value)) for t in self.terms]
-
-    def kept(self) -> list[_Line]:
+    def find_kept(self) -> list[_Line]:
         """The new values of elements that belong to the trip."""
         return [(None, Store(e.array, e.index, value)) for e, value in self.trip.elements.values()]
 

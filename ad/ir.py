@@ -243,6 +243,10 @@ class Marker(Expr):
     text: str
 
 
+WHOLE_AXIS = Slice(Marker(""), Marker(""), Marker(""))
+"""``:``"""
+
+
 @dataclass(frozen=True, slots=True)
 class Len(Expr):
     """The length of an array along an axis; the number of all its elements where that is None."""

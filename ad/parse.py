@@ -18,6 +18,7 @@ from ad.expressions import BINARY, a_kind
 from ad.flow import empty
 from ad.function import Options, arithmetic
 from ad.ir import (
+    WHOLE_AXIS,
     Assign,
     Binary,
     Block,
@@ -32,7 +33,6 @@ from ad.ir import (
     Index,
     Kind,
     Len,
-    Marker,
     Place,
     Raise,
     Rebind,
@@ -808,7 +808,7 @@ class Scope(Calls):
 
 
 def _whole() -> Slice:
-    return Slice(Marker(""), Marker(""), Marker(""))
+    return WHOLE_AXIS
 
 
 def _parts_of(name: str, value: TupleValue) -> list[str]:

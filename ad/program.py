@@ -7,6 +7,7 @@ import numpy as np
 from ad.function import Function
 from ad.helpers import ZEROS_LIKE
 from ad.ir import (
+    WHOLE_AXIS,
     Assign,
     Block,
     Call,
@@ -16,11 +17,9 @@ from ad.ir import (
     Expr,
     If,
     Kind,
-    Marker,
     MultiAssign,
     Place,
     Return,
-    Slice,
     Stmt,
     Store,
     Var,
@@ -195,7 +194,7 @@ class Program:
             assert isinstance(copy, Assign) and copy.value == Call(primitive(np.copy), (Var(p),)), copy
             kept = namer.fresh(f"{p}_final")
             out.insert(at + 1, Assign(kept, Var(copy.target)))
-            back.append(Store(p, Slice(Marker(""), Marker(""), Marker("")), Var(kept)))
+            back.append(Store(p, WHOLE_AXIS, Var(kept)))
         return [*out, *back]
 
     def _result(self, p: str, kind: Kind, made: Sweeps, namer: Namer, last: list[Stmt]) -> Expr:

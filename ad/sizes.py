@@ -14,6 +14,7 @@ from ad.flow import is_placeholder, raises
 from ad.function import kind_of
 from ad.helpers import astype
 from ad.ir import (
+    WHOLE_AXIS,
     Assign,
     Binary,
     Block,
@@ -75,7 +76,6 @@ _ARITHMETIC: dict[str, Callable[[int, int], int]] = {
 }
 _TRIED = 64
 """How many elements arrays have at most whose new shape is found by trying."""
-_WHOLE = Slice(Marker(""), Marker(""), Marker(""))
 
 
 def checked_lengths(body: Block, given: Mapping[str, Shape]) -> dict[str, Shape]:
@@ -248,8 +248,8 @@ class Sizes:
 
     def stretch(self, length: int | None, part: Slice) -> int | None:
         """How much of an axis there is in a slice."""
-        if part == _WHOLE or length is None:
-            return length if part == _WHOLE else None
+        if part == WHOLE_AXIS or length is None:
+            return length if part == WHOLE_AXIS else None
         try:
             return len(range(*self.index(part).indices(length)))
         except Unknown:

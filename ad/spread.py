@@ -15,6 +15,7 @@ import numpy as np
 from ad.function import Function, kind_of
 from ad.helpers import astype
 from ad.ir import (
+    WHOLE_AXIS,
     Binary,
     BoolOp,
     Call,
@@ -223,7 +224,7 @@ class Spread:
         if parts == [Marker("...")]:
             parts = []
         shape = self.sizes.shapes.get(name, ())
-        parts += [Slice(Marker(""), Marker(""), Marker(""))] * (len(shape) - len(parts))
+        parts += [WHOLE_AXIS] * (len(shape) - len(parts))
         axes: list[list[Expr]] = []
         sizes: list[int] = []
         for part, length in zip(parts, shape, strict=False):

@@ -437,9 +437,8 @@ def test_a_fork_between_two_operations():
     assert out.split("\n")[:2] == ["1001 [998.0, 999.0, 1.0]", "1000"]
 
 
-def test_a_fork_in_the_middle_of_an_operation_of_another_thread():
-    out, _ = python(
-        """
+# A thread waits for the disk with the tape, until `go`.
+IN_THE_MIDDLE = """
         entered, go = threading.Event(), threading.Event()
         class Held(MemoryStore):
             def write(self, data):
@@ -452,6 +451,13 @@ def test_a_fork_in_the_middle_of_an_operation_of_another_thread():
         entered.wait(20)
         while not t.traffic().write_stalls:
             time.sleep(0.01)
+"""
+
+
+def test_a_fork_in_the_middle_of_an_operation_of_another_thread():
+    out, _ = python(
+        IN_THE_MIDDLE
+        + """
         def work():
             try:
                 t.push(1.0)
@@ -468,19 +474,8 @@ def test_a_fork_in_the_middle_of_an_operation_of_another_thread():
 
 def test_ctrl_c_ends_the_wait_for_another_thread():
     out, _ = python(
-        """
-        entered, go = threading.Event(), threading.Event()
-        class Held(MemoryStore):
-            def write(self, data):
-                entered.set()
-                go.wait(20)
-                return super().write(data)
-        t = small(Held(), memory=512 + 4 * 4096, thread_safe=True)
-        thread = threading.Thread(target=t.extend, args=(np.zeros(20_000),))
-        thread.start()
-        entered.wait(20)
-        while not t.traffic().write_stalls:
-            time.sleep(0.01)
+        IN_THE_MIDDLE
+        + """
         threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
         try:
             t.push(1.0)
