@@ -16,6 +16,7 @@ import linecache
 import math
 import re
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import functionlists
@@ -24,6 +25,7 @@ from interpreter import interpreted_gradient
 from numba import njit
 
 import ad
+import tape
 
 DOCS = Path(__file__).parents[2] / "docs"
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -44,7 +46,13 @@ def _apart(text):
 
 
 def rendered(path):
-    """The text of a document with what can be computed filled in."""
+    """The text of a document with what can be computed filled in, whatever ran before in this process."""
+    tape.default_pool().trim()
+    with ThreadPoolExecutor(1) as thread:  # gradients keep their tapes, with their statistics, for each thread
+        return thread.submit(_rendered, path).result()
+
+
+def _rendered(path):
     text = path.read_text()
     text = _FUNCTIONS.sub(lambda m: f"<!-- functions: {m[1]} -->\n{functionlists.text(m[1])}\n<!-- end -->", text)
     return _TABLE.sub(_table, _examples(path, text))
