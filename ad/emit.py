@@ -312,6 +312,11 @@ class _Printer:
                 for part in (number, *ranges):
                     self.put(depth + 1, f"{self.expr(part)},")
                 self.put(depth, ")")
+            case MultiAssign(targets, Items(values)):
+                self.put(depth, f"{', '.join(targets)} = (")
+                for part in values:
+                    self.put(depth + 1, f"{self.expr(part)},")
+                self.put(depth, ")")
             case MultiAssign(targets, value):
                 left = f"{', '.join(targets)} = " if targets else ""
                 self.put(depth, left + self.expr(value))

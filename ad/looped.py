@@ -10,30 +10,25 @@ statements of its own.
 So it is for stencils, statements that read several elements of an array: others gain nothing, and rows of few elements
 lose (three elements to a row: 3.4 times the time).
 
-An array that each trip of a loop makes anew, ``u = u + ...``, is written to in place, or where its neighbours are read
-beside the old one, and the two change places: then nothing has to be copied to the tape (see `ad.exchange`).  Measured
-on Burgers' equation, 64 cells: 0.76 to 0.35 ms.
-
 That is done where it is the same: lengths are equal, no element is read after it was written to, and what is computed
 takes no longer than keeping it.  What lengths must be for that is assumed: the gradient looks at them first, and where
 they are otherwise another one is made that assumes nothing.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any, Literal
 
 import numpy as np
 
 from ad.activity import Activity
-from ad.alias import Aliases, viewed
+from ad.alias import Aliases
 from ad.element import Axis, Element, Lengths, Unfit, index_of
 from ad.extents import Extents
 from ad.function import Function, kind_of, kind_of_part
 from ad.ir import (
-    WHOLE_AXIS,
     Assign,
     Binary,
     Block,
@@ -44,7 +39,6 @@ from ad.ir import (
     If,
     Index,
     Kind,
-    Rebind,
     Slice,
     Stmt,
     Store,
@@ -58,9 +52,9 @@ from ad.ir import (
     walk,
     walk_stmts,
 )
-from ad.primitive import Primitive, primitive
+from ad.primitive import Primitive
 from ad.ranges import shifted
-from ad.webs import rename
+from ad.renewals import Renewals, definitions
 
 __all__ = ["looped"]
 
@@ -81,116 +75,12 @@ def looped(f: Function, wrt: set[str], assume: bool) -> tuple[Function, list[Exp
     """
     if not any(kind.is_array for kind in f.kinds.values()):
         return f, []
-    tried = _Renewals(f)
+    tried = Renewals(f)
     while True:
         writing = _Writing(tried.rewritten(), tried.names(), wrt, assume)
         body = writing.written()
-        if not tried.give_up(body, writing):
+        if not tried.give_up(body, writing.kinds, writing.left, writing.stencils):
             return replace(writing.f, body=body), writing.lengths.assumed()
-
-
-# ------------------------------------------------------------------------------------ arrays that are made anew
-
-
-@dataclass
-class _Renewal:
-    """An array that each trip of a loop makes anew: `s` does it, and the loop is the statement `at` of the function."""
-
-    s: Assign
-    at: int
-    beside: bool = False
-    """Whether it is written beside the old one."""
-    new: str = ""
-    other: str = ""
-    """Names for the array, and for the one beside it."""
-
-
-class _Renewals:
-    """Arrays to be written to in place, or beside the old one, as far as all that reads them in the loop is looped."""
-
-    def __init__(self, f: Function) -> None:
-        self.f = f
-        self.found = {r.s.target: r for r in self.candidates()}
-
-    def candidates(self) -> Iterator[_Renewal]:
-        body, kinds = self.f.body, self.f.kinds
-        for k, loop in enumerate(body):
-            if not isinstance(loop, For | While):
-                continue
-            for s in loop.body:
-                if not isinstance(s, Assign) or kinds[s.target] not in _FLOATS or viewed(s.value, kinds) is not None:
-                    continue
-                once = _made(loop.body)[s.target] == 1 and s.target not in _made(body[k + 1 :])
-                known = s.target in self.f.params or any(
-                    isinstance(p, Assign) and p.target == s.target for p in body[:k]
-                )
-                swapped = any(isinstance(p, Rebind) and s.target in p.targets for p in walk_stmts(body))
-                if once and known and not swapped:
-                    yield _Renewal(s, k)
-
-    def rewritten(self) -> Function:
-        """The function with what is still to be tried."""
-        f = replace(self.f, kinds=dict(self.f.kinds), namer=self.f.namer.copy())
-        body = list(f.body)
-        for at in sorted({r.at for r in self.found.values()}, reverse=True):
-            here = [r for r in self.found.values() if r.at == at]
-            where: dict[str, Any] = {"line": body[at].line, "source": body[at].source}
-            new: dict[str, str] = {}
-            first: list[Stmt] = []
-            for r in here:
-                name = r.s.target
-                r.new, r.other = f.namer.fresh(name), f.namer.fresh(name)
-                new[name] = r.new
-                f.kinds.update({r.new: f.kinds[name], r.other: f.kinds[name]})
-                first.append(Assign(r.new, Call(primitive(np.copy), (Var(name),)), **where))
-                if r.beside:
-                    first.append(Assign(r.other, Call(primitive(np.empty_like), (Var(r.new),)), **where))
-            loop = body[at]
-            assert isinstance(loop, For | While)
-            loop = replace(loop, body=tuple(p for s in loop.body for p in self.replaced(s)))
-            body[at:] = [*first, *rename((loop, *body[at + 1 :]), new)]
-        return replace(f, body=tuple(body))
-
-    def replaced(self, s: Stmt) -> list[Stmt]:
-        r = next((r for r in self.found.values() if r.s is s), None)
-        if r is None:
-            return [s]
-        name = r.s.target
-        where: dict[str, Any] = {"line": s.line, "source": s.source}
-        stored = Store(r.other if r.beside else name, WHOLE_AXIS, r.s.value, **where)
-        return [stored, Rebind((name, r.other), (r.other, name), **where)] if r.beside else [stored]
-
-    def names(self) -> set[str]:
-        return {name for r in self.found.values() for name in (r.new, r.other)}
-
-    def give_up(self, body: Block, writing: "_Writing") -> bool:
-        """Try others where something is done with whole arrays still, or no stencil gains; False if nothing is."""
-        changed = False
-        gains = {r.at for r in self.found.values() if {r.new, r.other} & writing.stencils}
-        for name, r in list(self.found.items()):
-            stays = any(s.array in (r.new, r.other) and s.index == WHOLE_AXIS for s in writing.left)
-            if stays and not r.beside:
-                r.beside = changed = True
-            elif stays or r.at not in gains or _read_whole(body, writing.kinds, r):
-                del self.found[name]
-                changed = True
-        return changed
-
-
-def _read_whole(body: Block, kinds: Mapping[str, Kind], r: _Renewal) -> bool:
-    """Whether the loop reads an array other than by element."""
-    made = next(k for k, s in enumerate(body) if isinstance(s, Assign) and s.target == r.new)
-    loop = next(s for s in body[made:] if isinstance(s, For | While))
-    for s in walk_stmts((loop,)):
-        for root in expressions(s):
-            for e in walk(root):
-                read = e.name if isinstance(e, Var) else e.array if isinstance(e, Index) else None
-                if read in (r.new, r.other) and kind_of(e, kinds).is_array:
-                    return True
-    return False
-
-
-# ------------------------------------------------------------------------------------------------ the loops
 
 
 class _Writing:
@@ -210,7 +100,7 @@ class _Writing:
         """What arrays stand for at this point."""
         self.hidden: set[str] = set()
         """Arrays that were ever inlined."""
-        self.made = _made(f.body)
+        self.made = definitions(f.body)
         self.read = Counter(name for s in walk_stmts(f.body) for e in expressions(s) for name in _arrays(e))
 
     def written(self) -> Block:
@@ -345,11 +235,6 @@ class _Writing:
         name = self.f.namer.fresh(wish)
         self.kinds[name] = kind
         return name
-
-
-def _made(block: Block) -> Counter[str]:
-    """How often a block assigns variables."""
-    return Counter(s.target for s in walk_stmts(block) if isinstance(s, Assign))
 
 
 def _arrays(e: Expr) -> Iterator[str]:

@@ -67,6 +67,7 @@ from ad.lower import Lowered, Plan, active_args, derive_assign
 from ad.primitive import Primitive
 from ad.ranges import backward
 from ad.records import Facts, Record, Site
+from ad.recurrence import shortened
 from ad.schedule import Group, Item, Saved, Step, merge, weave
 from ad.symbolic import ZERO, add, neg
 from ad.tbr import Saves
@@ -220,6 +221,11 @@ class _Sweep:
             self.adjoint_names[name] = fresh
             self.kinds[fresh] = self.kinds[name]
         return self.adjoint_names[name]
+
+    def fresh(self, wish: str, kind: Kind) -> str:
+        name = self.f.namer.fresh(wish)
+        self.kinds[name] = kind
+        return name
 
     def temporary(self, n: int, kind: Kind = Kind.FLOAT) -> str:
         """The name for the n-th temporary of a kind in a statement."""
@@ -789,6 +795,7 @@ class _Sweep:
             rows = hoisted(s, forward, reverse, context, more)
             if rows is not None:
                 pushes, forward, early, reverse, late = rows
+            reverse = shortened(reverse, context.carried, self.kinds, self.fresh)
             bounds_back = (s.start, s.stop, s.step) if ascends(s, reverse, context) else backward(s)
             back = [*early, For(s.var, *bounds_back, tuple(reverse)), *late]
         loop = For(s.var, bounds[0], bounds[1], bounds[2], tuple(forward), line=s.line, source=s.source)
@@ -809,14 +816,13 @@ class _Sweep:
             given = one in self.given and other in self.given and self.kinds[one] is self.kinds[other]
             return given or other in state.sharing(one)
 
-        def fresh(name: str, kind: Kind) -> str:
-            made = self.f.namer.fresh(name)
-            self.kinds[made] = kind
-            return made
+        number = self.loop_numbers.__next__
+        return Context(self.kinds, self.extents, share, self.around, self.carried(s), self.fresh, number)
 
+    def carried(self, s: For | While) -> frozenset[str]:
+        """The adjoints that one trip leaves to another, or to what comes after the loop."""
         active = (self.adjoint_names.get(name) for name in self.activity.at_head(s))
-        carried = frozenset(name for name in active if name is not None)
-        return Context(self.kinds, self.extents, share, self.around, carried, fresh, lambda: next(self.loop_numbers))
+        return frozenset(name for name in active if name is not None)
 
     def while_loop(self, s: While, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         before, forward, reverse = self.loop_body(s, state)
@@ -826,6 +832,7 @@ class _Sweep:
         if not _works(reverse):
             return [*start, loop], before
         assert s.trips is not None
+        reverse = shortened(reverse, self.carried(s), self.kinds, self.fresh)
         back = For(self.nobody, Const(0), Var(s.trips), Const(1), tuple(reverse), trips=s.trips)
         return [*start, loop], [*before, self.comment(s), back]
 

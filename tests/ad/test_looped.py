@@ -87,6 +87,13 @@ def made_anew_in_place(u, w, c):
     return np.sum(u * w)
 
 
+def made_anew_beside_and_in_place(u, w, c):
+    for _ in range(3):
+        u = u - c * (u - np.roll(u, 1, axis=1))
+        w = w + u
+    return np.sum(u * w)
+
+
 def made_before_the_loop(u, w, c):
     v = u * 2.0 - u
     for _ in range(3):
@@ -178,6 +185,7 @@ LOOPS = [
     rolled_far,
     rolled_sums,
     made_anew_in_place,
+    made_anew_beside_and_in_place,
     made_before_the_loop,
     borders_of_what_is_made_anew,
     with_a_break,

@@ -52,28 +52,15 @@ def lorenz_grad(_tape, sigma, rho, beta, x, y, z, steps, dt):
     # line {18}: for _ in range(steps):
     for _ in range(steps - 1, -1, -1):
         x, y, z = pop(_tape, 3)
-        # line {24}: z += dt * dz
-        dz_b = z_b * dt
-        # line {23}: y += dt * dy
-        dy_b = y_b * dt
-        # line {22}: x += dt * dx
-        dx_b = x_b * dt
-        # line {21}: dz = x * y - beta * z
-        x_b += dz_b * y
-        y_b += dz_b * x
-        beta_b -= dz_b * z
-        z_b -= dz_b * beta
-        # line {20}: dy = x * (rho - z) - y
-        t1 = dy_b * x
-        x_b += dy_b * (rho - z)
-        rho_b += t1
-        z_b -= t1
-        y_b -= dy_b
-        # line {19}: dx = sigma * (y - x)
-        t1 = dx_b * sigma
-        sigma_b += dx_b * (y - x)
-        y_b += t1
-        x_b -= t1
+        # lines {19} to {24}: each adjoint as one sum
+        beta_b -= z_b * (dt * z)
+        rho_b += y_b * (dt * x)
+        sigma_b += x_b * (dt * (y - x))
+        x_b, y_b, z_b = (
+            x_b * (1.0 - dt * sigma) + z_b * (dt * y) + y_b * (dt * (rho - z)),
+            y_b * (1.0 - dt) + z_b * (dt * x) + x_b * (dt * sigma),
+            z_b * (1.0 - dt * beta) - y_b * (dt * x),
+        )
     return status, result, sigma_b, rho_b, beta_b, x_b, y_b, z_b
 '''
 
