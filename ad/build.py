@@ -112,9 +112,11 @@ class Kernel:
             raise ADError(f"Python cannot compile the generated {emitted.main}() ({self.filename}): {error}") from error
         for value in list(namespace.values()):
             if isinstance(value, Dispatcher) and value.py_func.__globals__ is namespace:
-                if value._compiler.pipeline_class is not Guarded:
+                if value._compiler.pipeline_class is not Guarded and not value.targetoptions.get("parallel"):
                     # It allocates nothing.  Without reference counts, Numba's exits with an error leak none.
                     value.targetoptions["_nrt"] = False
+                if value.py_func.__name__ != emitted.main:  # others are called by generated functions alone
+                    value.targetoptions.update(no_cpython_wrapper=True, no_cfunc_wrapper=True)
                 if path is not None:
                     value.enable_caching()
         self.function: Dispatcher = namespace[emitted.main]

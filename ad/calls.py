@@ -13,6 +13,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numba import prange
 from numba.core.dispatcher import Dispatcher
 
 from ad.arrayexpressions import ArrayExpressions
@@ -112,14 +113,14 @@ class Calls(ArrayExpressions):
             return self.named_tuple(function, args, node)
         if function is len:
             return self.length(args, node)
-        if function is range:
-            bounds = self.ordered(args, lambda a: self.integer_value(a, "a bound of range()", node))
+        if function is range or function is prange:
+            bounds = self.ordered(args, lambda a: self.integer_value(a, f"a bound of {text}()", node))
             if node.keywords or not 1 <= len(bounds) <= 3:
-                self.refuse("range() takes one to three ints", node)
+                self.refuse(f"{text}() takes one to three ints", node)
             start, stop, step = [Const(0), *bounds, Const(1)] if len(bounds) == 1 else [*bounds, Const(1)][:3]
             if isinstance(step, Const) and step.value == 0:
                 self.refuse("the step of a range cannot be 0", node)
-            return RangeValue(start, stop, step)
+            return RangeValue(start, stop, step, parallel=function is prange and self.options.parallel)
         if (rule is not None and not rule.elementwise) or function in (
             np.where,
             np.array,

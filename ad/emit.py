@@ -13,6 +13,7 @@ from ad.helpers import INSIDE, SCATTER
 from ad.ir import (
     AddTo,
     Assign,
+    Attempt,
     Binary,
     BoolOp,
     Break,
@@ -260,15 +261,17 @@ class _Printer:
     def text(self) -> str:
         unit, name = self.unit, self.module.names[self.unit]
         self.lines = [
-            f"@{self.module.njit}({self.guard()}{decorator_options(unit.options, self.module.units)})",
+            f"@{self.module.njit}({self.pipeline()}{decorator_options(unit.options, self.module.units)})",
             f"def {name}({', '.join(unit.params)}):",
             f'{_INDENT}"""{unit.doc}"""',
         ]
         self.block(unit.body, 1)
         return "\n".join(self.lines) + "\n"
 
-    def guard(self) -> str:
-        """The option of a function that may allocate arrays."""
+    def pipeline(self) -> str:
+        """The option of a function that may allocate arrays, or of one with threads."""
+        if self.unit.parallel:
+            return "parallel=True, "
         if self.unit not in self.module.allocating:
             return ""
         return f"pipeline_class={self.module.imported('ad.guard', 'Guarded')}, "
@@ -341,7 +344,8 @@ class _Printer:
             case Do(call):
                 self.put(depth, self.expr(call))
             case For(var, start, stop, step, body):
-                self.put(depth, f"for {var} in {self.range(start, stop, step)}:")
+                word = self.module.imported("numba", "prange") if s.parallel and self.unit.parallel else "range"
+                self.put(depth, f"for {var} in {word}{self.range(start, stop, step)}:")
                 self.block(body, depth + 1)
                 self.last_comment = ""
             case While(cond, body):
@@ -351,6 +355,11 @@ class _Printer:
             case If():
                 self.branch(s, depth, "if")
                 self.last_comment = ""
+            case Attempt(body, failed):
+                self.put(depth, "try:")
+                self.block(body, depth + 1)
+                self.put(depth, "except Exception:")
+                self.block(failed, depth + 1)
             case Return(values):
                 listed = ", ".join(self.expr(v) for v in values)
                 self.put(depth, f"return {listed}".rstrip())
@@ -441,7 +450,7 @@ class _Printer:
         parts = [start, stop, step]
         if step == Const(1):
             parts = [stop] if start == Const(0) else parts[:2]
-        return f"range({', '.join(self.expr(p) for p in parts)})"
+        return f"({', '.join(self.expr(p) for p in parts)})"
 
     def branch(self, s: If, depth: int, word: str) -> None:
         then, orelse, cond = s.then, s.orelse, s.cond
@@ -551,6 +560,8 @@ def _allocates(unit: Unit) -> bool:
         match e:
             case Call(Unit(), args):
                 return any(computes(a) for a in args if not isinstance(a, Var))
+            case Call(Primitive() as callee) if not callee.elementwise:  # it may make one of numbers alone
+                return True
             case Var(name):
                 return is_array(name)
             case Index(array, index) if any(isinstance(p, Slice) or computes(p) for p in walk(index)):

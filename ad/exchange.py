@@ -88,16 +88,20 @@ def beside(stmts: Sequence[Stmt], array: str, old: str) -> list[Stmt]:
     return out
 
 
-def find_exchanges(lowered: Lowered, saves: Saves) -> dict[Stmt, list[Exchange]]:
-    """The exchanges, by the statements that they come before.  The saves that they replace are taken out."""
-    search = _Search(lowered, saves)
+def find_exchanges(lowered: Lowered, saves: Saves, in_lanes: Collection[Stmt] = ()) -> dict[Stmt, list[Exchange]]:
+    """The exchanges, by the statements that they come before.  The saves that they replace are taken out.
+
+    `in_lanes` are loops that become functions of their own: there are none in them, and they update no array beside.
+    """
+    search = _Search(lowered, saves, in_lanes)
     for s in lowered.function.body:
         search.loop(s)
     return search.found
 
 
 class _Search:
-    def __init__(self, lowered: Lowered, saves: Saves) -> None:
+    def __init__(self, lowered: Lowered, saves: Saves, in_lanes: Collection[Stmt]) -> None:
+        self.in_lanes = frozenset(in_lanes)
         self.aliases = lowered.aliases
         self.saves = saves
         self.extents = lowered.extents
@@ -110,7 +114,7 @@ class _Search:
         """Names that are given an array once, before all loops, and then change places at most."""
 
     def loop(self, s: Stmt) -> None:
-        if isinstance(s, For):
+        if isinstance(s, For) and s not in self.in_lanes:
             self.block(s.body)
             for inner in s.body:
                 self.loop(inner)
@@ -200,6 +204,8 @@ class _Search:
         if not needs:
             return
         updates = bool(reads) or bool(store.op)
+        if updates and not self.in_lanes.isdisjoint(loops):
+            return
         at = body.index(store)
         inside = set(walk_stmts((s,)))
         mine = inside & frozenset().union(*needs.values()) if updates else set()

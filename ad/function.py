@@ -43,12 +43,13 @@ class Options:
     """How a function is compiled.
 
     `checked` is Python's division: by zero it raises ZeroDivisionError.  `boundscheck` makes an index out of bounds an
-    IndexError.  `fastmath` is passed on to Numba as it is.
+    IndexError.  `fastmath` is passed on to Numba as it is.  `parallel` says that ``prange`` is more than ``range``.
     """
 
     checked: bool = True
     boundscheck: bool = True
     fastmath: Any = False
+    parallel: bool = True
 
     def beside(self, other: "Options") -> "Options":
         """Those of a function that has the body of another one in it: nothing is less exact or safe than in either.
@@ -74,6 +75,7 @@ class Options:
             checked=options["error_model"] == "python" if "error_model" in options else caller.checked,
             boundscheck=bool(options.get("boundscheck")),
             fastmath=fastmath,
+            parallel=bool(options.get("parallel")),
         )
 
 

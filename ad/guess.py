@@ -30,7 +30,7 @@ def likely_kinds(source: Source, signature: inspect.Signature) -> tuple[Structur
                 | ast.Attribute(value=ast.Name(name), attr="shape" | "size" | "T")
             ):
                 dimensions.setdefault(name, 1)
-            case ast.Call(func=ast.Name("range"), args=args):
+            case ast.Call(func=ast.Name("range" | "prange") | ast.Attribute(attr="prange"), args=args):
                 for arg in args:
                     takes_ints(arg)
     found: list[Structure] = []

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 __all__ = [
     "AddTo",
     "Assign",
+    "Attempt",
     "Binary",
     "Block",
     "BoolOp",
@@ -320,7 +321,7 @@ class For(Stmt):
     """``for var in range(start, stop, step)``
 
     `trips` names the variable that counts the trips of a loop with a break, where the reverse sweep needs it.  `runs`
-    says that it is known to run at least once.
+    says that it is known to run at least once, `parallel` that it is one over ``prange``.
     """
 
     var: str
@@ -330,6 +331,7 @@ class For(Stmt):
     body: Block
     trips: str | None = None
     runs: bool = False
+    parallel: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -419,6 +421,14 @@ class Pop(Stmt):
     shape_only: bool = False
     site: Any = None
     exchanged: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attempt(Stmt):
+    """``try: body``; any exception ends it, and then `failed` is done."""
+
+    body: Block
+    failed: Block
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -520,6 +530,8 @@ def parts_of(s: Stmt) -> Block:
             return body
         case If(then=then, orelse=orelse):
             return (*then, *orelse)
+        case Attempt(body, failed):
+            return (*body, *failed)
     return ()
 
 

@@ -31,6 +31,7 @@ from ad.ir import (
     walk_stmts,
 )
 from ad.names import Namer
+from ad.parallel import is_parallel, parallelised
 from ad.parse import RESERVED, Scope
 from ad.rerun import is_rerun, standing_apart
 from ad.scalars import scalarised
@@ -100,7 +101,8 @@ class Library:
     def callee(self, function: UserFunction, arguments: tuple[Structure, ...], caller: Options) -> Function | None:
         """The same for a function that is called; None where its body is to take the place of the call.
 
-        That is so unless it returns a number and leaves its arguments alone, or is to be run again.
+        That is so unless it returns a number, leaves its arguments alone and has no loop over ``prange``, or is to be
+        run again.
 
         Raises UnsupportedSyntax for one to be run again that is outside the subset.
         """
@@ -111,7 +113,7 @@ class Library:
         if is_rerun(function.function):
             return self._make(key, probing=False)
         made = self._make(key, probing=True)
-        if made is None or made.copied:
+        if made is None or made.copied or is_parallel(made.body):
             return None
         changed = assigned(made.body)
         return None if any(p in changed and made.kinds[p].is_array for p in made.params) else made
@@ -250,6 +252,8 @@ class _Reading:
                 inner: Any = Cast(Kind.INT, Var(name)) if kind is Kind.BOOL else Var(name)
                 entry.append(Assign(name, Cast(wanted, inner), line=line))
         body = without_dead_flags((*entry, *build.out), result.name)
+        names_of = self.params, result.name, build.namer, build.source, build.called
+        body = parallelised(body, build.kinds, *names_of)
         constants = build.constants
         self.params += [name for name, _ in constants.values()]
         self.param_kinds += [build.kinds[name] for name, _ in constants.values()]
@@ -330,10 +334,10 @@ def _pruned(body: Block, dead: set[str]) -> tuple[Block, bool]:
                     if not then and not orelse:
                         continue
                     s = If(cond, then, orelse, line=s.line, source=s.source)
-            case For(var, start, stop, step, inner):
+            case For(body=inner):
                 inner, a = _pruned(inner, dead)
                 if a:
-                    changed, s = True, For(var, start, stop, step, inner, line=s.line, source=s.source)
+                    changed, s = True, replace(s, body=inner)
             case While(cond, inner):
                 inner, a = _pruned(inner, dead)
                 if a:

@@ -91,10 +91,14 @@ class Flow(Enum):
 
 @dataclass
 class Loop:
-    """The flags of a loop: `skip` says that the rest of a trip is left out, `stop` that the loop ends with it."""
+    """The flags of a loop: `skip` says that the rest of a trip is left out, `stop` that the loop ends with it.
+
+    It `stops` where a break or a return was met in it.
+    """
 
     skip: str
     stop: str
+    stops: bool = False
 
 
 class Scope(Calls):
@@ -319,9 +323,7 @@ class Scope(Calls):
                 self.return_(value, node)
                 return Flow.ENDS, True
             case ast.Break():
-                self.set_flag(self.loops[-1].skip, True, node)
-                self.set_flag(self.loops[-1].stop, True, node)
-                self.emit(Break(**self.where(node)))
+                self.stop(node)
                 return Flow.ENDS, True
             case ast.Continue():
                 self.set_flag(self.loops[-1].skip, True, node)
@@ -356,6 +358,14 @@ class Scope(Calls):
             case _:
                 self.refuse(_STATEMENTS.get(type(node), "this is not supported"), node)
         return Flow.ON, False
+
+    def stop(self, node: ast.AST) -> None:
+        """Leave the innermost loop."""
+        loop = self.loops[-1]
+        loop.stops = True
+        self.set_flag(loop.skip, True, node)
+        self.set_flag(loop.stop, True, node)
+        self.emit(Break(**self.where(node)))
 
     def set_flag(self, name: str, value: bool, node: ast.AST) -> None:
         self.build.kinds[name] = Kind.BOOL
@@ -555,9 +565,7 @@ class Scope(Calls):
         if self.returned is not None:
             self.set_flag(self.returned, True, at)
         if self.loops:
-            self.set_flag(self.loops[-1].skip, True, at)
-            self.set_flag(self.loops[-1].stop, True, at)
-            self.emit(Break(**self.where(at)))
+            self.stop(at)
 
     def check_result(self, value: Value, at: ast.stmt) -> None:
         """Raise where what is returned here is something else than before."""
@@ -626,7 +634,7 @@ class Scope(Calls):
             return self.statements(rest)
         more, flow = self.rest_of(rest, node)
         leave: Block = ()
-        if self.loops:
+        if self.loops and self.loops[-1].stops:
             leave = (If(Var(self.loops[-1].stop), (Break(),), (), **self.where(node)),)
         if more or leave:
             self.emit(If(Var(flag), leave, more, **self.where(node)))
@@ -651,12 +659,7 @@ class Scope(Calls):
         more, flow = self.block(lambda: self.after_loop(node, loop, rest))
         leave: Block = ()
         if self.loops:
-            outer = self.loops[-1]
-            leave = (
-                Assign(outer.skip, Const(True), **self.where(node)),
-                Assign(outer.stop, Const(True), **self.where(node)),
-                Break(**self.where(node)),
-            )
+            leave, _ = self.block(lambda: self.stop(node))
         self.emit(If(Var(self.returned), leave, more, **self.where(node)))
         return Flow.ENDS if flow is Flow.ENDS else Flow.MIXED, True
 
@@ -726,7 +729,8 @@ class Scope(Calls):
                 if self.build.kinds.get(var) is Kind.INT:
                     self.values[name] = Var(var)
                     body = self.loop_body(loop, node)
-                    self.emit(For(var, what.start, what.stop, what.step, body, **self.where(node)))
+                    bounds = what.start, what.stop, what.step
+                    self.emit(For(var, *bounds, body, parallel=what.parallel, **self.where(node)))
                     return False
         wish = f"{node.target.id}_trip" if plain else "trip"  # type: ignore[attr-defined]
         counter = self.build.namer.fresh(wish)
@@ -739,7 +743,8 @@ class Scope(Calls):
             bounds = (Const(0), length, Const(1))
             first = lambda: self.assign_target(node.target, get(Var(counter)), node)  # noqa: E731
         body = self.loop_body(loop, node, first)
-        self.emit(For(counter, *bounds, body, **self.where(node)))
+        parallel = isinstance(what, RangeValue) and what.parallel
+        self.emit(For(counter, *bounds, body, parallel=parallel, **self.where(node)))
         return False
 
     def unrolled(self, node: ast.For, items: TupleValue) -> None:

@@ -49,11 +49,12 @@ _ASSUME = Primitive(assume, ())
 
 
 class Program:
-    """Makes the units of a gradient, each once."""
+    """Makes the units of a gradient, each once.  `parallel` says that its loops over ``prange`` run in lanes."""
 
-    def __init__(self, code: CodeOptions | None = None, assuming: bool = False) -> None:
+    def __init__(self, code: CodeOptions | None = None, assuming: bool = False, parallel: bool = False) -> None:
         self._code = code or CodeOptions()
         self._assuming = assuming
+        self._parallel = parallel
         self.assumed: list[Expr] = []
         """What the gradient assumes of lengths: where that is not so, it ends by NotAsAssumed before all else."""
         self._exact = self._code.record != "f4"
@@ -147,7 +148,8 @@ class Program:
     def gradient(self, f: Function, wrt: tuple[str, ...]) -> Unit:
         """The function that returns the value and the gradient.
 
-        Its parameters are the tape's handle (where it records anything) and those of `f`.  It returns the value, then
+        Its parameters are the tape's handle (where it records anything), those of its lanes (where it has loops in
+        lanes, and then it has a tape) and those of `f`.  It returns the value, then
         the derivatives with respect to `wrt` in that order; where it uses a tape, first of all the tape's status, 0 if
         all is well.  A pop that fails ends it by PopFailed.
         """
@@ -155,7 +157,7 @@ class Program:
         lowered = self._lowered(f, active, self._assuming)
         lowered, again = remade(fitted(lowered), split=False)
         saves = replace(find_saves(lowered, split=False, exact=self._exact), arrays=again)
-        made = sweep(lowered, saves, ONE, False, self.pair, self.primal, self._exact)
+        made = sweep(lowered, saves, ONE, False, self.pair, self.primal, self._exact, self._parallel)
         kinds = dict(zip(f.params, f.param_kinds, strict=True))
         namer = lowered.function.namer
 
@@ -171,7 +173,7 @@ class Program:
             gradient.append(self._result(p, kinds[p], made, namer, last))
         handle: tuple[str, ...] = ()
         if made.tape:
-            handle = (made.tape,)
+            handle = (made.tape,) if made.lanes is None else (made.tape, made.lanes)
             status = namer.fresh("status")
             check_tape = Call(Primitive(failed, ()), (Var(made.tape),))
             zeros = tuple(_nothing(p, kinds[p]) for p in wrt)
@@ -187,7 +189,9 @@ class Program:
         first = [MultiAssign((), Call(_ASSUME, (condition,))) for condition in self.assumed]
         body = [*first, Comment("forward sweep"), *forward, *check, Comment(SWEEP_BACK), *made.reverse, *last, result]
         doc = f"Value and gradient of {f.name}() with respect to {', '.join(wrt)}."
-        return self._unit(f"{f.name}_grad", (*handle, *f.params), tuple(body), f, doc, made)
+        unit = self._unit(f"{f.name}_grad", (*handle, *f.params), tuple(body), f, doc, made)
+        unit.lanes = made.lanes
+        return unit
 
     def _unit(self, name: str, params: tuple[str, ...], body: Block, f: Function, doc: str, made: Sweeps) -> Unit:
         single = self._code.record == "f4"

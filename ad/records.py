@@ -45,6 +45,7 @@ class Facts:
     one), `adjoints` maps the names of adjoints to those of their variables.  `derived` are statements with what their
     adjoints add up, `remade` names of views with the expressions that make them again, `again` statements that the
     reverse sweep runs again, `calls` the calls of functions that have sweeps of their own, each a reverse.Pair.
+    `lanes` are the loops that run in lanes, each with its parallel.Roles and the adjoints that lanes have copies of.
     """
 
     function: Function
@@ -56,3 +57,4 @@ class Facts:
     remade: tuple[tuple[str, Expr], ...] = ()
     again: tuple[Stmt, ...] = ()
     calls: tuple[tuple[Stmt, Any], ...] = ()
+    lanes: tuple[tuple[Stmt, Any, frozenset[str]], ...] = ()

@@ -6,7 +6,7 @@ from typing import Any
 
 from ad.reporttext import table
 
-__all__ = ["Item", "Line", "Loop", "Report", "Size"]
+__all__ = ["Item", "Lanes", "Line", "Loop", "Report", "Size"]
 
 _MOST = 3
 """How many arrays are named in a text."""
@@ -105,12 +105,30 @@ class Loop:
 
 
 @dataclass(frozen=True)
+class Lanes:
+    """A loop whose trips run at the same time in lanes, one for each thread.
+
+    `private` are variables that each trip has for itself, `sums` those that all trips add to, of the arrays `rows` each
+    trip touches the row of its number alone.  The arrays `shared` are read by all trips; of the adjoints of those that
+    are `copied` every lane has a copy, because trips of several lanes may add to the same elements.
+    """
+
+    line: Line
+    private: tuple[str, ...]
+    sums: tuple[str, ...]
+    rows: tuple[str, ...]
+    shared: tuple[str, ...]
+    copied: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Report:
     """What `Gradient.report` returns.
 
     `items` and `loops` are in the order of the program, those of called functions with sweeps of their own behind those
-    of the function itself.  `copied` are arguments that are copied on entry, each with the line that writes to it.
-    `small` are arrays of few elements that became numbers: how many, and the line that first makes the array.
+    of the function itself.  `lanes` are the loops that run in lanes.  `copied` are arguments that are copied on entry,
+    each with the line that writes to it.  `small` are arrays of few elements that became numbers: how many, and the
+    line that first makes the array.
     `inlined` are functions whose bodies were put in the place of their calls, `called` those with sweeps of their own,
     `rerun` those whose calls the reverse sweep runs again because of `ad.remat`, `unchanged` those that are called
     without a derivative; each with the lines of the calls.  `recomputed` are expressions that the reverse sweep
@@ -123,6 +141,7 @@ class Report:
     wrt: tuple[str, ...]
     items: tuple[Item, ...]
     loops: tuple[Loop, ...]
+    lanes: tuple[Lanes, ...]
     copied: Mapping[str, Line | None]
     small: Mapping[str, tuple[int, Line]]
     inlined: Mapping[str, tuple[Line, ...]]

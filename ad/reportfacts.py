@@ -37,7 +37,7 @@ from ad.ir import (
     walk_stmts,
 )
 from ad.records import Facts, Record, Site
-from ad.report import Item, Line, Loop, Report, Size
+from ad.report import Item, Lanes, Line, Loop, Report, Size
 from ad.terms import Terms, line_of
 from ad.unit import Unit
 
@@ -69,6 +69,7 @@ def report_of(unit: Unit, wrt: tuple[str, ...], options: Mapping[str, Any]) -> R
         wrt,
         tuple(replace(item, rerun=facts not in lasting) for facts, w in walks.items() for item in w.items),
         tuple(loop for w in walks.values() for loop in w.loops),
+        tuple(main.lanes()),
         MappingProxyType({main.called(p): main.writing(p) for p in function.copied}),
         MappingProxyType(small),
         inlined.frozen(),
@@ -119,6 +120,12 @@ class _View(Terms):
         copies = [n for n in activity.shared if f.called.get(n) == f.called.get(p)]
         arrays = set().union(*(activity.shared[n] for n in copies))
         return next((self.line(s) for s in walk_stmts(f.body) if isinstance(s, Store) and s.array in arrays), None)
+
+    def lanes(self) -> Iterator[Lanes]:
+        for s, roles, copied in self.facts.lanes:
+            found = (roles.private, roles.sums, roles.rows, roles.shared, copied)
+            known = [sorted({self.called(n) for n in names if n in self.facts.function.called}) for names in found]
+            yield Lanes(self.line(s), *map(tuple, known))
 
     def recomputed(self) -> Iterator[tuple[Line, str]]:
         for s, found in self.facts.derived:

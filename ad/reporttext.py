@@ -28,6 +28,7 @@ def table(report: "Report") -> str:
     if kept:
         out += ["", "Kept in variables, outside of loops:", *_items(report, kept)]
     out += _loops(report)
+    out += _lanes(report)
     for title, found in (
         ("Copied on entry, because the function writes to them:", report.copied.items()),
         ("In the place of their calls:", report.inlined.items()),
@@ -91,6 +92,23 @@ def _loops(report: "Report") -> list[str]:
         text = _INDENT * len(loop.loops) + loop.line.text
         rows.append([_line(report, loop.line), text, f"{size}{with_}"])
     return ["", "Each trip of a loop records, loops within it not counted:", *_columns(rows)]
+
+
+def _lanes(report: "Report") -> list[str]:
+    out: list[str] = []
+    for loop in report.lanes:
+        if not out:
+            out = ["", "Trips at the same time, in lanes, one for each thread:"]
+        out.append(f"{_INDENT}line {_line(report, loop.line)}: {loop.line.text}")
+        rows = [
+            ["each trip has its own", loop.private],
+            ["all trips add to", loop.sums],
+            ["each trip touches its own row of", loop.rows],
+            ["all trips read", loop.shared],
+            ["whose adjoint every lane has a copy of", loop.copied],
+        ]
+        out += [f"{_INDENT * 2}{what} {', '.join(names)}" for what, names in rows if names]
+    return out
 
 
 def _line(report: "Report", line: "Line") -> str:

@@ -6,7 +6,7 @@ the adjoint of its target.  Loops run backward over the same indices, branches f
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -64,10 +64,12 @@ from ad.ir import (
     walk_stmts,
 )
 from ad.lower import Lowered, Plan, active_args, derive_assign
+from ad.parallel import Roles, roles
 from ad.primitive import Primitive
 from ad.ranges import backward
 from ad.records import Facts, Record, Site
 from ad.recurrence import shortened
+from ad.regions import Region, bound_names, is_only_added_to
 from ad.schedule import Group, Item, Saved, Step, merge, weave
 from ad.symbolic import ZERO, add, neg
 from ad.tbr import Saves
@@ -111,6 +113,7 @@ class Sweeps:
     reverse: list[Stmt]
     adjoints: dict[str, Expr]
     tape: str | None
+    lanes: str | None
     bits: str | None
     adjoint_names: dict[str, str]
     kinds: dict[str, Kind]
@@ -118,15 +121,22 @@ class Sweeps:
 
 
 def sweep(
-    lowered: Lowered, saves: Saves, seed: Expr | None, split: bool, pairs: Pairs, primals: Primals, exact: bool = True
+    lowered: Lowered,
+    saves: Saves,
+    seed: Expr | None,
+    split: bool,
+    pairs: Pairs,
+    primals: Primals,
+    exact: bool = True,
+    parallel: bool = False,
 ) -> Sweeps:
     """Generate both sweeps.  The adjoint of the result starts as `seed`; without it the caller gives it in a variable,
     and adjoints of arrays to add to.
 
     `split` says that the two sweeps become separate functions, `exact` that floats are recorded as they are, not in
-    single precision.
+    single precision, `parallel` that loops over ``prange`` run in lanes.
     """
-    generator = _Sweep(lowered, saves, split, pairs, primals, exact)
+    generator = _Sweep(lowered, saves, split, pairs, primals, exact, parallel)
     return generator.run(seed)
 
 
@@ -138,6 +148,7 @@ class _Sweep:
     pairs: Pairs
     primals: Primals
     exact: bool
+    parallel: bool = False
     adjoint_names: dict[str, str] = field(default_factory=dict)
     uses_tape: bool = False
 
@@ -152,6 +163,11 @@ class _Sweep:
         self.unchecked = Importer(self.kinds, self.primals, before=True)
         self.tape = f.namer.fresh("_tape")
         self.bits = f.namer.fresh("_bits")
+        self.lanes = f.namer.fresh("_lanes")
+        self.in_lanes: dict[Stmt, Block] = {}
+        """What has lanes run loops; the loops stand for the last statement of each."""
+        self.lane_names: dict[str, str] = {}
+        self.loops_in_lanes: list[tuple[Stmt, Roles, frozenset[str]]] = []
         self.uses_bits = False
         self.nobody = f.namer.fresh("_")  # the variable of loops that only count
         self.reused_names: dict[tuple[str | int, Kind], str] = {}
@@ -168,7 +184,8 @@ class _Sweep:
         self.small = {s.target for s, plan in self.lowered.plans.items() if plan.small and isinstance(s, Assign)}
         self.loop_numbers = count(1)
         lasting = self.exact and not self.split
-        self.exchanges = find_exchanges(self.lowered, self.saves) if lasting else {}
+        self.roles = self.find_roles() if self.parallel else {}
+        self.exchanges = find_exchanges(self.lowered, self.saves, self.roles) if lasting else {}
         self.held: list[str] = []
         self.around: list[For | While] = []
         self.kept: list[Site] = []
@@ -193,7 +210,7 @@ class _Sweep:
             reverse.append(MultiAssign((), Call(HOLD, tuple(Var(name) for name in self.held))))
         facts = Facts(
             f,
-            tuple(forward),
+            with_loops(forward, self.in_lanes),
             self.activity,
             tuple(self.kept),
             {adjoint: name for name, adjoint in self.adjoint_names.items()},
@@ -201,10 +218,12 @@ class _Sweep:
             tuple(self.bindings.remade),
             tuple(s for stmts in (*self.saves.again.values(), *self.saves.arrays.values()) for s in stmts),
             tuple(self.calls),
+            tuple(self.loops_in_lanes),
         )
         tape = self.tape if self.uses_tape else None
         bits = self.bits if self.uses_bits else None
-        return Sweeps(forward, reverse, dict(state), tape, bits, self.adjoint_names, self.kinds, facts)
+        lanes = self.lanes if self.in_lanes else None
+        return Sweeps(forward, reverse, dict(state), tape, lanes, bits, self.adjoint_names, self.kinds, facts)
 
     def has_shadow(self, name: str) -> bool:
         return name in self.shadowed
@@ -395,6 +414,10 @@ class _Sweep:
         if isinstance(s, Assign) and s.target in self.shared:
             return self.assign_shared(s, in_loop, state)
         if not self.activity.has_work(s):
+            if isinstance(s, For) and s in self.roles:
+                in_lanes = self.parallel_loop(s, [], list(self.imported(s.body)), [])
+                assert in_lanes is not None, "there are no adjoints that lanes could share"
+                return in_lanes
             return list(self.imported((s,))), [_count_back(s)] if s in self.saves.counted else []
         match s:
             case Assign(value=Call(Function(), _) as call) if self.call_is_active(s, call):
@@ -781,9 +804,17 @@ class _Sweep:
 
     def for_loop(self, s: For, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         before, forward, reverse = self.loop_body(s, state)
+        if s in self.roles and (in_lanes := self.parallel_loop(s, before, forward, reverse)) is not None:
+            return in_lanes
         bounds = [self.importer.expr(e) for e in (s.start, s.stop, s.step)]
+        there, back = self.loops(s, bounds, forward, reverse, self.context(s))
+        return there, [*before, self.comment(s), *back] if back else before
+
+    def loops(
+        self, s: For, bounds: Sequence[Expr], forward: list[Stmt], reverse: list[Stmt], context: Context
+    ) -> tuple[list[Stmt], list[Stmt]]:
+        """Both sweeps of a loop from those of its body; `bounds` are those of the forward loop."""
         start, forward = self.with_breaks(s, forward)
-        context = self.context(s)
         found = vectorised(s, forward, reverse, context) if _works(reverse) else None
         pushes: list[Stmt] = []
         early: list[Stmt] = []
@@ -800,8 +831,76 @@ class _Sweep:
             back = [*early, For(s.var, *bounds_back, tuple(reverse)), *late]
         loop = For(s.var, bounds[0], bounds[1], bounds[2], tuple(forward), line=s.line, source=s.source)
         if not _works(reverse):
-            return [*start, loop], before
-        return [*start, *pushes, loop], [*before, self.comment(s), *back]
+            return [*start, loop], []
+        return [*start, *pushes, loop], back
+
+    # ---------------------------------------------------------------------------------------------- lanes
+
+    def find_roles(self) -> dict[Stmt, Roles]:
+        """The loops that run in lanes; what made them ready for the sweeps may have left one in another form."""
+        loops = [s for s in walk_stmts(self.f.body) if isinstance(s, For) and s.parallel]
+        found = {s: roles(s, self.kinds, self.aliases.before[s].may_share) for s in loops}
+        return {s: known for s, known in found.items() if not known.problems}
+
+    def span(self, s: For, near: tuple[int, int] | None) -> int | None:
+        """How far apart elements are that a trip reaches along an axis; None where one could be below zero."""
+        least = self.extents.least(s.start, self.around)
+        rises = isinstance(s.step, Const) and s.step.value > 0
+        if near is None or least is None or not rises or least + near[0] < 0:
+            return None
+        return near[1] - near[0]
+
+    def parallel_loop(
+        self, s: For, before: list[Stmt], forward: list[Stmt], reverse: list[Stmt]
+    ) -> tuple[list[Stmt], list[Stmt]] | None:
+        """Both sweeps of a loop in lanes, from those of its body: each lane has the loop over its own trips.
+
+        None where the reverse sweep does anything but add to an adjoint that lanes share.
+        """
+        first, end = self.fresh("first", Kind.INT), self.fresh("end", Kind.INT)
+        part = replace(s, start=Var(first), stop=Var(end))
+        context = self.context(s)
+        around = For(first, s.start, s.stop, s.step, (part,))
+        context = replace(context, around=[*context.around, around])
+        step = self.importer.expr(s.step)
+        there, back = self.loops(part, [part.start, part.stop, step], forward, reverse, context)
+        known, shadows = self.roles[s], {adjoint: name for name, adjoint in self.adjoint_names.items()}
+        given = bound_names(back)
+        outer = {a for a in given if a in shadows and shadows[a] not in known.private}
+        if any(self.kinds[a].is_array or not is_only_added_to(a, back) for a in outer):
+            return None
+        read = {a for a in effects(back).reads - given if a in shadows and self.kinds[a].is_array}
+        copied = {a for a in read if shadows[a] not in known.rows}
+        near = {a: span for a in copied if (span := self.span(s, known.near.get(shadows[a]))) is not None}
+        copied -= near.keys()
+        self.loops_in_lanes.insert(0, (s, known, frozenset(shadows[a] for a in copied)))
+        if any(isinstance(p, Push) and p.kind is Kind.BOOL for p in walk_stmts(tuple(there))):
+            site = self.site(s.body, len(s.body), [Record(self.bits, frozenset(), None, ends=True)])
+            there = [Assign(self.bits, Const(1)), *there, Push((Var(self.bits),), Kind.INT, site=site)]
+            back = [Pop((Var(self.bits),), Kind.INT, site=site), *back]
+        self.uses_tape = True
+        region = Region(
+            f"{self.f.name}_line{s.line}",
+            f"line {s.line}: {(s.source or self.f.source).line(s.line)}",
+            (s.start, s.stop, s.step),
+            max(near.values(), default=0),
+            first,
+            end,
+            self.tape,
+            self.lanes,
+            self.bits,
+            self.kinds,
+            self.fresh,
+            self.lane_names,
+            self.f.options,
+            not self.exact,
+        )
+        forward = region.sweep("forward", there, known.sums & bound_names(there), ())
+        self.in_lanes |= dict.fromkeys(forward, ())
+        self.in_lanes[forward[-1]] = tuple(there)
+        if not back:
+            return forward, before
+        return forward, [*before, self.comment(s), *region.sweep("reverse", back, outer, copied)]
 
     def context(self, s: For) -> Context:
         """What is known about the surroundings of a loop."""
@@ -835,6 +934,22 @@ class _Sweep:
         reverse = shortened(reverse, self.carried(s), self.kinds, self.fresh)
         back = For(self.nobody, Const(0), Var(s.trips), Const(1), tuple(reverse), trips=s.trips)
         return [*start, loop], [*before, self.comment(s), back]
+
+
+def with_loops(block: Sequence[Stmt], loops: Mapping[Stmt, Block]) -> Block:
+    """A block with loops in the place of what has lanes run them."""
+    out: list[Stmt] = []
+    for s in block:
+        match s:
+            case _ if s in loops:
+                out += loops[s]
+            case For(body=body) | While(body=body):
+                out.append(replace(s, body=with_loops(body, loops)))
+            case If(_, then, orelse):
+                out.append(replace(s, then=with_loops(then, loops), orelse=with_loops(orelse, loops)))
+            case _:
+                out.append(s)
+    return tuple(out)
 
 
 def _count_back(s: Stmt) -> Stmt:

@@ -2,14 +2,22 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ad.errors import ADError
+from ad.lanes import LaneFailed
 from ad.options import TapeOptions, in_context
 from ad.runtime import PopFailed
-from tape import Tape
+from ad.threads import region, thread_count
+from tape import LayerStats, Tape, TapeStats
+from tape.stats import together
 
-__all__ = ["latest_tape", "new_tape", "on_tape"]
+__all__ = ["latest_stats", "latest_tape", "latest_traffic", "new_tape", "on_lanes", "on_tape"]
+
+_DEFECT = "the sweeps did not match: this is a defect of ad, please report it with the function"
 
 _SETS = 4
 """The number of sets of options that a thread keeps tapes for: one tape for each, more only where calls nest."""
@@ -56,6 +64,21 @@ def latest_tape() -> Tape | None:
     return _here.shelf.latest
 
 
+def latest_stats() -> TapeStats | None:
+    """Statistics of that tape, its lanes included."""
+    tape = latest_tape()
+    if tape is None:
+        return None
+    return replace(together([each.stats() for each in (tape, *tape.lanes)]), layers=latest_traffic())
+
+
+def latest_traffic() -> LayerStats | None:
+    """What that tape and its lanes moved to disk and back; None where it has no memory limit."""
+    tape = latest_tape()
+    found = [each.traffic() for each in (tape, *tape.lanes)] if tape is not None else []
+    return together(found) if found and found[0] is not None else None
+
+
 def on_tape(kernel: Callable[..., Any], given: dict[str, Any]) -> Callable[..., tuple[float, tuple[float, ...]]]:
     """Value and scalar derivatives from a kernel that takes the handle of a tape; `given` are checked options."""
     own = TapeOptions(**given)
@@ -75,9 +98,54 @@ def on_tape(kernel: Callable[..., Any], given: dict[str, Any]) -> Callable[..., 
             if status:
                 tape.raise_failed()
             if status or len(tape):
-                raise ADError("the sweeps did not match: this is a defect of ad, please report it with the function")
+                raise ADError(_DEFECT)
         except BaseException:
             tape.clear()  # a tape that fails even there is not used again
+            free.append(tape)
+            raise
+        free.append(tape)
+        return value, tuple(derivatives)
+
+    return run
+
+
+def on_lanes(
+    kernel: Callable[..., Any], given: dict[str, Any], serially: Callable[..., None]
+) -> Callable[..., tuple[float, tuple[float, ...]]]:
+    """The same from a kernel that takes the handles of lanes after that of their tape: one for each of Numba's threads.
+
+    Where a trip in a lane has raised, `serially` raises the same for the same arguments.
+    """
+    own = TapeOptions(**given)
+
+    def run(*args: Any) -> tuple[float, tuple[float, ...]]:
+        context = in_context()
+        options = own if context is None else TapeOptions(**{**context, **given})
+        shelf = _here.shelf
+        free = shelf.free if options == shelf.options else shelf.turn_to(options)
+        tape = shelf.latest = free.pop() if free else new_tape(options)
+        used = [tape]
+        try:
+            used += (tape.lane(k) for k in range(thread_count()))
+            handles = np.array([lane.handle for lane in used[1:]], np.uint64)
+            raised = False
+            try:
+                with region():
+                    status, value, *derivatives = kernel(tape.handle, handles, *args)
+            except PopFailed:
+                status = True
+            except LaneFailed:
+                status = raised = True
+            if status:
+                for each in used:
+                    each.raise_failed()
+            if raised:
+                serially(*args)
+            if status or any(len(each) for each in used):
+                raise ADError(_DEFECT)
+        except BaseException:
+            for each in used:
+                each.clear()  # a tape that fails even there is not used again
             free.append(tape)
             raise
         free.append(tape)

@@ -29,10 +29,10 @@ from ad.report import Report
 from ad.reportfacts import report_of
 from ad.runtime import NotAsAssumed
 from ad.source import TOO_DEEP, python_function
-from ad.tapes import latest_tape, on_tape
+from ad.tapes import latest_stats, latest_traffic, on_lanes, on_tape
 from ad.unit import Unit
 from ad.values import UserFunction
-from tape import TapeStats
+from tape import LayerStats, TapeStats
 
 if TYPE_CHECKING:
     from ad.cuda.gradient import BatchGradient
@@ -219,13 +219,11 @@ class Gradient:
 
         Calls share a tape, so `high_bytes` is the most that any of them had on it, not that of the latest one.
         """
-        tape = latest_tape()
-        return tape.stats() if tape is not None else None
+        return latest_stats()
 
-    def traffic(self) -> Any:
+    def traffic(self) -> LayerStats | None:
         """What that tape moved to disk and back; None where it has no memory limit (see `Tape.traffic`)."""
-        tape: Any = latest_tape()
-        return tape.traffic() if tape is not None else None
+        return latest_traffic()
 
     # ------------------------------------------------------------------------------------------ slow path
 
@@ -302,7 +300,7 @@ class Gradient:
         inner = iter(function.params)
         params = {n: [next(inner) for _ in leaves(kind)] for n, kind in by_name.items()}
         floats = {n: [p for p, k in zip(params[n], leaves(by_name[n]), strict=True) if k.is_float] for n in wrt}
-        program = Program(code, assuming)
+        program = Program(code, assuming, parallel=not code.debug)
         unit = program.gradient(function, tuple(p for n in wrt for p in floats[n]))
         findings = Findings(instrument(unit)) if code.debug else None
         results = tuple(by_name[n] for n in wrt)
@@ -392,7 +390,9 @@ class _Special:
     def _compile(self, leaves: Sequence[Any]) -> None:
         if not self._compiled:
             self.check_written(leaves)  # Numba's own words would name no argument
-            handle = [0] if self.uses_tape else []
+            handle: list[Any] = [0] if self.uses_tape else []
+            if self.unit.lanes is not None:
+                handle.append(np.zeros(1, np.uint64))
             notes = [new_notes()] if self.findings is not None else []
             self.kernel.compile([*handle, *notes, *leaves, *self.function.constants])
             self._compiled = True
@@ -402,7 +402,10 @@ class _Special:
         single, with_value = self.single, self.with_value
         plain_results, structured, written = self._plain_results, self._structured, self._written
         kernel = self.on_leaves()
-        run = on_tape(kernel, options) if self.uses_tape else _pairing(kernel)
+        if self.unit.lanes is not None:
+            run = on_lanes(kernel, options, self.serially)
+        else:
+            run = on_tape(kernel, options) if self.uses_tape else _pairing(kernel)
         if self.findings is not None:
             run = self.findings.reported(run)
 
@@ -418,6 +421,10 @@ class _Special:
             return (value, gradient) if with_value else gradient
 
         return call
+
+    def serially(self, *leaves: Any) -> None:
+        """The function itself, without threads: where a trip in a lane has raised, it raises the same."""
+        Kernel.of(emit(Program().primal(self.function))).function(*leaves, *self.function.constants)
 
     @cached_property
     def _otherwise(self) -> "_Special":

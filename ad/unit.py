@@ -69,6 +69,10 @@ class Unit:
     """What is known about it besides (a records.Facts)."""
     result_kind: Kind | None = None
     """What it returns, where that is one number."""
+    lanes: str | None = None
+    """The array with the handles of the lanes, of a gradient that has loops in lanes."""
+    parallel: bool = False
+    """Whether its loops over ``prange`` are compiled with threads."""
 
     def fill(self, made: "Unit") -> None:
         """Become what another object is: a function that calls itself is met before it is made."""

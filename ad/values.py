@@ -83,11 +83,12 @@ class Text:
 
 @dataclass(frozen=True)
 class RangeValue:
-    """``range(start, stop, step)``"""
+    """``range(start, stop, step)``, or ``prange`` where it is `parallel`."""
 
     start: Expr
     stop: Expr
     step: Expr
+    parallel: bool = False
 
 
 NONE = NoneValue()

@@ -173,7 +173,9 @@ def _rename_stmt(s: Stmt, target: _Naming, source: _Naming) -> Stmt:
         case If(_, then, orelse):
             then, orelse = _rename_block(then, target, source), _rename_block(orelse, target, source)
             return replace(s_new, then=then, orelse=orelse)
-        case For(body=body) | While(body=body):
+        case For(var, body=body):
+            return replace(s_new, var=target(s, var), body=_rename_block(body, target, source))
+        case While(body=body):
             return replace(s_new, body=_rename_block(body, target, source))
     return s_new
 

@@ -1,10 +1,12 @@
 """Frozen snapshots of a tape, of its layers and of a pool."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 from tape.sizes import format_bytes
 
-__all__ = ["LayerStats", "PoolStats", "TapeStats"]
+__all__ = ["LayerStats", "PoolStats", "TapeStats", "together"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,16 @@ class TapeStats:
             f"({format_bytes(self.spare_bytes)}), at most {format_bytes(self.high_bytes)}; "
             f"pool: {format_bytes(self.pool.used_bytes)} in use, {format_bytes(self.pool.free_bytes)} free"
         )
+
+
+_Stats = TypeVar("_Stats", LayerStats, TapeStats)
+_SHARED = {"budget_bytes", "layer", "pool", "layers"}
+
+
+def together(parts: Sequence[_Stats]) -> _Stats:
+    """The snapshots of a tape and of its lanes as one: what they share as the first one has it, the rest added up."""
+    own = [f.name for f in fields(parts[0]) if f.name not in _SHARED]
+    return replace(parts[0], **{name: sum(getattr(part, name) for part in parts) for name in own})
 
 
 def _stalls(count: int, seconds: float) -> str:

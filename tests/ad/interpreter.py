@@ -1,9 +1,12 @@
 """Run a generated adjoint in plain Python, without Numba: quick, and every misuse of a name or of the tape shows."""
 
+import ast
 import functools
 import importlib
+from collections import defaultdict
 
 import numpy as np
+from numba.core.dispatcher import Dispatcher
 from reference.leaves import copied
 
 from ad.arguments import flattened, leaves, structure_of
@@ -18,21 +21,29 @@ from ad.values import UserFunction
 
 
 class ListTape:
-    """The tape's functions on a handle, on a list of blocks that must come off as they went on."""
+    """The tape's functions on a handle, each with a list of blocks that must come off as they went on."""
 
     def __init__(self):
-        self.blocks = []
+        self.lists = defaultdict(list)
+
+    @property
+    def blocks(self):
+        """What is left."""
+        return [block for blocks in self.lists.values() for block in blocks]
+
+    def _put(self, handle, block):
+        self.lists[int(handle)].append(block)
 
     def push(self, handle, *values):
         assert values, "an empty push"
-        self.blocks.append(values)
+        self._put(handle, values)
 
     def pop(self, handle, n=None):
         # Python's min(x, 2) may be an int where Numba's is a float.
-        return self._take(n, (float, int, np.floating))
+        return self._take(handle, n, (float, int, np.floating))
 
     def pop_complex(self, handle, n=None):
-        return self._take(n, (complex, np.complexfloating))
+        return self._take(handle, n, (complex, np.complexfloating))
 
     def push_bit(self, handle, bits, decision):
         assert isinstance(decision, bool | np.bool_)
@@ -48,10 +59,10 @@ class ListTape:
         return bool(bits & 1), bits >> 1
 
     def pop_int(self, handle, n=None):
-        return self._take(n, (int, bool, np.bool_, np.integer))
+        return self._take(handle, n, (int, bool, np.bool_, np.integer))
 
-    def _take(self, n, kinds):
-        block = self.blocks.pop()
+    def _take(self, handle, n, kinds):
+        block = self.lists[int(handle)].pop()
         assert isinstance(block, tuple), f"{block} is popped as numbers"
         assert len(block) == (n or 1), f"a block of {len(block)} is popped as one of {n or 1}"
         exact = all(isinstance(v, kinds) and (bool in kinds or not isinstance(v, bool)) for v in block)
@@ -60,33 +71,33 @@ class ListTape:
 
     def push_array(self, handle, a):
         assert isinstance(a, np.ndarray)
-        self.blocks.append(a.copy())
+        self._put(handle, a.copy())
 
     def pop_array(self, handle, dtype, ndim):
-        block = self.blocks.pop()
+        block = self.lists[int(handle)].pop()
         assert isinstance(block, np.ndarray), f"{block} is popped as an array"
         assert block.dtype == dtype and block.ndim == ndim, f"{block} is popped as {ndim}-D {dtype}"
         return block
 
     def pop_into(self, handle, a):
-        block = self.blocks.pop()
+        block = self.lists[int(handle)].pop()
         assert isinstance(block, np.ndarray) and block.shape == a.shape, f"{block} is popped into {a}"
         a[...] = block
 
     def exchange(self, handle, a):
-        self.blocks.append(a)
+        self._put(handle, a)
         return np.full_like(a, 99 if np.issubdtype(a.dtype, np.integer) else np.nan)
 
     def restored(self, handle, a):
-        block = self.blocks.pop()
+        block = self.lists[int(handle)].pop()
         assert isinstance(block, np.ndarray) and block.shape == a.shape and block.dtype == a.dtype
         return block
 
     def push_shape(self, handle, a):
-        self.blocks.append((a.shape, a.dtype))
+        self._put(handle, (a.shape, a.dtype))
 
     def pop_empty(self, handle, dtype, ndim):
-        shape, _ = self.blocks.pop()
+        shape, _ = self.lists[int(handle)].pop()
         assert len(shape) == ndim
         return np.full(shape, 99 if np.issubdtype(dtype, np.integer) else np.nan, dtype)
 
@@ -94,22 +105,54 @@ class ListTape:
         return 0
 
 
-def interpreted_gradient(f, args, wrt, debug=False, assuming=True):
-    """Value, derivatives with respect to the arguments at the positions `wrt`, and the text of the adjoint."""
-    f = getattr(f, "py_func", f)
+def regions(text):
+    """The functions of a module that have all lanes do their parts, each with the one for a lane."""
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef) and any(k.arg == "parallel" for k in node.decorator_list[0].keywords):
+            yield node.name, next(n.func.id for n in ast.walk(node.body[-1]) if isinstance(n, ast.Call) and n.args[1:])
+
+
+def at_once(lane):
+    """All lanes at the same time: none sees what another one writes, and no two write to the same element."""
+
+    def run(parts, lanes, *args):
+        arrays = [a for a in args if isinstance(a, np.ndarray)]
+        before = [a.copy() for a in arrays]
+        after = [a.copy() for a in arrays]
+        written = [np.zeros(a.shape, bool) for a in arrays]
+        for k in range(len(lanes)):
+            lane(k, parts, lanes, *args)
+            for array, old, new, taken in zip(arrays, before, after, written, strict=True):
+                mine = (array != old) & ((array == array) | (old == old))
+                assert not np.any(taken & mine), f"{np.argwhere(taken & mine)[0]} is written to by two lanes"
+                new[mine] = array[mine]
+                taken |= mine
+                array[...] = old
+        for array, new in zip(arrays, after, strict=True):
+            array[...] = new
+
+    return run
+
+
+def interpreted_gradient(f, args, wrt, debug=False, assuming=True, lanes=0):
+    """Value, derivatives with respect to the arguments at the positions `wrt`, and the text of the adjoint.
+
+    With `lanes`, loops over ``prange`` run in as many, one lane after the other.
+    """
+    user = UserFunction(f.py_func, f) if isinstance(f, Dispatcher) else UserFunction(f)
     structures = tuple(structure_of(str(i), a, False) for i, a in enumerate(args))
     library = Library()
-    function = library.specialise(UserFunction(f), structures)
+    function = library.specialise(user, structures)
     library.require_float(function)
     names = iter(function.params)
     params = [[next(names) for _ in leaves(s)] for s in structures]
     active = [p for i in wrt for p, k in zip(params[i], leaves(structures[i]), strict=True) if k.is_float]
-    unit = Program(assuming=assuming).gradient(function, tuple(active))
+    unit = Program(assuming=assuming, parallel=lanes > 0).gradient(function, tuple(active))
     findings = Findings(instrument(unit)) if debug else None
     emitted = emit(unit)
     tape = ListTape()
     namespace, lines = dict(emitted.injected), []
-    for line in emitted.text.splitlines():
+    for line in emitted.text.replace("except Exception:", "except ():").splitlines():  # a failure is to be seen
         if not line.startswith("from "):
             lines.append(line)
             continue
@@ -122,11 +165,16 @@ def interpreted_gradient(f, args, wrt, debug=False, assuming=True):
             if name == "njit":
                 known = lambda **_: lambda f: f  # noqa: E731
             namespace[alias or name] = getattr(known, "py_func", known)
-    exec(compile("\n".join(lines), "<adjoint>", "exec"), namespace)
+    text = "\n".join(lines)
+    exec(compile(text, "<adjoint>", "exec"), namespace)
+    for region, lane in regions(text):
+        namespace[region] = at_once(namespace[lane])
     flat = [leaf for a, s in zip(args, structures, strict=True) for leaf in flattened(a, s)]
     flat += function.constants
     copies = [copied(a) for a in flat]
-    run = functools.partial(namespace[emitted.main], 0) if unit.tape else namespace[emitted.main]
+    handles = [0] if unit.tape else []
+    handles += [np.arange(1, lanes + 1)] if unit.lanes else []
+    run = functools.partial(namespace[emitted.main], *handles)
     if findings is not None:
         run = findings.reported(run)
     try:
@@ -134,7 +182,7 @@ def interpreted_gradient(f, args, wrt, debug=False, assuming=True):
             result = run(*copies)
     except NotAsAssumed:
         assert assuming and not tape.blocks
-        return interpreted_gradient(f, args, wrt, debug, assuming=False)
+        return interpreted_gradient(f, args, wrt, debug, False, lanes)
     result = result if isinstance(result, tuple) else (result,)
     if unit.tape:
         assert result[0] == 0
