@@ -20,6 +20,7 @@ __all__ = [
     "Break",
     "Call",
     "Cast",
+    "Checkpoints",
     "Comment",
     "Compare",
     "Const",
@@ -315,6 +316,22 @@ class Rebind(Stmt):
     sources: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """How the reverse sweep has the states of a loop marked by `ad.checkpointed`; the numbers are constants or variables.
+
+    Without a number of `snapshots` there is a default; `period` is that of the schedule of this name.
+    """
+
+    schedule: str
+    snapshots: Expr | None
+    period: Expr | None
+
+    @property
+    def numbers(self) -> tuple[Expr, ...]:
+        return tuple(e for e in (self.snapshots, self.period) if e is not None)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class For(Stmt):
     """``for var in range(start, stop, step)``
@@ -330,6 +347,7 @@ class For(Stmt):
     body: Block
     trips: str | None = None
     runs: bool = False
+    checkpoints: Checkpoints | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -339,6 +357,7 @@ class While(Stmt):
     cond: Expr
     body: Block
     trips: str | None = None
+    checkpoints: Checkpoints | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -553,9 +572,11 @@ def expressions(s: Stmt) -> tuple[Expr, ...]:
             return (value,)
         case Store(index=index, value=value):
             return (index, value)
-        case For(start=start, stop=stop, step=step):
-            return (start, stop, step)
-        case While(cond=cond) | If(cond=cond):
+        case For(start=start, stop=stop, step=step, checkpoints=marked):
+            return (start, stop, step, *(marked.numbers if marked is not None else ()))
+        case While(cond=cond, checkpoints=marked):
+            return (cond, *(marked.numbers if marked is not None else ()))
+        case If(cond=cond):
             return (cond,)
         case Return(values) | Push(values=values):
             return values

@@ -330,13 +330,13 @@ def _pruned(body: Block, dead: set[str]) -> tuple[Block, bool]:
                     if not then and not orelse:
                         continue
                     s = If(cond, then, orelse, line=s.line, source=s.source)
-            case For(var, start, stop, step, inner):
+            case For(body=inner):
                 inner, a = _pruned(inner, dead)
                 if a:
-                    changed, s = True, For(var, start, stop, step, inner, line=s.line, source=s.source)
-            case While(cond, inner):
+                    changed, s = True, replace(s, body=inner)
+            case While(body=inner):
                 inner, a = _pruned(inner, dead)
                 if a:
-                    changed, s = True, While(cond, inner, line=s.line, source=s.source)
+                    changed, s = True, replace(s, body=inner)
         out.append(s)
     return tuple(out), changed

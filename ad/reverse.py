@@ -17,6 +17,7 @@ from ad.alias import Part, viewed
 from ad.bindings import Bindings
 from ad.derive import Contributions, contributions, share
 from ad.exchange import beside, find_exchanges
+from ad.extents import assigned_names
 from ad.flow import Liveness
 from ad.function import Function, is_element, kind_of, kind_of_part
 from ad.helpers import (
@@ -33,6 +34,7 @@ from ad.helpers import (
 )
 from ad.hoist import hoisted
 from ad.ir import (
+    WHOLE_AXIS,
     AddTo,
     Assign,
     Binary,
@@ -66,6 +68,7 @@ from ad.lower import Lowered, Plan, active_args, derive_assign
 from ad.primitive import Primitive
 from ad.ranges import backward
 from ad.records import Facts, Record, Site
+from ad.replays import Counters, Snapshot, changed_arrays, forward_loop, reverse_loop, state_of
 from ad.schedule import Group, Item, Saved, Step, merge, weave
 from ad.symbolic import ZERO, add, neg
 from ad.tbr import Saves
@@ -403,6 +406,8 @@ class _Sweep:
                     adjoints = tuple(tuple(self.adjoint(n) for n in part) for part in (sources, targets))
                     back.append(Rebind(*adjoints))
                 return [s], [self.comment(s), *back]
+            case For() | While() if s.checkpoints is not None:
+                return self.run_again(s, state)
             case For():
                 return self.for_loop(s, state)
             case While():
@@ -750,8 +755,11 @@ class _Sweep:
 
     def loop_body(self, s: For | While, state: _State) -> tuple[list[Stmt], list[Stmt], list[Stmt]]:
         before, inside = self.enter_loop(s, state)
+        again, split = s.checkpoints is not None, self.split
         self.around.append(s)
-        forward, reverse = self.block(s.body, (s, "body"), True, inside)
+        self.split = split and not again  # what runs again is reversed at once
+        forward, reverse = self.block(s.body, (s, "body"), not again, inside)
+        self.split = split
         self.around.pop()
         for name in self.sorted(self.activity.at_head(s) & self.touched(s.body)):
             value = inside.get(name)
@@ -806,12 +814,57 @@ class _Sweep:
             given = one in self.given and other in self.given and self.kinds[one] is self.kinds[other]
             return given or other in state.sharing(one)
 
-        def fresh(name: str, kind: Kind) -> str:
-            made = self.f.namer.fresh(name)
-            self.kinds[made] = kind
-            return made
+        return Context(self.kinds, self.extents, share, self.around, self.fresh, lambda: next(self.loop_numbers))
 
-        return Context(self.kinds, self.extents, share, self.around, fresh, lambda: next(self.loop_numbers))
+    def run_again(self, s: For | While, state: _State) -> tuple[list[Stmt], list[Stmt]]:
+        """A loop marked by `ad.checkpointed`."""
+        self.uses_tape = True
+        before, recorded, reverse = self.loop_body(s, state)
+        numbers = Counters(*(self.fresh(wish) for wish in ("at", "due", "held", "places", "trips", "end")))
+        snapshot = self.snapshot(s, numbers)
+        nothing = {n: self.fresh("_", self.kinds[n]) for group, _ in snapshot.groups for n in group}
+        forward = forward_loop(s, numbers, snapshot, self.importer.block(s.body), nothing)
+        back = reverse_loop(s, numbers, snapshot, self.unchecked.block(s.body), recorded, reverse)
+        push, pop = self.put_back(s, snapshot)
+        return [*push, *forward], [*before, self.comment(s), *back, *pop]
+
+    def snapshot(self, s: For | While, numbers: Counters) -> Snapshot:
+        state = state_of(s, self.aliases)
+        site = Site((), s)
+        groups = self.by_kind(Group((*state,), 0, 0))
+        ints = next((names for names, kind in groups if kind is Kind.INT), ())
+        groups = [((numbers.at, *ints), Kind.INT), *((names, kind) for names, kind in groups if kind is not Kind.INT)]
+        replaced = frozenset(n for n in changed_arrays(s, self.aliases) if not self.stays(n, s))
+        replaced |= {n for n in state if self.kinds[n].is_array and n not in self.shared}
+        for name in sorted(replaced & self.shared):
+            for at in (self.aliases.before[s], self.aliases.at_end[s, "body"]):
+                others = at.sharing(name) - {name}
+                if others:
+                    self.bindings.refuse(s, name, min(others))
+        return Snapshot(tuple(groups), replaced, tuple(site for _ in groups), numbers.at)
+
+    def stays(self, name: str, s: For | While) -> bool:
+        """Whether a name stands for the same array in both sweeps of a loop that runs again."""
+        loops = [p for path in self.aliases.paths[name] for p in path if isinstance(p, For | While)]
+        return not self.split and name not in assigned_names(s) and all(p.checkpoints is not None for p in loops)
+
+    def put_back(self, s: For | While, snapshot: Snapshot) -> tuple[list[Stmt], list[Stmt]]:
+        """The contents of arrays that earlier adjoints read, from before a loop that runs again."""
+        push: list[Stmt] = []
+        pop: list[Stmt] = []
+        saved = self.saves.around.get(s, {})
+        for v in self.sorted(saved):
+            name, kind = v.removesuffix(_SHAPE), self.kinds[v.removesuffix(_SHAPE)]
+            site = Site((Record(v, saved[v], s),), s)
+            push.append(Push((Var(name),), kind, v != name, site))
+            target = Var(name) if name in snapshot.replaced else Index(name, WHOLE_AXIS)
+            pop.insert(0, Pop((target,), kind, v != name, site))
+        return push, pop
+
+    def fresh(self, wish: str, kind: Kind = Kind.INT) -> str:
+        made = self.f.namer.fresh(wish)
+        self.kinds[made] = kind
+        return made
 
     def while_loop(self, s: While, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         before, forward, reverse = self.loop_body(s, state)
