@@ -154,6 +154,7 @@ class _Sweep:
         self.tape = f.namer.fresh("_tape")
         self.bits = f.namer.fresh("_bits")
         self.uses_bits = False
+        self.again = False  # whether what is under way is part of a loop that runs again from snapshots
         self.nobody = f.namer.fresh("_")  # the variable of loops that only count
         self.reused_names: dict[tuple[str | int, Kind], str] = {}
         self.uses: Counter[tuple[str | int, Kind]] = Counter()
@@ -251,7 +252,7 @@ class _Sweep:
 
     def block(self, block: Block, part: Part, in_loop: bool, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         """Both sweeps of a block.  `state` goes from the end of the block to its beginning."""
-        home = self.bindings.enter(block, part, not in_loop and not self.split)
+        home = self.bindings.enter(block, part, not in_loop and not self.split and not self.again)
         at_end = list(self.unchecked.block(self.saves.again.get(part, ())))
         at_end += home.at(self.aliases.at_end[part], True) if part in self.aliases.at_end else []
         pieces: list[tuple[list[Stmt], list[Stmt]]] = []
@@ -450,7 +451,7 @@ class _Sweep:
                 forward.insert(0, Push((Var(s.target),), self.kinds[s.target], shape_only, site))
                 reverse.append(Pop((Var(s.target),), self.kinds[s.target], shape_only, site))
                 self.bindings.replaced |= self.aliases.before[s].sharing(s.target)
-            reverse += self.bindings.old_binding(s, bool(saved), keeps)
+            reverse += self.bindings.old_binding(s, bool(saved), keeps and not self.again)
         if fresh and isinstance(s.value, Call) and isinstance(s.value.callee, Function):
             if self.call_is_active(s, s.value):
                 _, (_, *back) = self.call(s, s.value, seed, state)
@@ -755,11 +756,12 @@ class _Sweep:
 
     def loop_body(self, s: For | While, state: _State) -> tuple[list[Stmt], list[Stmt], list[Stmt]]:
         before, inside = self.enter_loop(s, state)
-        again, split = s.checkpoints is not None, self.split
+        again, outside = s.checkpoints is not None, (self.split, self.again)
         self.around.append(s)
-        self.split = split and not again  # what runs again is reversed at once
+        if again:  # it is reversed at once
+            self.split, self.again = False, True
         forward, reverse = self.block(s.body, (s, "body"), not again, inside)
-        self.split = split
+        self.split, self.again = outside
         self.around.pop()
         for name in self.sorted(self.activity.at_head(s) & self.touched(s.body)):
             value = inside.get(name)
@@ -837,7 +839,7 @@ class _Sweep:
         replaced = frozenset(n for n in changed_arrays(s, self.aliases) if not self.stays(n, s))
         replaced |= {n for n in state if self.kinds[n].is_array and n not in self.shared}
         for name in sorted(replaced & self.shared):
-            for at in (self.aliases.before[s], self.aliases.at_end[s, "body"]):
+            for at in (self.aliases.before[s], self.aliases.before[s.body[0]]):
                 others = at.sharing(name) - {name}
                 if others:
                     self.bindings.refuse(s, name, min(others))
