@@ -4,7 +4,6 @@ import ast
 import operator
 from typing import Any, TypeVar
 
-from numba.core import types
 from numba.extending import overload
 
 from ad.errors import ADTypeError, ADValueError

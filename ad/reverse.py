@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import Never
 
 import numpy as np
 
@@ -49,6 +50,7 @@ from ad.ir import (
     Index,
     Kind,
     MultiAssign,
+    Place,
     Pop,
     Push,
     Rebind,
@@ -840,10 +842,19 @@ class _Sweep:
         replaced |= {n for n in state if self.kinds[n].is_array and n not in self.shared}
         for name in sorted(replaced & self.shared):
             for at in (self.aliases.before[s], self.aliases.before[s.body[0]]):
-                others = at.sharing(name) - {name}
+                others = (at.sharing(name) - {name}) & self.saves.wanted[s]
                 if others:
-                    self.bindings.refuse(s, name, min(others))
+                    self.refuse_sharing(s, name, min(others))
         return Snapshot(tuple(groups), replaced, tuple(site for _ in groups), numbers.at)
+
+    def refuse_sharing(self, s: Stmt, name: str, other: str) -> Never:
+        source = s.source or self.f.source
+        who, one = self.bindings.shown(name, other)
+        source.refuse(
+            f"{who} may share memory, and a loop that runs again from snapshots gives one of them another array: give "
+            f"{one} a copy, {one}.copy(), or take ad.checkpointed off",
+            Place(s.line),
+        )
 
     def stays(self, name: str, s: For | While) -> bool:
         """Whether a name stands for the same array in both sweeps of a loop that runs again."""

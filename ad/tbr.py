@@ -59,7 +59,8 @@ class Saves:
     `again` are statements that the reverse sweep runs again at the end of a block, instead of saving what they compute,
     `counted` those that add a fixed whole number to a whole number, which the reverse sweep subtracts, and `arrays`
     those that it runs again before the adjoint of a statement.  Of loops that it runs again from snapshots, `around`
-    has the arrays that are saved before them, and put back after their reverse sweep.
+    has the arrays that are saved before them, and put back after their reverse sweep, and `wanted` what anything but
+    they themselves reads as it was before them, or trips as it was before these.
     """
 
     before: dict[Stmt, Required] = field(default_factory=dict)
@@ -68,6 +69,7 @@ class Saves:
     again: dict[Part, tuple[Stmt, ...]] = field(default_factory=dict)
     counted: set[Stmt] = field(default_factory=set)
     around: dict[Stmt, Required] = field(default_factory=dict)
+    wanted: dict[Stmt, set[str]] = field(default_factory=dict)
     arrays: dict[Stmt, tuple[Assign, ...]] = field(default_factory=dict)
 
 
@@ -268,6 +270,8 @@ class _Tbr:
             if r in changed or _name(r) in given  # to write to an array leaves its shape alone
         }
         self.saves.around[s] = _union(self.saves.around.get(s, {}), kept)
+        live = self.live.before[s] | self.live.before[s.body[0]]
+        self.saves.wanted[s] = self.saves.wanted.get(s, set()) | live | {_name(r) for r in required}
         loops, split = self.loops, self.split
         self.loops, self.split = [], False
         inside: Required = {}
