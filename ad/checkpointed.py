@@ -109,7 +109,7 @@ def marked(scope: Any, node: ast.For | ast.While) -> tuple[ast.expr, Checkpoints
     if len(what.args) != 1 or not given.keys() <= {*_NAMES}:
         scope.refuse(f"ad.checkpointed() takes what the loop is over, and {', '.join(_NAMES)} by name", what)
     given = {name: e for name, e in given.items() if not (isinstance(e, ast.Constant) and e.value is None)}
-    schedule = "binomial" if isinstance(node, ast.For) else "online"
+    schedule: Any = "binomial" if isinstance(node, ast.For) else "online"
     if "schedule" in given:
         value = given["schedule"]
         schedule = value.value if isinstance(value, ast.Constant) else scope.resolve(value)

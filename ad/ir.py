@@ -318,9 +318,10 @@ class Rebind(Stmt):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoints:
-    """How the reverse sweep has the states of a loop marked by `ad.checkpointed`; the numbers are constants or variables.
+    """How the reverse sweep has the states of a loop that is marked by `ad.checkpointed`.
 
-    Without a number of `snapshots` there is a default; `period` is that of the schedule of this name.
+    The numbers are constants or variables.  Without one of `snapshots` there is a default; `period` is that of the
+    schedule of this name.
     """
 
     schedule: str
@@ -430,7 +431,8 @@ class Push(Stmt):
 class Pop(Stmt):
     """Take a block off the tape again, in the order in which it was pushed.
 
-    A variable gets what was recorded; a part of an array (an Index) is filled with it.  `site` is that of the push.
+    A variable gets what was recorded; a part of an array (an Index) is filled with it.  `site` is that of the push.  An
+    array that is `refilled` keeps its memory if that has the right shape.
     """
 
     targets: tuple[Var | Index, ...]
@@ -438,6 +440,7 @@ class Pop(Stmt):
     shape_only: bool = False
     site: Any = None
     exchanged: bool = False
+    refilled: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Never
 
 import numpy as np
 
@@ -18,7 +17,6 @@ from ad.alias import Part, viewed
 from ad.bindings import Bindings
 from ad.derive import Contributions, contributions, share
 from ad.exchange import beside, find_exchanges
-from ad.extents import assigned_names
 from ad.flow import Liveness
 from ad.function import Function, is_element, kind_of, kind_of_part
 from ad.helpers import (
@@ -35,7 +33,6 @@ from ad.helpers import (
 )
 from ad.hoist import hoisted
 from ad.ir import (
-    WHOLE_AXIS,
     AddTo,
     Assign,
     Binary,
@@ -50,7 +47,6 @@ from ad.ir import (
     Index,
     Kind,
     MultiAssign,
-    Place,
     Pop,
     Push,
     Rebind,
@@ -70,7 +66,7 @@ from ad.lower import Lowered, Plan, active_args, derive_assign
 from ad.primitive import Primitive
 from ad.ranges import backward
 from ad.records import Facts, Record, Site
-from ad.replays import Counters, Snapshot, changed_arrays, forward_loop, reverse_loop, state_of
+from ad.replays import Replay
 from ad.schedule import Group, Item, Saved, Step, merge, weave
 from ad.symbolic import ZERO, add, neg
 from ad.tbr import Saves
@@ -346,7 +342,7 @@ class _Sweep:
             push: list[Stmt] = []
             pop: list[Stmt] = []
             records = dict(zip(group.names, group.records, strict=True))
-            for names, kind in self.by_kind(group):
+            for names, kind in self.by_kind(group.names):
                 shape_only = names[0].endswith(_SHAPE)
                 values = tuple(Var(n.removesuffix(_SHAPE)) for n in names)
                 site = self.site(block, group.push, [records[n] for n in names])
@@ -359,9 +355,9 @@ class _Sweep:
         at = block[min(gap, len(block) - 1)] if block else None
         return Site(tuple(r for r in records if r is not None), at)
 
-    def by_kind(self, group: Group) -> list[tuple[tuple[str, ...], Kind]]:
+    def by_kind(self, group: Iterable[str]) -> list[tuple[tuple[str, ...], Kind]]:
         """Floats, ints and decisions are pushed apart: different functions pop them.  Arrays go one by one."""
-        names = self.sorted(set(group.names))
+        names = self.sorted(set(group))
         kinds = {n: self.kinds[n.removesuffix(_SHAPE)] for n in names}
         floats = tuple(n for n in names if kinds[n] is Kind.FLOAT)
         ints = tuple(n for n in names if kinds[n] is Kind.INT)
@@ -824,57 +820,14 @@ class _Sweep:
         """A loop marked by `ad.checkpointed`."""
         self.uses_tape = True
         before, recorded, reverse = self.loop_body(s, state)
-        numbers = Counters(*(self.fresh(wish) for wish in ("at", "due", "held", "places", "trips", "end")))
-        snapshot = self.snapshot(s, numbers)
-        nothing = {n: self.fresh("_", self.kinds[n]) for group, _ in snapshot.groups for n in group}
-        forward = forward_loop(s, numbers, snapshot, self.importer.block(s.body), nothing)
-        back = reverse_loop(s, numbers, snapshot, self.unchecked.block(s.body), recorded, reverse)
-        push, pop = self.put_back(s, snapshot)
-        return [*push, *forward], [*before, self.comment(s), *back, *pop]
+        saves, wanted = self.saves.around.get(s, {}), self.saves.wanted[s]
+        how = self.fresh, self.by_kind, self.bindings.shown
+        replay = Replay(s, self.lowered, saves, wanted, self.split, self.kinds, *how)
+        forward = replay.forward(self.importer.block(s.body))
+        back = replay.reverse(self.unchecked.block(s.body), recorded, reverse)
+        return forward, [*before, self.comment(s), *back]
 
-    def snapshot(self, s: For | While, numbers: Counters) -> Snapshot:
-        state = state_of(s, self.aliases)
-        site = Site((), s)
-        groups = self.by_kind(Group((*state,), 0, 0))
-        ints = next((names for names, kind in groups if kind is Kind.INT), ())
-        groups = [((numbers.at, *ints), Kind.INT), *((names, kind) for names, kind in groups if kind is not Kind.INT)]
-        replaced = frozenset(n for n in changed_arrays(s, self.aliases) if not self.stays(n, s))
-        replaced |= {n for n in state if self.kinds[n].is_array and n not in self.shared}
-        for name in sorted(replaced & self.shared):
-            for at in (self.aliases.before[s], self.aliases.before[s.body[0]]):
-                others = (at.sharing(name) - {name}) & self.saves.wanted[s]
-                if others:
-                    self.refuse_sharing(s, name, min(others))
-        return Snapshot(tuple(groups), replaced, tuple(site for _ in groups), numbers.at)
-
-    def refuse_sharing(self, s: Stmt, name: str, other: str) -> Never:
-        source = s.source or self.f.source
-        who, one = self.bindings.shown(name, other)
-        source.refuse(
-            f"{who} may share memory, and a loop that runs again from snapshots gives one of them another array: give "
-            f"{one} a copy, {one}.copy(), or take ad.checkpointed off",
-            Place(s.line),
-        )
-
-    def stays(self, name: str, s: For | While) -> bool:
-        """Whether a name stands for the same array in both sweeps of a loop that runs again."""
-        loops = [p for path in self.aliases.paths[name] for p in path if isinstance(p, For | While)]
-        return not self.split and name not in assigned_names(s) and all(p.checkpoints is not None for p in loops)
-
-    def put_back(self, s: For | While, snapshot: Snapshot) -> tuple[list[Stmt], list[Stmt]]:
-        """The contents of arrays that earlier adjoints read, from before a loop that runs again."""
-        push: list[Stmt] = []
-        pop: list[Stmt] = []
-        saved = self.saves.around.get(s, {})
-        for v in self.sorted(saved):
-            name, kind = v.removesuffix(_SHAPE), self.kinds[v.removesuffix(_SHAPE)]
-            site = Site((Record(v, saved[v], s),), s)
-            push.append(Push((Var(name),), kind, v != name, site))
-            target = Var(name) if name in snapshot.replaced else Index(name, WHOLE_AXIS)
-            pop.insert(0, Pop((target,), kind, v != name, site))
-        return push, pop
-
-    def fresh(self, wish: str, kind: Kind = Kind.INT) -> str:
+    def fresh(self, wish: str, kind: Kind) -> str:
         made = self.f.namer.fresh(wish)
         self.kinds[made] = kind
         return made

@@ -21,7 +21,7 @@ _TOO_LONG = 4e18
 
 @njit(nogil=True, error_model="numpy")
 def stride(n, s):
-    """`ad.checkpoint.binomial.stride`: how far to go before the next snapshot, for n >= 2 steps and s >= 1 snapshots."""
+    """How far to go before the next snapshot, for n >= 2 steps and s >= 1 snapshots; see `binomial.stride`."""
     s = min(s, n - 1)
     if s == 1:
         return n - 1
