@@ -155,7 +155,7 @@ class Replay:
         arrays = sorted({v.removesuffix(_SHAPE) for v in saves})
         self.kept = [(name, Site((Record(name, _needs(saves, name), s),), s)) for name in arrays]
         """The arrays whose contents earlier adjoints read as they are before the loop."""
-        self.site = Site((), s)
+        self.site = Site((), s, snapshot=True)
         # Trips so far, the next one to store, snapshots on the tape, and places for them; the trips there are in all;
         # and the end of a stage, where that is not known.
         self.at, self.due, self.held, self.places, self.trips, self.end = (
@@ -263,9 +263,9 @@ class Replay:
             early = [_if(Var(self.at), "==", Var(self.end), [dropping, stage])]
             due = self.following(_IN_STAGE, Var(self.end))
         store = [*early, *self.push(), _more(self.held), due]
-        loop = replace(s, body=(_if(Var(self.at), "==", Var(self.due), store), _more(self.at), *body))
+        self.loop = replace(s, body=(_if(Var(self.at), "==", Var(self.due), store), _more(self.at), *body))
         numbers = Push((Var(self.at), Var(self.held), Var(self.places)), Kind.INT, site=self.site)
-        return [*saved, *start, loop, *last, numbers]
+        return [*saved, *start, self.loop, *last, numbers]
 
     def reverse(self, body: Block, recorded: Sequence[Stmt], back: Sequence[Stmt]) -> list[Stmt]:
         """The reverse sweep: `body` runs a trip again, `recorded` does so for the last time, `back` reverses it."""

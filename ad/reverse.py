@@ -65,7 +65,7 @@ from ad.ir import (
 from ad.lower import Lowered, Plan, active_args, derive_assign
 from ad.primitive import Primitive
 from ad.ranges import backward
-from ad.records import Facts, Record, Site
+from ad.records import Facts, Record, Replayed, Site
 from ad.replays import Replay
 from ad.schedule import Group, Item, Saved, Step, merge, weave
 from ad.symbolic import ZERO, add, neg
@@ -174,6 +174,7 @@ class _Sweep:
         self.kept: list[Site] = []
         self.derived: list[tuple[Stmt, Contributions]] = []
         self.calls: list[tuple[Stmt, Pair]] = []
+        self.replayed: dict[Stmt, Replayed] = {}
 
     def run(self, seed: Expr | None) -> Sweeps:
         f = self.f
@@ -201,6 +202,7 @@ class _Sweep:
             tuple(self.bindings.remade),
             tuple(s for stmts in (*self.saves.again.values(), *self.saves.arrays.values()) for s in stmts),
             tuple(self.calls),
+            self.replayed,
         )
         tape = self.tape if self.uses_tape else None
         bits = self.bits if self.uses_bits else None
@@ -375,7 +377,8 @@ class _Sweep:
             copy = self.f.namer.fresh(f"{name}_1")
             keep, restore = Assign(copy, Var(name)), Assign(name, Var(copy))
             saved.append(Saved(item.push, item.pop, [keep], [restore]))
-            self.kept.append(self.site(block, item.push, [item.record]))
+            if not self.again:  # until the end of a trip only
+                self.kept.append(self.site(block, item.push, [item.record]))
         return saved
 
     # ----------------------------------------------------------------------------------------- statements
@@ -442,7 +445,8 @@ class _Sweep:
                 copy = self.f.namer.fresh(f"{s.target}_1")
                 forward.insert(0, Assign(copy, Var(s.target)))
                 reverse.append(Assign(s.target, Var(copy)))
-                self.kept.append(site)
+                if not self.again:
+                    self.kept.append(site)
             elif saved:
                 self.uses_tape = True
                 shape_only = s.target not in saved
@@ -824,6 +828,7 @@ class _Sweep:
         how = self.fresh, self.by_kind, self.bindings.shown
         replay = Replay(s, self.lowered, saves, wanted, self.split, self.kinds, *how)
         forward = replay.forward(self.importer.block(s.body))
+        self.replayed[replay.loop] = Replayed(tuple(replay.groups), tuple(recorded))
         back = replay.reverse(self.unchecked.block(s.body), recorded, reverse)
         return forward, [*before, self.comment(s), *back]
 

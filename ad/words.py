@@ -134,13 +134,7 @@ def _refilled(pop_items):
             pop_items(handle, made)
             return made
 
-        def refill_line(handle, a):
-            length = pop_int(handle, 1)
-            made = a if len(a) == length else np.empty(length, a.dtype)
-            pop_items(handle, made)
-            return made
-
-        return refill_line if n == 1 else refill
+        return refill
 
     return implement
 
