@@ -108,8 +108,8 @@ class Loop:
 class CheckpointedLoop:
     """A loop whose trips the reverse sweep runs again, because of `ad.checkpointed`.
 
-    `state` are the variables of which a snapshot has copies, `size` is that of one.  `snapshots` says how many there are
-    at most, None the default; `period` is that of the schedule "periodic".
+    `state` are the variables of which a snapshot has copies, `size` is that of one.  `snapshots` says how many there
+    are at most, None the default; `period` is that of the schedule "periodic".
     """
 
     line: Line

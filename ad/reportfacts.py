@@ -63,13 +63,12 @@ def report_of(unit: Unit, wrt: tuple[str, ...], options: Mapping[str, Any]) -> R
         for array in f.small:
             small.setdefault(array.name, (array.size, line_of(array.source or f.source, array.line)))
     lasting = _lasting(unit.facts)
+    items = [replace(i, rerun=i.rerun or facts not in lasting) for facts, w in walks.items() for i in w.items]
     return Report(
         function.name,
         function.source.filename,
         wrt,
-        tuple(
-            replace(item, rerun=item.rerun or facts not in lasting) for facts, w in walks.items() for item in w.items
-        ),
+        tuple(items),
         tuple(loop for w in walks.values() for loop in w.loops),
         MappingProxyType({main.called(p): main.writing(p) for p in function.copied}),
         MappingProxyType(small),
@@ -259,12 +258,9 @@ class _Walk:
         assert s.checkpoints is not None
         sizes = [self.size(tuple(Var(n) for n in group), kind, False) for group, kind in replayed.state]
         state = tuple(self.view.text(Var(n)) for n in replayed.names)
-        numbers = (
-            self.view.text(e) if e is not None else None for e in (s.checkpoints.snapshots, s.checkpoints.period)
-        )
-        self.replayed.append(
-            CheckpointedLoop(self.view.line(s), state, sum(sizes, _NOTHING), s.checkpoints.schedule, *numbers)
-        )
+        marks, line = s.checkpoints, self.view.line(s)
+        numbers = (self.view.text(e) if e is not None else None for e in (marks.snapshots, marks.period))
+        self.replayed.append(CheckpointedLoop(line, state, sum(sizes, _NOTHING), marks.schedule, *numbers))
         outside, self.again = self.again, True
         self.loop(s, replayed.recorded, loops)
         self.again = outside

@@ -18,7 +18,7 @@ def table(report: "Report") -> str:
     out = [f"{report.function}(), differentiated with respect to {listed}", report.filename]
     on_tape = [item for item in report.items if item.on_tape and not item.rerun]
     again = [item for item in report.items if item.on_tape and item.rerun]
-    if not on_tape and not again:
+    if not on_tape and not again and not report.checkpointed:
         out += ["", "Nothing is recorded on the tape."]
     if on_tape:
         out += ["", "Recorded on the tape:", *_items(report, on_tape)]
