@@ -272,12 +272,13 @@ class _Tbr:
         self.saves.around[s] = _union(self.saves.around.get(s, {}), kept)
         live = self.live.before[s] | self.live.before[s.body[0]]
         self.saves.wanted[s] = self.saves.wanted.get(s, set()) | live | {_name(r) for r in required}
-        loops, split = self.loops, self.split
+        outside = self.loops, self.split, self.recompute.rest
         self.loops, self.split = [], False
         inside: Required = {}
-        for part in s.body:
+        for k, part in enumerate(s.body):
+            self.recompute.rest = s.body[k:]
             inside = self.renewed(part, self.stmt(part, inside, False))
-        self.loops, self.split = loops, split
+        self.loops, self.split, self.recompute.rest = outside
         inside = {r: needs for r, needs in inside.items() if _name(r) not in changed}
         reads = {r for r in read_again(s) if _name(r) not in changed}
         if isinstance(s, For):
