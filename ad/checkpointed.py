@@ -54,8 +54,8 @@ def checkpointed(
         For numbers that are none or are below 1, and for a schedule that is not there.  In a function that is
         differentiated these are UnsupportedSyntax, and a ValueError when the loop is reached.
 
-    Values and gradients are those without the mark, to the last bit; but of trips that do not depend on one another, the
-    gradient without it may add up the contributions in another order.
+    Values and gradients are those without the mark, to the last bit; but of trips that do not depend on one another,
+    the gradient without it may add up the contributions in another order.
 
     >>> total = 0.0
     >>> for i in checkpointed(range(3), snapshots=2):
