@@ -6,6 +6,7 @@ reverse sweep needs of the forward sweep goes on a `tape`.
 
 from ad import checkpoint
 from ad.checkpoint import checkpointed_sweep
+from ad.checkpointed import checkpointed
 from ad.custom import custom_vjp, stop_gradient
 from ad.errors import ADError, ADTypeError, ADValueError, NotFiniteWarning, UnsupportedSyntax
 from ad.options import options
@@ -23,6 +24,7 @@ __all__ = [
     "UnsupportedSyntax",
     "check_grads",
     "checkpoint",
+    "checkpointed",
     "checkpointed_sweep",
     "custom_vjp",
     "defvjp",

@@ -128,8 +128,10 @@ class Activity:
         self.read: set[str] = set()
         """What the reverse sweep may read of the values of the forward sweep."""
         stmts = list(walk_stmts(body))
+        again = {e for s in stmts if self.runs_again(s) for part in walk_stmts((s,)) for e in expressions(part)}
         while True:
             found = {name.removesuffix(".shape") for s in stmts for name in names(*self.reads(s))}
+            found |= {name.removesuffix(".shape") for name in names(*again)}
             if self.with_shared(found) == self.read:
                 break
             self.read = self.with_shared(found)
@@ -187,6 +189,10 @@ class Activity:
             or (isinstance(part, Rebind) and not self.read.isdisjoint(part.targets))
             for part in walk_stmts((s,))
         )
+
+    def runs_again(self, s: Stmt) -> bool:
+        """Whether the reverse sweep runs trips of a loop again, from snapshots."""
+        return isinstance(s, For | While) and s.checkpoints is not None and self.has_adjoint(s)
 
     def has_adjoint(self, s: Stmt) -> bool:
         """Whether the reverse sweep has something to do for a statement."""

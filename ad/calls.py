@@ -17,6 +17,7 @@ from numba import prange
 from numba.core.dispatcher import Dispatcher
 
 from ad.arrayexpressions import ArrayExpressions
+from ad.checkpointed import checkpointed
 from ad.expressions import a_kind
 from ad.function import Function, Inlined
 from ad.ir import Binary, Call, Const, Expr, Kind, Len, Var
@@ -107,6 +108,8 @@ class Calls(ArrayExpressions):
     def known_call(self, function: Any, args: list[Any], text: str, node: ast.Call) -> Value:
         function = _OTHER_NAMES.get(function, function) if _hashable(function) else function
         rule = find(function)
+        if function is checkpointed:
+            self.refuse(f"{text}() marks a loop: write it into the for or the while statement", node)
         if rule is None and isinstance(function, FunctionType | Dispatcher) and not _is_numpys(function):
             return self.user_call(_function_value(function), args, node)
         if isinstance(function, type) and issubclass(function, tuple) and hasattr(function, "_fields"):

@@ -332,6 +332,9 @@ class _Printer:
                 self.put(depth, f"{name} = {self.module.imported('ad.words', 'exchange')}({self.unit.tape}, {name})")
             case Pop((Var(name),), exchanged=True):
                 self.put(depth, f"{name} = {self.module.imported('ad.words', 'restored')}({self.unit.tape}, {name})")
+            case Pop((Var(name),), kind, refilled=True):
+                function = self.module.imported("ad.words", f"refilled{self.suffix(kind)}")
+                self.put(depth, f"{name} = {function}({self.unit.tape}, {name})")
             case Push(values, kind, shape_only):
                 self.push(values, kind, shape_only, depth)
             case Pop(targets, kind, shape_only):

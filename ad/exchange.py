@@ -114,7 +114,8 @@ class _Search:
         """Names that are given an array once, before all loops, and then change places at most."""
 
     def loop(self, s: Stmt) -> None:
-        if isinstance(s, For) and s not in self.in_lanes:
+        # A loop that runs again from snapshots has arrays of its own, which nobody holds.
+        if isinstance(s, For) and s not in self.in_lanes and s.checkpoints is None:
             self.block(s.body)
             for inner in s.body:
                 self.loop(inner)

@@ -36,7 +36,7 @@ from ad.ir import (
 from ad.primitive import Primitive
 from ad.ranges import shifted
 
-__all__ = ["Extents"]
+__all__ = ["Extents", "assigned_names"]
 
 _ALIKE = (np.copy, np.empty_like, np.zeros_like, np.ones_like, np.full_like)
 _MADE = (np.empty, np.zeros, np.ones, np.full)

@@ -21,6 +21,7 @@ __all__ = [
     "Break",
     "Call",
     "Cast",
+    "Checkpoints",
     "Comment",
     "Compare",
     "Const",
@@ -316,6 +317,23 @@ class Rebind(Stmt):
     sources: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """How the reverse sweep has the states of a loop that is marked by `ad.checkpointed`.
+
+    The numbers are constants or variables.  Without one of `snapshots` there is a default; `period` is that of the
+    schedule of this name.
+    """
+
+    schedule: str
+    snapshots: Expr | None
+    period: Expr | None
+
+    @property
+    def numbers(self) -> tuple[Expr, ...]:
+        return tuple(e for e in (self.snapshots, self.period) if e is not None)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class For(Stmt):
     """``for var in range(start, stop, step)``
@@ -332,6 +350,7 @@ class For(Stmt):
     trips: str | None = None
     runs: bool = False
     parallel: bool = False
+    checkpoints: Checkpoints | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -341,6 +360,7 @@ class While(Stmt):
     cond: Expr
     body: Block
     trips: str | None = None
+    checkpoints: Checkpoints | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -413,7 +433,8 @@ class Push(Stmt):
 class Pop(Stmt):
     """Take a block off the tape again, in the order in which it was pushed.
 
-    A variable gets what was recorded; a part of an array (an Index) is filled with it.  `site` is that of the push.
+    A variable gets what was recorded; a part of an array (an Index) is filled with it.  `site` is that of the push.  An
+    array that is `refilled` keeps its memory if that has the right shape.
     """
 
     targets: tuple[Var | Index, ...]
@@ -421,6 +442,7 @@ class Pop(Stmt):
     shape_only: bool = False
     site: Any = None
     exchanged: bool = False
+    refilled: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -565,9 +587,11 @@ def expressions(s: Stmt) -> tuple[Expr, ...]:
             return (value,)
         case Store(index=index, value=value):
             return (index, value)
-        case For(start=start, stop=stop, step=step):
-            return (start, stop, step)
-        case While(cond=cond) | If(cond=cond):
+        case For(start=start, stop=stop, step=step, checkpoints=marked):
+            return (start, stop, step, *(marked.numbers if marked is not None else ()))
+        case While(cond=cond, checkpoints=marked):
+            return (cond, *(marked.numbers if marked is not None else ()))
+        case If(cond=cond):
             return (cond,)
         case Return(values) | Push(values=values):
             return values

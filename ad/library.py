@@ -338,9 +338,9 @@ def _pruned(body: Block, dead: set[str]) -> tuple[Block, bool]:
                 inner, a = _pruned(inner, dead)
                 if a:
                     changed, s = True, replace(s, body=inner)
-            case While(cond, inner):
+            case While(body=inner):
                 inner, a = _pruned(inner, dead)
                 if a:
-                    changed, s = True, While(cond, inner, line=s.line, source=s.source)
+                    changed, s = True, replace(s, body=inner)
         out.append(s)
     return tuple(out), changed

@@ -138,6 +138,8 @@ class _Lower:
         if not self.activity.has_work(s):
             out.append(s)
             return
+        if isinstance(s, For | While) and not self.activity.has_adjoint(s):
+            s = replace(s, checkpoints=None)  # no trip of it would be reversed
         match s:
             case Assign(target, value):
                 self.assign(target, value, self.activity.varied_before(s), s, out)
@@ -147,6 +149,8 @@ class _Lower:
                 out.append(s)
             case For():
                 self.for_loop(s, out)
+            case While(body=body) if s.checkpoints is not None:
+                out.append(replace(s, body=self.block(body)))
             case While(cond, body):
                 trips, start, count = self.counter(s)
                 out.append(start)
@@ -179,7 +183,7 @@ class _Lower:
         start, stop, step = bounds
         body = self.block(s.body)
         trips = None
-        if leaves(s.body):
+        if leaves(s.body) and s.checkpoints is None:
             trips, zero, count = self.counter(s)
             out.append(zero)
             body = (count, *body)

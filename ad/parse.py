@@ -7,6 +7,7 @@ another is a float, as it is for Numba where both meet.
 """
 
 import ast
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -14,6 +15,7 @@ from typing import Any
 
 from ad.alias import viewed
 from ad.calls import Calls
+from ad.checkpointed import marked
 from ad.expressions import BINARY, a_kind
 from ad.flow import empty
 from ad.function import Options, arithmetic
@@ -24,6 +26,7 @@ from ad.ir import (
     Block,
     Break,
     Call,
+    Checkpoints,
     Compare,
     Const,
     Do,
@@ -99,6 +102,7 @@ class Loop:
     skip: str
     stop: str
     stops: bool = False
+    checkpoints: Checkpoints | None = None
 
 
 class Scope(Calls):
@@ -644,7 +648,13 @@ class Scope(Calls):
 
     def loop(self, node: ast.For | ast.While, rest: Sequence[ast.stmt]) -> tuple[Flow, bool]:
         namer = self.build.namer
-        loop = Loop(namer.fresh("skip"), namer.fresh("stop"))
+        what, checkpoints = marked(self, node)
+        node = copy.copy(node)
+        if isinstance(node, ast.For):
+            node.iter = what
+        else:
+            node.test = what
+        loop = Loop(namer.fresh("skip"), namer.fresh("stop"), checkpoints=checkpoints)
         returns = any(isinstance(n, ast.Return) for s in node.body for n in _own_nodes(s))
         self.set_flag(loop.stop, False, node)
         if isinstance(node, ast.While):
@@ -700,19 +710,26 @@ class Scope(Calls):
     def while_loop(self, node: ast.While, loop: Loop) -> None:
         before, cond = self.block(lambda: self.truth(node.test))
         if not before:
-            self.emit(While(cond, self.loop_body(loop, node), **self.where(node)))
+            body = self.loop_body(loop, node)
+            self.emit(While(cond, body, checkpoints=loop.checkpoints, **self.where(node)))
             return
         # What the condition needs to have done is done in each trip.
         body = self.loop_body(loop, node)
         check = If(cond, body, (Break(**self.where(node)),), **self.where(node))
-        self.emit(While(Const(True), (*before, check), **self.where(node)))
+        self.emit(While(Const(True), (*before, check), checkpoints=loop.checkpoints, **self.where(node)))
 
     def for_loop(self, node: ast.For, loop: Loop) -> bool:
         """The result says whether the trips were written out, with what follows the loop."""
         what = self.iterable(node.iter)
         if isinstance(what, TupleValue):
+            if loop.checkpoints is not None:
+                self.refuse("ad.checkpointed: a loop over a tuple is written out, and has no state", node.iter)
             self.unrolled(node, what)
             return True
+        parallel = isinstance(what, RangeValue) and what.parallel
+        if parallel and loop.checkpoints is not None:
+            self.refuse("ad.checkpointed: the trips of a prange leave no state to one another", node.iter)
+        marks = {**self.where(node), "checkpoints": loop.checkpoints, "parallel": parallel}
         plain = isinstance(node.target, ast.Name)
         if isinstance(what, RangeValue) and plain:
             assert isinstance(node.target, ast.Name)
@@ -729,8 +746,7 @@ class Scope(Calls):
                 if self.build.kinds.get(var) is Kind.INT:
                     self.values[name] = Var(var)
                     body = self.loop_body(loop, node)
-                    bounds = what.start, what.stop, what.step
-                    self.emit(For(var, *bounds, body, parallel=what.parallel, **self.where(node)))
+                    self.emit(For(var, what.start, what.stop, what.step, body, **marks))
                     return False
         wish = f"{node.target.id}_trip" if plain else "trip"  # type: ignore[attr-defined]
         counter = self.build.namer.fresh(wish)
@@ -743,8 +759,7 @@ class Scope(Calls):
             bounds = (Const(0), length, Const(1))
             first = lambda: self.assign_target(node.target, get(Var(counter)), node)  # noqa: E731
         body = self.loop_body(loop, node, first)
-        parallel = isinstance(what, RangeValue) and what.parallel
-        self.emit(For(counter, *bounds, body, parallel=parallel, **self.where(node)))
+        self.emit(For(counter, *bounds, body, **marks))
         return False
 
     def unrolled(self, node: ast.For, items: TupleValue) -> None:

@@ -3,8 +3,8 @@
 A number that a trip of a loop computes is lost at the end of the trip.  It need not be recorded where the statement
 that gave it its value can be run again: it is cheap, and what it reads has the same values at the end of the block,
 where the reverse sweep begins, because it was not changed since, is itself computed again, or is restored for others.
-An array counts as restored only where an adjoint needs its contents anyway, or where nothing writes to it any more:
-otherwise every overwritten element of it would have to be recorded instead.
+An array counts as restored only where an adjoint needs its contents anyway, or where nothing writes to it any more
+before the reverse sweep: otherwise every overwritten element of it would have to be recorded instead.
 
 A load and a few operations take less time than a store and a load of the tape, which in long loops goes through memory;
 a decision or an index is computed again only from whole numbers, so that it is the same even where recorded floats are
@@ -89,6 +89,8 @@ class Recompute:
         self.rebound: set[str] = set()
         self.outermost: dict[Stmt, int] = {}
         """The position in the function of each statement, or of the outermost statement around it."""
+        self.rest: Block = ()
+        """Of a trip that is reversed at once, the statement under way and those after it."""
         self.made: dict[str, int] = {}
         self.written: dict[str, int] = {}
         for k, top in enumerate(f.body):
@@ -138,6 +140,18 @@ class Recompute:
         if self.counts[array] > 1 or names & self.rebound:
             return False
         return self.made.get(array, -1) < begin and all(self.written.get(name, -1) < begin for name in names)
+
+    def left_alone(self, array: str) -> bool:
+        """Whether nothing writes to an array from the statement under way to the end of a trip reversed at once."""
+        if not self.rest:
+            return False
+        names = self.group(array)
+        for s in walk_stmts(self.rest[:1]):
+            if isinstance(s, Rebind | Assign) and names & set(definitions(s)):
+                return False
+            if isinstance(s, Store) and array in self.aliases.before[s].sharing(s.array):
+                return False
+        return not any(isinstance(s, Store) and s.array in names for s in walk_stmts(self.rest[1:]))
 
 
 @dataclass
@@ -230,7 +244,7 @@ class _Search:
             return False
         if not array.endswith(_SHAPE) and home.aliases.before[definition.stmt].sharing(name) & later:
             return False
-        return array in self.required or home.settled(name, definition.stmt)
+        return array in self.required or home.settled(name, definition.stmt) or home.left_alone(name)
 
 
 _SHAPE = shape_of("")

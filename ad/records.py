@@ -10,9 +10,9 @@ from typing import Any
 from ad.activity import Activity
 from ad.derive import Contributions
 from ad.function import Function
-from ad.ir import Block, Expr, Stmt
+from ad.ir import Block, Expr, Kind, Stmt
 
-__all__ = ["Facts", "Record", "Site"]
+__all__ = ["Facts", "Record", "Replayed", "Site"]
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,28 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """A place where values are pushed together, `at` a statement: before it, or after it where that is the last one."""
+    """A place where values are pushed together, `at` a statement: before it, or after it where that is the last one.
+
+    What is pushed there is no record where it is a `snapshot` of a loop.
+    """
 
     records: tuple[Record, ...]
     at: Stmt | None
+    snapshot: bool = False
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a snapshot of a loop has, and the trip that the reverse sweep records."""
+
+    state: tuple[tuple[tuple[str, ...], Kind], ...]
+    """By kind, as it is pushed; the first of all is the number of the trip."""
+    recorded: Block
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The variables of the user's."""
+        return tuple(n for group, _ in self.state for n in group)[1:]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +63,8 @@ class Facts:
     one), `adjoints` maps the names of adjoints to those of their variables.  `derived` are statements with what their
     adjoints add up, `remade` names of views with the expressions that make them again, `again` statements that the
     reverse sweep runs again, `calls` the calls of functions that have sweeps of their own, each a reverse.Pair.
-    `lanes` are the loops that run in lanes, each with its parallel.Roles and the adjoints that lanes have copies of.
+    `lanes` are the loops that run in lanes, each with its parallel.Roles and the adjoints that lanes have copies of;
+    `replayed` the loops of the forward sweep whose trips the reverse sweep runs again.
     """
 
     function: Function
@@ -58,3 +77,4 @@ class Facts:
     again: tuple[Stmt, ...] = ()
     calls: tuple[tuple[Stmt, Any], ...] = ()
     lanes: tuple[tuple[Stmt, Any, frozenset[str]], ...] = ()
+    replayed: Mapping[Stmt, Replayed] = field(default_factory=dict)

@@ -89,8 +89,8 @@ class _Search:
         """`lost` says that what a block computes is not there any more when its adjoints run."""
         for s in block:
             match s:
-                case For(body=body) | While(body=body):
-                    self.block(body, True)
+                case For(body=body, checkpoints=marked) | While(body=body, checkpoints=marked):
+                    self.block(body, marked is None)  # a trip that runs again is reversed at once
                 case If(_, then, orelse):
                     self.block(then, lost)
                     self.block(orelse, lost)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ad.reporttext import table
 
-__all__ = ["Item", "Lanes", "Line", "Loop", "Report", "Size"]
+__all__ = ["CheckpointedLoop", "Item", "Lanes", "Line", "Loop", "Report", "Size"]
 
 _MOST = 3
 """How many arrays are named in a text."""
@@ -66,7 +66,7 @@ class Item:
     adjoints read it.  `overwritten_by` is the line that gives the variable another value; where `at_end` is set, the
     loop or the branch that does so when it comes to the same place again (None where the function returns).  With
     `on_tape` false a variable keeps it, outside of the tape: a number, or a reference to an array.  With `rerun` it is
-    kept only while the reverse sweep runs a call again.
+    kept only while the reverse sweep runs a call, or a trip of a loop, again.
     """
 
     variable: str
@@ -122,6 +122,22 @@ class Lanes:
 
 
 @dataclass(frozen=True)
+class CheckpointedLoop:
+    """A loop whose trips the reverse sweep runs again, because of `ad.checkpointed`.
+
+    `state` are the variables of which a snapshot has copies, `size` is that of one.  `snapshots` says how many there
+    are at most, None the default; `period` is that of the schedule "periodic".
+    """
+
+    line: Line
+    state: tuple[str, ...]
+    size: Size
+    schedule: str
+    snapshots: str | None
+    period: str | None
+
+
+@dataclass(frozen=True)
 class Report:
     """What `Gradient.report` returns.
 
@@ -133,7 +149,7 @@ class Report:
     `rerun` those whose calls the reverse sweep runs again because of `ad.remat`, `unchanged` those that are called
     without a derivative; each with the lines of the calls.  `recomputed` are expressions that the reverse sweep
     computes again, because that is cheap.  `passive` are floats that no derivative passes through, with the reason.
-    `options` are those in force.
+    `options` are those in force.  `checkpointed` are loops whose trips the reverse sweep runs again.
     """
 
     function: str
@@ -151,6 +167,7 @@ class Report:
     recomputed: tuple[tuple[Line, str], ...]
     passive: Mapping[str, str]
     options: Mapping[str, Any]
+    checkpointed: tuple[CheckpointedLoop, ...] = ()
 
     def __str__(self) -> str:
         return table(self)

@@ -36,8 +36,8 @@ from ad.ir import (
     walk,
     walk_stmts,
 )
-from ad.records import Facts, Record, Site
-from ad.report import Item, Lanes, Line, Loop, Report, Size
+from ad.records import Facts, Record, Replayed, Site
+from ad.report import CheckpointedLoop, Item, Lanes, Line, Loop, Report, Size
 from ad.terms import Terms, line_of
 from ad.unit import Unit
 
@@ -63,11 +63,12 @@ def report_of(unit: Unit, wrt: tuple[str, ...], options: Mapping[str, Any]) -> R
         for array in f.small:
             small.setdefault(array.name, (array.size, line_of(array.source or f.source, array.line)))
     lasting = _lasting(unit.facts)
+    items = [replace(i, rerun=i.rerun or facts not in lasting) for facts, w in walks.items() for i in w.items]
     return Report(
         function.name,
         function.source.filename,
         wrt,
-        tuple(replace(item, rerun=facts not in lasting) for facts, w in walks.items() for item in w.items),
+        tuple(items),
         tuple(loop for w in walks.values() for loop in w.loops),
         tuple(main.lanes()),
         MappingProxyType({main.called(p): main.writing(p) for p in function.copied}),
@@ -79,6 +80,7 @@ def report_of(unit: Unit, wrt: tuple[str, ...], options: Mapping[str, Any]) -> R
         tuple(dict.fromkeys(r for w in walks.values() for r in w.view.recomputed())),
         MappingProxyType(main.passive(wrt)),
         MappingProxyType(dict(options)),
+        tuple(dict.fromkeys(loop for w in walks.values() for loop in w.replayed)),
     )
 
 
@@ -216,6 +218,8 @@ class _Walk:
         self.walks = walks
         self.items: list[Item] = []
         self.loops: list[Loop] = []
+        self.replayed: list[CheckpointedLoop] = []
+        self.again = False  # in a trip that is recorded when it is run again
         self.calls: list[tuple[str, Line]] = []
         self.tally = _Tally()  # of calls of itself
         self.tally = self.block(facts.forward, (), False)
@@ -248,11 +252,25 @@ class _Walk:
             match s:
                 case Push():
                     tally.add(self.push(s, loops, branch))
+                case For() | While() if s in self.view.facts.replayed:
+                    self.run_again(s, self.view.facts.replayed[s], loops)
                 case If(_, then, orelse):
                     tally.add_either(self.block(then, loops, True), self.block(orelse, loops, True))
                 case For(body=body) | While(body=body):
                     self.loop(s, body, loops)
         return tally
+
+    def run_again(self, s: For | While, replayed: Replayed, loops: tuple[Line, ...]) -> None:
+        """A loop that is run again, and what a trip records then."""
+        assert s.checkpoints is not None
+        sizes = [self.size(tuple(Var(n) for n in group), kind, False) for group, kind in replayed.state]
+        state = tuple(self.view.text(Var(n)) for n in replayed.names)
+        marks, line = s.checkpoints, self.view.line(s)
+        numbers = (self.view.text(e) if e is not None else None for e in (marks.snapshots, marks.period))
+        self.replayed.append(CheckpointedLoop(line, state, sum(sizes, _NOTHING), marks.schedule, *numbers))
+        outside, self.again = self.again, True
+        self.loop(s, replayed.recorded, loops)
+        self.again = outside
 
     def loop(self, s: Stmt, body: Block, loops: tuple[Line, ...]) -> None:
         place, line = len(self.loops), self.view.line(s)
@@ -274,6 +292,8 @@ class _Walk:
 
     def push(self, s: Push, loops: tuple[Line, ...], branch: bool) -> _Tally:
         found = _Tally()
+        if s.site.snapshot:
+            return found
         whole = self.size(s.values, s.kind, s.shape_only)
         whole = replace(whole, bytes=-(-whole.bytes // _WORD) * _WORD)
         found.most = found.least = whole
@@ -309,7 +329,7 @@ class _Walk:
         lost = self.view.line(record.lost) if record.lost is not None else None
         assert site.at is not None
         line, needs = self.view.line(site.at), self.view.lines(record.needs)
-        return Item(variable, text, line, loops, size, needs, lost, record.ends, branch, on_tape)
+        return Item(variable, text, line, loops, size, needs, lost, record.ends, branch, on_tape, self.again)
 
     def size(self, values: tuple[Expr, ...], kind: Kind, shape_only: bool) -> Size:
         if kind is Kind.BOOL:

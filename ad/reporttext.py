@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ad.report import Item, Line, Report
+    from ad.report import CheckpointedLoop, Item, Line, Report
 
 __all__ = ["table"]
 
@@ -18,15 +18,19 @@ def table(report: "Report") -> str:
     out = [f"{report.function}(), differentiated with respect to {listed}", report.filename]
     on_tape = [item for item in report.items if item.on_tape and not item.rerun]
     again = [item for item in report.items if item.on_tape and item.rerun]
-    if not on_tape and not again:
+    if not on_tape and not again and not report.checkpointed:
         out += ["", "Nothing is recorded on the tape."]
     if on_tape:
         out += ["", "Recorded on the tape:", *_items(report, on_tape)]
     if again:
-        out += ["", "Recorded while a call is run again, and taken back at once:", *_items(report, again)]
+        what = "a call" if not report.checkpointed else "a trip" if not report.rerun else "a call or a trip"
+        out += ["", f"Recorded while {what} is run again, and taken back at once:", *_items(report, again)]
     kept = [item for item in report.items if not item.on_tape]
     if kept:
         out += ["", "Kept in variables, outside of loops:", *_items(report, kept)]
+    if report.checkpointed:
+        rows = [[_line(report, loop.line), loop.line.text, *_snapshots(loop)] for loop in report.checkpointed]
+        out += ["", "Run again from snapshots, because of ad.checkpointed:", *_columns(rows)]
     out += _loops(report)
     out += _lanes(report)
     for title, found in (
@@ -72,6 +76,13 @@ def _lost(report: "Report", item: "Item") -> str:
     if line in item.loops:
         return f"the next trip of line {_line(report, line)}"
     return f"another pass of line {_line(report, line)}"
+
+
+def _snapshots(loop: "CheckpointedLoop") -> tuple[str, str]:
+    """How many snapshots a loop has, and what they are."""
+    period = f", period {loop.period}" if loop.period is not None else ""
+    count = f"{loop.snapshots} snapshots" if loop.snapshots is not None else "snapshots by default"
+    return f"{loop.schedule}{period}, {count}", f"of {', '.join(loop.state)}: {loop.size}"
 
 
 def _loops(report: "Report") -> list[str]:

@@ -67,9 +67,10 @@ from ad.lower import Lowered, Plan, active_args, derive_assign
 from ad.parallel import Roles, roles
 from ad.primitive import Primitive
 from ad.ranges import backward
-from ad.records import Facts, Record, Site
+from ad.records import Facts, Record, Replayed, Site
 from ad.recurrence import shortened
 from ad.regions import Region, bound_names, is_only_added_to
+from ad.replays import Replay
 from ad.schedule import Group, Item, Saved, Step, merge, weave
 from ad.symbolic import ZERO, add, neg
 from ad.tbr import Saves
@@ -169,6 +170,7 @@ class _Sweep:
         self.lane_names: dict[str, str] = {}
         self.loops_in_lanes: list[tuple[Stmt, Roles, frozenset[str]]] = []
         self.uses_bits = False
+        self.again = False  # whether what is under way is part of a loop that runs again from snapshots
         self.nobody = f.namer.fresh("_")  # the variable of loops that only count
         self.reused_names: dict[tuple[str | int, Kind], str] = {}
         self.uses: Counter[tuple[str | int, Kind]] = Counter()
@@ -191,6 +193,7 @@ class _Sweep:
         self.kept: list[Site] = []
         self.derived: list[tuple[Stmt, Contributions]] = []
         self.calls: list[tuple[Stmt, Pair]] = []
+        self.replayed: dict[Stmt, Replayed] = {}
 
     def run(self, seed: Expr | None) -> Sweeps:
         f = self.f
@@ -219,6 +222,7 @@ class _Sweep:
             tuple(s for stmts in (*self.saves.again.values(), *self.saves.arrays.values()) for s in stmts),
             tuple(self.calls),
             tuple(self.loops_in_lanes),
+            self.replayed,
         )
         tape = self.tape if self.uses_tape else None
         bits = self.bits if self.uses_bits else None
@@ -274,7 +278,7 @@ class _Sweep:
 
     def block(self, block: Block, part: Part, in_loop: bool, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         """Both sweeps of a block.  `state` goes from the end of the block to its beginning."""
-        home = self.bindings.enter(block, part, not in_loop and not self.split)
+        home = self.bindings.enter(block, part, not in_loop and not self.split and not self.again)
         at_end = list(self.unchecked.block(self.saves.again.get(part, ())))
         at_end += home.at(self.aliases.at_end[part], True) if part in self.aliases.at_end else []
         pieces: list[tuple[list[Stmt], list[Stmt]]] = []
@@ -366,7 +370,7 @@ class _Sweep:
             push: list[Stmt] = []
             pop: list[Stmt] = []
             records = dict(zip(group.names, group.records, strict=True))
-            for names, kind in self.by_kind(group):
+            for names, kind in self.by_kind(group.names):
                 shape_only = names[0].endswith(_SHAPE)
                 values = tuple(Var(n.removesuffix(_SHAPE)) for n in names)
                 site = self.site(block, group.push, [records[n] for n in names])
@@ -379,9 +383,9 @@ class _Sweep:
         at = block[min(gap, len(block) - 1)] if block else None
         return Site(tuple(r for r in records if r is not None), at)
 
-    def by_kind(self, group: Group) -> list[tuple[tuple[str, ...], Kind]]:
+    def by_kind(self, group: Iterable[str]) -> list[tuple[tuple[str, ...], Kind]]:
         """Floats, ints and decisions are pushed apart: different functions pop them.  Arrays go one by one."""
-        names = self.sorted(set(group.names))
+        names = self.sorted(set(group))
         kinds = {n: self.kinds[n.removesuffix(_SHAPE)] for n in names}
         floats = tuple(n for n in names if kinds[n] is Kind.FLOAT)
         ints = tuple(n for n in names if kinds[n] is Kind.INT)
@@ -399,7 +403,8 @@ class _Sweep:
             copy = self.f.namer.fresh(f"{name}_1")
             keep, restore = Assign(copy, Var(name)), Assign(name, Var(copy))
             saved.append(Saved(item.push, item.pop, [keep], [restore]))
-            self.kept.append(self.site(block, item.push, [item.record]))
+            if not self.again:  # until the end of a trip only
+                self.kept.append(self.site(block, item.push, [item.record]))
         return saved
 
     # ----------------------------------------------------------------------------------------- statements
@@ -433,6 +438,8 @@ class _Sweep:
                     adjoints = tuple(tuple(self.adjoint(n) for n in part) for part in (sources, targets))
                     back.append(Rebind(*adjoints))
                 return [s], [self.comment(s), *back]
+            case For() | While() if s.checkpoints is not None:
+                return self.run_again(s, state)
             case For():
                 return self.for_loop(s, state)
             case While():
@@ -468,14 +475,15 @@ class _Sweep:
                 copy = self.f.namer.fresh(f"{s.target}_1")
                 forward.insert(0, Assign(copy, Var(s.target)))
                 reverse.append(Assign(s.target, Var(copy)))
-                self.kept.append(site)
+                if not self.again:
+                    self.kept.append(site)
             elif saved:
                 self.uses_tape = True
                 shape_only = s.target not in saved
                 forward.insert(0, Push((Var(s.target),), self.kinds[s.target], shape_only, site))
                 reverse.append(Pop((Var(s.target),), self.kinds[s.target], shape_only, site))
                 self.bindings.replaced |= self.aliases.before[s].sharing(s.target)
-            reverse += self.bindings.old_binding(s, bool(saved), keeps)
+            reverse += self.bindings.old_binding(s, bool(saved), keeps and not self.again)
         if fresh and isinstance(s.value, Call) and isinstance(s.value.callee, Function):
             if self.call_is_active(s, s.value):
                 _, (_, *back) = self.call(s, s.value, seed, state)
@@ -780,8 +788,12 @@ class _Sweep:
 
     def loop_body(self, s: For | While, state: _State) -> tuple[list[Stmt], list[Stmt], list[Stmt]]:
         before, inside = self.enter_loop(s, state)
+        again, outside = s.checkpoints is not None, (self.split, self.again)
         self.around.append(s)
-        forward, reverse = self.block(s.body, (s, "body"), True, inside)
+        if again:  # it is reversed at once
+            self.split, self.again = False, True
+        forward, reverse = self.block(s.body, (s, "body"), not again, inside)
+        self.split, self.again = outside
         self.around.pop()
         for name in self.sorted(self.activity.at_head(s) & self.touched(s.body)):
             value = inside.get(name)
@@ -922,6 +934,19 @@ class _Sweep:
         """The adjoints that one trip leaves to another, or to what comes after the loop."""
         active = (self.adjoint_names.get(name) for name in self.activity.at_head(s))
         return frozenset(name for name in active if name is not None)
+
+    def run_again(self, s: For | While, state: _State) -> tuple[list[Stmt], list[Stmt]]:
+        """A loop marked by `ad.checkpointed`."""
+        self.uses_tape = True
+        before, recorded, reverse = self.loop_body(s, state)
+        reverse = shortened(reverse, self.carried(s), self.kinds, self.fresh)
+        saves, wanted = self.saves.around.get(s, {}), self.saves.wanted[s]
+        how = self.fresh, self.by_kind, self.bindings.shown
+        replay = Replay(s, self.lowered, saves, wanted, self.split, self.kinds, *how)
+        forward = replay.forward(self.importer.block(s.body))
+        self.replayed[replay.loop] = Replayed(tuple(replay.groups), tuple(recorded))
+        back = replay.reverse(self.unchecked.block(s.body), recorded, reverse)
+        return forward, [*before, self.comment(s), *back]
 
     def while_loop(self, s: While, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         before, forward, reverse = self.loop_body(s, state)

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ad.alias import Part, State, viewed
+from ad.extents import assigned_names
 from ad.flow import Liveness
 from ad.ir import (
     Assign,
@@ -43,6 +44,7 @@ from ad.ir import (
 )
 from ad.lower import Lowered
 from ad.recompute import Recompute
+from ad.replays import changed_arrays, read_again
 
 __all__ = ["Required", "Saves", "find_saves"]
 
@@ -56,7 +58,9 @@ class Saves:
 
     `again` are statements that the reverse sweep runs again at the end of a block, instead of saving what they compute,
     `counted` those that add a fixed whole number to a whole number, which the reverse sweep subtracts, and `arrays`
-    those that it runs again before the adjoint of a statement.
+    those that it runs again before the adjoint of a statement.  Of loops that it runs again from snapshots, `around`
+    has the arrays that are saved before them, and put back after their reverse sweep, and `wanted` what anything but
+    they themselves reads as it was before them, or trips as it was before these.
     """
 
     before: dict[Stmt, Required] = field(default_factory=dict)
@@ -64,6 +68,8 @@ class Saves:
     at_exit: Required = field(default_factory=dict)
     again: dict[Part, tuple[Stmt, ...]] = field(default_factory=dict)
     counted: set[Stmt] = field(default_factory=set)
+    around: dict[Stmt, Required] = field(default_factory=dict)
+    wanted: dict[Stmt, set[str]] = field(default_factory=dict)
     arrays: dict[Stmt, tuple[Assign, ...]] = field(default_factory=dict)
 
 
@@ -169,6 +175,8 @@ class _Tbr:
             return {_renamed(r, new): needs for r, needs in required.items()}
         if not self.lowered.activity.has_work(s):
             return self.passive(s, required)
+        if isinstance(s, For | While) and s.checkpoints is not None:
+            return self.run_again(s, required)
         match s:
             case For(var, start, stop, step, body, trips):
                 required = _needed(required, self.shared(names(start, stop, step), self.aliases.before[s]), s)
@@ -245,6 +253,38 @@ class _Tbr:
         old = _named(required, assigned((s,)) - self.aliases.shared)
         self.save(s, old)
         return _without(required, old)
+
+    def run_again(self, s: For | While, required: Required) -> Required:
+        """What is required after a loop whose trips are run again from snapshots.
+
+        A trip is reversed as soon as it has recorded, so what it requires is there, and nothing is lost at its end.
+        """
+        state = self.aliases.before[s]
+        changed = assigned((s,)) | changed_arrays(s, self.aliases)
+        old = _named(required, assigned((s,)) - self.aliases.shared)
+        self.save(s, old)
+        given = assigned_names(s)
+        kept = {
+            r: needs
+            for r, needs in _named(required, changed & self.aliases.shared).items()
+            if r in changed or _name(r) in given  # to write to an array leaves its shape alone
+        }
+        self.saves.around[s] = _union(self.saves.around.get(s, {}), kept)
+        live = self.live.before[s] | self.live.before[s.body[0]]
+        self.saves.wanted[s] = self.saves.wanted.get(s, set()) | live | {_name(r) for r in required}
+        outside = self.loops, self.split, self.recompute.rest
+        self.loops, self.split = [], False
+        inside: Required = {}
+        for k, part in enumerate(s.body):
+            self.recompute.rest = s.body[k:]
+            inside = self.renewed(part, self.stmt(part, inside, False))
+        self.loops, self.split, self.recompute.rest = outside
+        inside = {r: needs for r, needs in inside.items() if _name(r) not in changed}
+        reads = {r for r in read_again(s) if _name(r) not in changed}
+        if isinstance(s, For):
+            reads |= names(s.start, s.stop, s.step)
+        out = _union(_without(_without(required, old), kept), inside)
+        return _needed(out, self.shared(reads, state), s)
 
     def loop(self, s: For | While, body: Block, required: Required, own: set[str]) -> Required:
         live = self.live.next_trip(s)

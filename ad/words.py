@@ -25,6 +25,8 @@ __all__ = [
     "push_array",
     "push_array_f4",
     "push_shape",
+    "refilled",
+    "refilled_f4",
     "restored",
 ]
 
@@ -55,6 +57,16 @@ def pop_array(handle, dtype, ndim):
 
 
 def pop_array_f4(handle, dtype, ndim):
+    """The same for `push_array_f4`."""
+    raise NotImplementedError("for compiled code")
+
+
+def refilled(handle, a):
+    """What `push_array` recorded: in `a` itself where that has the lengths, in a new C-contiguous array otherwise."""
+    raise NotImplementedError("for compiled code")
+
+
+def refilled_f4(handle, a):
     """The same for `push_array_f4`."""
     raise NotImplementedError("for compiled code")
 
@@ -110,6 +122,25 @@ def _new_array(name, pop_items):
 
 overload(pop_array, prefer_literal=True)(_new_array("pop_array", _pop_items))
 overload(pop_array_f4, prefer_literal=True)(_new_array("pop_array_f4", _pop_items_f4))
+
+
+def _refilled(pop_items):
+    def implement(handle, a):
+        n = a.ndim
+
+        def refill(handle, a):
+            lengths = pop_int(handle, n)
+            made = a if a.shape == lengths else np.empty(lengths, a.dtype)
+            pop_items(handle, made)
+            return made
+
+        return refill
+
+    return implement
+
+
+overload(refilled)(_refilled(_pop_items))
+overload(refilled_f4)(_refilled(_pop_items_f4))
 
 
 def _static(name, dtype, ndim):

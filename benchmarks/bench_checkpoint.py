@@ -5,6 +5,9 @@
 prints, for loops whose functions do nothing, the driver's microseconds per call of one of them; and, for a field of a
 million numbers that is read and written once in each step, the time of a sweep over that of its calls alone.
 Wanted: a few microseconds, and no more than the snapshots take, which are copied once in and once out.
+
+Then, for a marked loop (`ad.checkpointed`) over steps of a wave equation, the gradient's time over that of the gradient
+that records all steps, and over that of the function, in the same process.
 """
 
 import sys
@@ -13,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numba import njit
 
 import ad
 from ad.checkpoint import fewest_steps, periodic
@@ -99,6 +103,55 @@ def of_a_field(snapshots, n=200, rounds=5):
     return counts, medians["sweep"] / medians["alone"]
 
 
+@njit
+def wave(start, c2, n):
+    before, now, following = start.copy(), start.copy(), start.copy()
+    for _ in range(n):
+        for i in range(1, start.shape[0] - 1):
+            for j in range(1, start.shape[1] - 1):
+                around = now[i - 1, j] + now[i + 1, j] + now[i, j - 1] + now[i, j + 1] - 4.0 * now[i, j]
+                following[i, j] = 2.0 * now[i, j] - before[i, j] + c2[i, j] * around
+        before, now, following = now, following, before
+    return np.sum(now * now)
+
+
+@njit
+def marked_wave(start, c2, n, snapshots):
+    before, now, following = start.copy(), start.copy(), start.copy()
+    for _ in ad.checkpointed(range(n), snapshots=snapshots):
+        for i in range(1, start.shape[0] - 1):
+            for j in range(1, start.shape[1] - 1):
+                around = now[i - 1, j] + now[i + 1, j] + now[i, j - 1] + now[i, j + 1] - 4.0 * now[i, j]
+                following[i, j] = 2.0 * now[i, j] - before[i, j] + c2[i, j] * around
+        before, now, following = now, following, before
+    return np.sum(now * now)
+
+
+def of_marked_loops(side=256, n=200, snapshots=(5, 20, 200), rounds=5):
+    """Seconds of the function, of the gradient that records all, and by the number of snapshots."""
+    rng = np.random.default_rng(1)
+    start, c2 = rng.normal(size=(side, side)), rng.uniform(0.1, 0.2, (side, side))
+    recorded, marked = ad.grad(wave, ("start", "c2")), ad.grad(marked_wave, ("start", "c2"))
+    clock = time.process_time
+    candidates = {
+        "function": calls(wave, start, c2, n, number=1, clock=clock),
+        "recorded": calls(recorded, start, c2, n, number=1, clock=clock),
+    }
+    candidates |= {s: calls(marked, start, c2, n, s, number=1, clock=clock) for s in snapshots}
+    return interleaved(candidates, rounds)
+
+
+class Marked:
+    params = [5, 20, 200]
+    param_names = ("snapshots",)
+
+    def track_ratio(self, snapshots):
+        medians = of_marked_loops(snapshots=(snapshots,))
+        return medians[snapshots] / medians["recorded"]
+
+    track_ratio.unit = "times the gradient that records all"
+
+
 class Driver:
     params = list(OPTIONS)
     param_names = ("options",)
@@ -145,6 +198,14 @@ def main():
         rows[f"{snapshots} snapshots"] = [str(counts.forward), str(copies), f"{ratio:.2f}"]
     print(f"\n200 steps in place on {FIELD} numbers")
     print(table(["steps forward", "copies", "time over that of the calls"], rows))
+    medians = of_marked_loops()
+    rows = {"all recorded": ["200", "1.00", f"{medians['recorded'] / medians['function']:.1f}"]}
+    for snapshots in (5, 20, 200):
+        t = medians[snapshots]
+        steps, ratio = fewest_steps(200, snapshots) + 201, t / medians["recorded"]
+        rows[f"{snapshots} snapshots"] = [str(steps), f"{ratio:.2f}", f"{t / medians['function']:.1f}"]
+    print("\nMarked loop: 200 steps of a wave equation, 256 x 256")
+    print(table(["steps forward", "time over all recorded", "over the function"], rows))
 
 
 if __name__ == "__main__":
