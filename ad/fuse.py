@@ -377,10 +377,11 @@ class _Fuser:
         element = wanted.dtype if isinstance(wanted, types.Array) else wanted
         if element != kind.dtype or not isinstance(element, types.Float | types.Complex):
             return [inst]
-        axis, keepdims = (
-            _literal(self.typemap[options[name].name]) if name in options else default
-            for name, default in (("axis", None), ("keepdims", False))
-        )
+        try:
+            given = {name: _literal(self.typemap[var.name]) for name, var in options.items()}
+        except AttributeError:  # Numba finds out itself what is computed
+            return [inst]
+        axis, keepdims = given.get("axis"), bool(given.get("keepdims"))
         tree = self.grown(array, kind.ndim)
         if tree is array:
             return [inst]
