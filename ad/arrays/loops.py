@@ -67,6 +67,8 @@ class Nest:
         everything = [self.target, *moving.values()]
         shape = list(self.shape)
         steps = [self.steps(a) for a in everything]
+        if self.term is not None:
+            steps[0] = list(self.target.strides)  # which are as they should be
         if self.fortran(everything):
             shape.reverse()
             for step in steps:
@@ -82,7 +84,9 @@ class Nest:
         def value(places: Sequence[Any], old: Any) -> Any:
             return self.body(self.loaded(ZERO, everything[1:], places, None, names, known), old)
 
-        rows = ShortRows(self.context, builder, shape, everything, steps, value, self.old, self.sums)
+        rows = ShortRows(
+            self.context, builder, shape, everything, steps, value, self.old, self.sums, self.term is not None
+        )
         short = builder.and_(rows.suit(), builder.not_(flat))
         with builder.if_else(short, likely=False) as (then, otherwise):
             with then:

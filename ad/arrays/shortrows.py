@@ -35,6 +35,8 @@ class ShortRows:
     value: Callable[[Sequence[Any], Any], Any]
     old: bool
     sums: bool
+    known: bool
+    """Whether steps of the target are constants where they are zero."""
 
     def suit(self) -> Any:
         """Whether rows are so short, and no shorter."""
@@ -56,6 +58,9 @@ class ShortRows:
             self.rows(starts)
             return
         between, along = self.steps[0][-2:]
+        if self.known:
+            (self.row_sums if along is ZERO else self.column_sums if between is ZERO else self.rows)(starts)
+            return
         with builder.if_else(builder.icmp_signed("==", along, ZERO)) as (one, several):
             with one:
                 self.row_sums(starts)
