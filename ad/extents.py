@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ad.function import Function
+from ad.function import Function, kind_of
 from ad.ir import (
     WHOLE_AXIS,
     Assign,
@@ -25,13 +25,16 @@ from ad.ir import (
     Rebind,
     Stmt,
     Store,
+    Unary,
     Var,
     assigned,
+    children,
     expressions,
     walk,
     walk_stmts,
 )
 from ad.primitive import Primitive
+from ad.ranges import shifted
 
 __all__ = ["Extents"]
 
@@ -72,6 +75,9 @@ class Extents:
                 return e
             case Var(name) if self.counts[name] == 1 and name in self.values and name not in self.params:
                 return self.value(self.values[name])
+            case Binary("+" | "-" as op, left, Const(int() as n)):
+                a = self.value(left)
+                return shifted(a, n if op == "+" else -n) if a is not None else None
             case Binary("+" | "-" | "*" as op, left, right):
                 a, b = self.value(left), self.value(right)
                 return Binary(op, a, b) if a is not None and b is not None else None
@@ -98,17 +104,23 @@ class Extents:
         """The length of the array that a name is first given."""
         if array in self.params:
             return Len(array, axis) if self.counts[array] == 0 else None
-        if self.counts[array] != 1:
-            return None
-        match self.values[array]:
+        return self.made(self.values[array], axis, self.kinds[array].ndim) if self.counts[array] == 1 else None
+
+    def made(self, e: Expr, axis: int, ndim: int) -> Expr | None:
+        """The length of the array that an expression makes."""
+        match e:
             case Var(other):
-                return self.length(other, axis)
+                return self.length(other, axis) if self.kinds[other].ndim == ndim else None
             case Call(Primitive(function=function), (Var(other), *_)) if function in _ALIKE:
                 return self.length(other, axis)
             case Call(Primitive(function=function), (Items(parts), *_)) if function in _MADE:
                 return self.value(parts[axis])
             case Call(Primitive(function=function), (size, *_)) if function in _MADE and axis == 0:
-                return self.value(size) if self.kinds[array].ndim == 1 else None
+                return self.value(size) if ndim == 1 else None
+            case Unary() | Binary():
+                arrays = [part for part in children(e) if kind_of(part, self.kinds).is_array]
+                found = {self.made(part, axis, ndim) for part in arrays}
+                return found.pop() if len(found) == 1 else None
         return None
 
     def overwritten(self, s: Stmt) -> set[str]:

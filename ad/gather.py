@@ -12,6 +12,7 @@ is ``g * (a + b)`` where that is less work.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ad.collect import collected
 from ad.ir import (
     AddTo,
     Assign,
@@ -194,12 +195,14 @@ class _Gather:
         needed = self.trip.needed(values)
         return sum(self.operations(e) for e in (*values, *(self.trip.temporaries[t] for t in needed)))
 
+    def varies(self, e: Expr) -> bool:
+        return self.s.var in names(e) or not self.trip.temporaries.keys().isdisjoint(names(e))
+
     def operations(self, e: Expr) -> int:
         """What an expression takes at every trip; compilers move what is the same at all of them out of the loop."""
-        varying = self.trip.temporaries.keys() | {self.s.var}
         total = 0
         for part in walk(e):
-            if isinstance(part, Binary | Unary | Call | Select) and not varying.isdisjoint(names(part)):
+            if isinstance(part, Binary | Unary | Call | Select) and self.varies(part):
                 plain = isinstance(part, Unary) or (isinstance(part, Binary) and part.op in "+-*")
                 total += 1 if plain else _SLOW
         indices = [p.index for p in walk(e) if isinstance(p, Index)]
@@ -216,7 +219,7 @@ class _Gather:
             if self.context.kinds[seed] is Kind.FLOAT:
                 found = coefficient(self.written_out(value, seed), seed)
                 if found is not None:
-                    return mul(Var(seed), found)
+                    return mul(Var(seed), collected(found, self.varies))
         return None
 
     def written_out(self, e: Expr, seed: str) -> Expr:

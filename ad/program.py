@@ -26,6 +26,7 @@ from ad.ir import (
     assigned,
     parts_of,
 )
+from ad.looped import looped
 from ad.lower import Lowered, lower
 from ad.names import Namer
 from ad.options import CodeOptions
@@ -33,6 +34,7 @@ from ad.primitive import Primitive, primitive
 from ad.records import Facts
 from ad.remake import remade
 from ad.reverse import Pair, Sweeps, sweep
+from ad.runtime import assume
 from ad.shapes import fitted
 from ad.source import TOO_DEEP
 from ad.symbolic import ONE, ZERO
@@ -43,13 +45,17 @@ from tape.numba import failed
 __all__ = ["Program"]
 
 _DEEPEST = 90
+_ASSUME = Primitive(assume, ())
 
 
 class Program:
     """Makes the units of a gradient, each once."""
 
-    def __init__(self, code: CodeOptions | None = None) -> None:
+    def __init__(self, code: CodeOptions | None = None, assuming: bool = False) -> None:
         self._code = code or CodeOptions()
+        self._assuming = assuming
+        self.assumed: list[Expr] = []
+        """What the gradient assumes of lengths: where that is not so, it ends by NotAsAssumed before all else."""
         self._exact = self._code.record != "f4"
         self._primals: dict[Function, Unit] = {}
         self._pairs: dict[tuple[Function, tuple[bool, ...]], Pair] = {}
@@ -70,8 +76,11 @@ class Program:
     def reads(self, f: Function, active: tuple[bool, ...]) -> tuple[bool, ...]:
         return self.pair(f, active).reads
 
-    def _lowered(self, f: Function, active: tuple[bool, ...]) -> Lowered:
-        lowered = lower(f, {p for p, a in zip(f.params, active, strict=True) if a}, self.reads)
+    def _lowered(self, f: Function, active: tuple[bool, ...], assuming: bool = False) -> Lowered:
+        wrt = {p for p, a in zip(f.params, active, strict=True) if a}
+        f, assumed = looped(f, wrt, assuming)
+        self.assumed += assumed
+        lowered = lower(f, wrt, self.reads)
         _check_depth(lowered.function)
         return lowered
 
@@ -143,7 +152,7 @@ class Program:
         all is well.  A pop that fails ends it by PopFailed.
         """
         active = tuple(p in wrt for p in f.params)
-        lowered = self._lowered(f, active)
+        lowered = self._lowered(f, active, self._assuming)
         lowered, again = remade(fitted(lowered), split=False)
         saves = replace(find_saves(lowered, split=False, exact=self._exact), arrays=again)
         made = sweep(lowered, saves, ONE, False, self.pair, self.primal, self._exact)
@@ -175,7 +184,8 @@ class Program:
             check, result = [], Return((value, *gradient))
         if self._code.inplace == "update":
             forward = self._updated(f, forward, namer, made.bits)
-        body = [Comment("forward sweep"), *forward, *check, Comment(SWEEP_BACK), *made.reverse, *last, result]
+        first = [MultiAssign((), Call(_ASSUME, (condition,))) for condition in self.assumed]
+        body = [*first, Comment("forward sweep"), *forward, *check, Comment(SWEEP_BACK), *made.reverse, *last, result]
         doc = f"Value and gradient of {f.name}() with respect to {', '.join(wrt)}."
         return self._unit(f"{f.name}_grad", (*handle, *f.params), tuple(body), f, doc, made)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ad.activity import differentiable
 from ad.alias import Part, viewed
+from ad.ascending import ascends
 from ad.bindings import Bindings
 from ad.derive import Contributions, contributions, share
 from ad.exchange import beside, find_exchanges
@@ -776,7 +777,8 @@ class _Sweep:
         before, forward, reverse = self.loop_body(s, state)
         bounds = [self.importer.expr(e) for e in (s.start, s.stop, s.step)]
         start, forward = self.with_breaks(s, forward)
-        found = vectorised(s, forward, reverse, self.context(s)) if _works(reverse) else None
+        context = self.context(s)
+        found = vectorised(s, forward, reverse, context) if _works(reverse) else None
         pushes: list[Stmt] = []
         early: list[Stmt] = []
         late: list[Stmt] = []
@@ -784,10 +786,11 @@ class _Sweep:
             pushes, forward, back = found
         else:
             more = any(_uses_tape((f,)) for f in forward if not isinstance(f, Push))
-            rows = hoisted(s, forward, reverse, self.context(s), more)
+            rows = hoisted(s, forward, reverse, context, more)
             if rows is not None:
                 pushes, forward, early, reverse, late = rows
-            back = [*early, For(s.var, *backward(s), tuple(reverse)), *late]
+            bounds_back = (s.start, s.stop, s.step) if ascends(s, reverse, context) else backward(s)
+            back = [*early, For(s.var, *bounds_back, tuple(reverse)), *late]
         loop = For(s.var, bounds[0], bounds[1], bounds[2], tuple(forward), line=s.line, source=s.source)
         if not _works(reverse):
             return [*start, loop], before
@@ -811,7 +814,9 @@ class _Sweep:
             self.kinds[made] = kind
             return made
 
-        return Context(self.kinds, self.extents, share, self.around, fresh, lambda: next(self.loop_numbers))
+        active = (self.adjoint_names.get(name) for name in self.activity.at_head(s))
+        carried = frozenset(name for name in active if name is not None)
+        return Context(self.kinds, self.extents, share, self.around, carried, fresh, lambda: next(self.loop_numbers))
 
     def while_loop(self, s: While, state: _State) -> tuple[list[Stmt], list[Stmt]]:
         before, forward, reverse = self.loop_body(s, state)

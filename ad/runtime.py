@@ -9,7 +9,18 @@ from numba.core import types
 
 from tape.handle import popper
 
-__all__ = ["PopFailed", "div", "floordiv", "mod", "pop", "pop_complex", "pop_complex_f4", "pop_f4", "pop_int"]
+__all__ = [
+    "NotAsAssumed",
+    "PopFailed",
+    "div",
+    "floordiv",
+    "mod",
+    "pop",
+    "pop_complex",
+    "pop_complex_f4",
+    "pop_f4",
+    "pop_int",
+]
 
 
 class PopFailed(Exception):
@@ -17,6 +28,10 @@ class PopFailed(Exception):
 
     Going on with other numbers would be dangerous: they may be bounds of loops, or indices without a bounds check.
     """
+
+
+class NotAsAssumed(Exception):
+    """What a gradient is left by, before it does anything, where its arguments are not as it assumes."""
 
 
 pop = popper(types.float64, "pop", "`tape.numba.pop`, or PopFailed.", PopFailed)
@@ -50,3 +65,10 @@ def mod(a, b):
     if b == 0:
         raise ZeroDivisionError("integer division or modulo by zero")
     return a % b
+
+
+@njit(nogil=True, error_model="numpy")
+def assume(condition):
+    """Nothing, or NotAsAssumed."""
+    if not condition:
+        raise NotAsAssumed

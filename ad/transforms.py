@@ -27,6 +27,7 @@ from ad.options import OPTIONS, CodeOptions, Given, TapeOptions, checked, code_o
 from ad.program import Program
 from ad.report import Report
 from ad.reportfacts import report_of
+from ad.runtime import NotAsAssumed
 from ad.source import TOO_DEEP, python_function
 from ad.tapes import latest_tape, on_tape
 from ad.unit import Unit
@@ -287,7 +288,7 @@ class Gradient:
             self._latest = kinds, code
             return special
 
-    def _make_special(self, kinds: tuple[Structure, ...], code: CodeOptions) -> "_Special":
+    def _make_special(self, kinds: tuple[Structure, ...], code: CodeOptions, assuming: bool = True) -> "_Special":
         by_name = dict(zip(self._names, kinds, strict=True))
         wrt = self._wrt or tuple(n for n in self._names if has_float(by_name[n]))
         if not wrt:
@@ -301,7 +302,8 @@ class Gradient:
         inner = iter(function.params)
         params = {n: [next(inner) for _ in leaves(kind)] for n, kind in by_name.items()}
         floats = {n: [p for p, k in zip(params[n], leaves(by_name[n]), strict=True) if k.is_float] for n in wrt}
-        unit = Program(code).gradient(function, tuple(p for n in wrt for p in floats[n]))
+        program = Program(code, assuming)
+        unit = program.gradient(function, tuple(p for n in wrt for p in floats[n]))
         findings = Findings(instrument(unit)) if code.debug else None
         results = tuple(by_name[n] for n in wrt)
         names = tuple(n for n in self._names for _ in leaves(by_name[n]))
@@ -317,6 +319,7 @@ class Gradient:
             wrt,
             findings,
             code.inplace == "update",
+            (lambda: self._make_special(kinds, code, False)) if program.assumed else None,
         )
 
 
@@ -325,7 +328,8 @@ class _Special:
 
     `names` are the arguments that the kernel's parameters belong to, `results` the structures of those that there are
     derivatives with respect to.  With `findings` the kernel takes notes of a debugging run, and these read them.
-    `updates` says that the arguments which the function writes to are written to.
+    `updates` says that the arguments which the function writes to are written to.  `otherwise` makes what serves where
+    arguments are not as this one assumes.
     """
 
     def __init__(
@@ -341,6 +345,7 @@ class _Special:
         wrt: tuple[str, ...],
         findings: Findings | None,
         updates: bool,
+        otherwise: Callable[[], "_Special"] | None,
     ) -> None:
         self.function = function
         self.kernel = kernel
@@ -354,6 +359,7 @@ class _Special:
         self.wrt = wrt
         self.findings = findings
         self.updates = updates
+        self._make_otherwise = otherwise
         self._compiled = False
         self._plain_results = all(isinstance(r, Kind) for r in results)
         self._structured = builder(results)
@@ -381,8 +387,10 @@ class _Special:
 
     def compile(self, values: Sequence[Any]) -> None:
         """Compile for the first arguments that come."""
+        self._compile(self.leaves(values))
+
+    def _compile(self, leaves: Sequence[Any]) -> None:
         if not self._compiled:
-            leaves = self.leaves(values)
             self.check_written(leaves)  # Numba's own words would name no argument
             handle = [0] if self.uses_tape else []
             notes = [new_notes()] if self.findings is not None else []
@@ -401,12 +409,25 @@ class _Special:
         def call(*leaves: Any) -> Any:
             if written:
                 self.check_written(leaves)
-            value, derivatives = run(*leaves)
+            try:
+                value, derivatives = run(*leaves)
+            except NotAsAssumed:
+                return self._without_assuming(leaves, options)
             found = derivatives if plain_results else structured(derivatives)
             gradient = found[0] if single else tuple(found)
             return (value, gradient) if with_value else gradient
 
         return call
+
+    @cached_property
+    def _otherwise(self) -> "_Special":
+        assert self._make_otherwise is not None
+        return self._make_otherwise()
+
+    def _without_assuming(self, leaves: Sequence[Any], options: dict[str, Any]) -> Any:
+        """A call where the arguments are not as assumed."""
+        self._otherwise._compile(leaves)
+        return self._otherwise.call(options)(*leaves)
 
     def on_leaves(self) -> Callable[..., Any]:
         """The kernel without the parameters for arrays of the module."""
@@ -432,7 +453,8 @@ class _Special:
 
     def shortcut(self, call: Callable[..., Any]) -> tuple[Callable[..., Any], str]:
         """What to call instead of `call` where that is the kernel alone; what to return of it, as an expression."""
-        if self.uses_tape or self._written or not self._plain_results or self.findings is not None:
+        alone = self.findings is None and self._make_otherwise is None
+        if self.uses_tape or self._written or not self._plain_results or not alone:
             return call, "{}"
         if self.single:
             return self.on_leaves(), "{}" if self.with_value else "{}[1]"

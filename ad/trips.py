@@ -46,12 +46,14 @@ class Context:
     """What is known about the function around a loop.
 
     `share` tells whether two arrays of the reverse sweep may share memory, `around` are the loops around this one.
+    `carried` are the adjoints that one trip leaves to another, or to what comes after the loop.
     """
 
     kinds: dict[str, Kind]
     extents: Extents
     share: Callable[[str, str], bool]
     around: Sequence[Stmt]
+    carried: frozenset[str]
     fresh: Callable[[str, Kind], str]
     number: Callable[[], int]
     """Another number at every call."""

@@ -172,7 +172,8 @@ class _Loop:
         match r:
             case Assign(target, value):
                 value = self.value(value)
-                if self.context.kinds[target].is_array or any(name == target for name, _, _ in self.trip.sums):
+                summed = any(name == target for name, _, _ in self.trip.sums)
+                if self.context.kinds[target].is_array or summed or target in self.context.carried:
                     raise Dependent
                 self.define(target, value, comment)
             case AddTo(Var(name), value) if name in self.now:

@@ -13,6 +13,7 @@ from ad.findings import Findings
 from ad.ir import Kind
 from ad.library import Library, TupleOf
 from ad.program import Program
+from ad.runtime import NotAsAssumed
 from ad.values import UserFunction
 
 
@@ -93,7 +94,7 @@ class ListTape:
         return 0
 
 
-def interpreted_gradient(f, args, wrt, debug=False):
+def interpreted_gradient(f, args, wrt, debug=False, assuming=True):
     """Value, derivatives with respect to the arguments at the positions `wrt`, and the text of the adjoint."""
     f = getattr(f, "py_func", f)
     structures = tuple(structure_of(str(i), a, False) for i, a in enumerate(args))
@@ -103,7 +104,7 @@ def interpreted_gradient(f, args, wrt, debug=False):
     names = iter(function.params)
     params = [[next(names) for _ in leaves(s)] for s in structures]
     active = [p for i in wrt for p, k in zip(params[i], leaves(structures[i]), strict=True) if k.is_float]
-    unit = Program().gradient(function, tuple(active))
+    unit = Program(assuming=assuming).gradient(function, tuple(active))
     findings = Findings(instrument(unit)) if debug else None
     emitted = emit(unit)
     tape = ListTape()
@@ -128,8 +129,12 @@ def interpreted_gradient(f, args, wrt, debug=False):
     run = functools.partial(namespace[emitted.main], 0) if unit.tape else namespace[emitted.main]
     if findings is not None:
         run = findings.reported(run)
-    with np.errstate(all="ignore"):  # compiled code gives no warnings
-        result = run(*copies)
+    try:
+        with np.errstate(all="ignore"):  # compiled code gives no warnings
+            result = run(*copies)
+    except NotAsAssumed:
+        assert assuming and not tape.blocks
+        return interpreted_gradient(f, args, wrt, debug, assuming=False)
     result = result if isinstance(result, tuple) else (result,)
     if unit.tape:
         assert result[0] == 0
