@@ -112,8 +112,10 @@ class _Fuser:
 
     def whole(self, name: str) -> str:
         """The array of which a name stands for a view, or itself."""
-        while name in self.wholes:
+        seen = {name}
+        while self.wholes.get(name, name) not in seen:
             name = self.wholes[name]
+            seen.add(name)
         return name
 
     def is_new(self, value: Any) -> bool:
