@@ -57,6 +57,10 @@ def _reduced(array: Kind, axis: Any = None, keepdims: bool = False, dtype: str =
     return Kind(dtype, 0 if axis is None else array.ndim - len(axes))
 
 
+def _with_axes(array: Kind, axis: Any) -> Kind:
+    return Kind(array.dtype, array.ndim and array.ndim + len(axis if isinstance(axis, tuple) else (axis,)))
+
+
 def _summed(array: Kind, axis: Any = None, keepdims: bool = False) -> Kind:
     return _reduced(array, axis, keepdims, array.dtype if array.is_float else "int64")
 
@@ -237,7 +241,9 @@ defvjp(np.size, None, result=lambda a: Kind.INT)
 # Numba compiles these for whole arrays; with an axis the functions of ad.arrays take their place.
 defvjp(
     np.sum,
-    lambda g, ans, x, axis=None, keepdims=False: g if axis is None else call(reductions.sum_vjp, g, like(x), axis),
+    lambda g, ans, x, axis=None, keepdims=False: (
+        g if axis is None or keepdims else call(reductions.sum_vjp, g, axis=axis)
+    ),
     result=_summed,
     compiled=reductions.array_sum,
     native=True,
@@ -312,7 +318,6 @@ def _of_argument(position: int) -> Callable[..., Kind]:
 
 
 for _helper, _position in (
-    (reductions.sum_vjp, 1),
     (reductions.mean_vjp, 1),
     (reductions.prod_vjp, 1),
     (reductions.max_vjp, 1),
@@ -360,6 +365,7 @@ for _function, _result in (
 ):
     defvjp(_function, None, result=_result)
 
+defvjp(reductions.sum_vjp, None, result=_with_axes)
 defvjp(moves.stack_vjp, None, result=lambda g, i, axis: Kind(g.dtype, g.ndim - 1))
 for _helper in (creation.linspace_vjp_start, creation.linspace_vjp_stop, creation.arange_vjp_step):
     defvjp(_helper, None, result=lambda *_: Kind.FLOAT)

@@ -169,7 +169,9 @@ class Shapes:
                 return None
             lengths = tuple(self.value(p) for p in parts)
             return lengths if function in _MADE or all(map(_is_length, lengths)) else None
-        if function in _REDUCED or function in (reductions.sum_vjp, reductions.mean_vjp):
+        if function is reductions.sum_vjp:
+            return self.widened(self.of(args[0]), keywords["axis"])
+        if function in _REDUCED or function is reductions.mean_vjp:
             rule = function not in _REDUCED
             axis = _constant(args[2]) if rule and len(args) > 2 else keywords.get("axis")
             if rule and not kind_of(args[0], self.kinds).is_array:
@@ -188,6 +190,13 @@ class Shapes:
             return None
         gone = {a % len(shape) for a in axes}
         return tuple(ONE if k in gone else n for k, n in enumerate(shape) if keeps or k not in gone)
+
+    def widened(self, shape: Shape, axis: Any) -> Shape:
+        """The shape with axes of length 1, if it has any."""
+        axes = axis if isinstance(axis, tuple) else (axis,)
+        ndim = len(shape) + len(axes)
+        new, rest = {a % ndim for a in axes}, iter(shape)
+        return tuple(ONE if k in new else next(rest) for k in range(ndim)) if shape else ()
 
 
 _NOTHING, _REST, _NEW = Marker(""), Marker("..."), Marker("None")

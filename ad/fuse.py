@@ -2,10 +2,14 @@
 
 Numba gathers the operators of one expression.  Here more is gathered: np.where and small powers are operators like
 others; an array that is read once, by an expression that follows, becomes part of that; and what is added to an
-adjoint or stored into a part of an array is computed where it goes.  `ad.arrays.evaluate` writes the loops.
+adjoint, stored into a part of an array or summed is computed where it goes.  `ad.arrays.evaluate` writes the loops.
 
 An expression may move down to where it is used past statements that give no other value to one of its variables, and
-that write to no array that it reads.  These may write to any but those that were made here and have one name.
+that write to no array that it reads.  These may write to any but those that were made here and of which all names are
+known: their own, and those of views.  Of such an array, if nothing else reads it, a copy is the array itself.
+
+A few quick operators that two statements read are computed by both: n-body, where these are differences of positions,
+has two arrays of 16 x 16 x 3 fewer to make in each sweep.
 
 Sources: numba/np/ufunc/array_exprs.py (RewriteArrayExprs).
 """
@@ -19,9 +23,9 @@ import numpy as np
 from numba.core import ir, types
 from numba.core.compiler_machinery import FunctionPass, register_pass
 
-from ad.arrays.evaluate import UPDATE
-from ad.arrays.known import ADDS, FITTING, FRESH, ROLLS, WRITES_NOTHING
-from ad.arrays.trees import CONVERT, ROLL, Tree, element_type, leaves, rolls
+from ad.arrays.evaluate import SUM, UPDATE
+from ad.arrays.known import ADDS, FITTING, FRESH, ROLLS, SUMS, VIEWS, WRITES_NOTHING
+from ad.arrays.trees import CONVERT, ROLL, Tree, element_type, leaves, rolls, size
 from ad.words import pop_array, pop_array_f4, push_array, push_array_f4, push_shape
 
 __all__ = ["Fusing"]
@@ -35,7 +39,7 @@ _NEW = {np.zeros_like, np.empty_like, np.ones_like, np.copy, np.zeros, np.empty,
 _READERS = {np.zeros_like, np.empty_like, np.ones_like, np.copy, np.sum, push_array, push_array_f4, push_shape, len}
 """Functions that read an array, and return nothing that is a part of it."""
 _PURE = {"arrayexpr", "getattr", "static_getitem", "getitem", "build_tuple", "cast", "exhaust_iter", "binop", "unary"}
-_PURE |= {"static_binop", "iternext", "getiter", "pair_first", "pair_second", "null"}
+_PURE |= {SUM, "static_binop", "iternext", "getiter", "pair_first", "pair_second", "null"}
 _LARGEST = 40
 """How many operators an expression may have."""
 
@@ -62,23 +66,57 @@ class _Fuser:
         self.calltypes: dict[Any, Any] = state.calltypes
         self.typing = state.typingctx
         self.uses: Counter[str] = Counter()
+        self.readers: dict[str, list[ir.Stmt]] = {}
         self.definitions: Counter[str] = Counter()
         self.constants: dict[str, ir.Const] = {}
+        self.wholes: dict[str, str] = {}
+        """What views are views of."""
         made: set[str] = set()
-        known: set[str] = set()
-        """Arrays that may have another name."""
+        written: set[str] = set()
+        escaped: set[str] = set()
+        """Arrays that may have another name, besides those of their views."""
         for block in state.func_ir.blocks.values():
             for inst in block.body:
                 self.uses.update(_read(inst))
-                known.update(self.named(inst))
-                if isinstance(inst, ir.Assign) and self.is_new(inst.value):
-                    made.add(inst.target.name)
+                for name in set(_read(inst)):
+                    self.readers.setdefault(name, []).append(inst)
+                written.update(self.written(inst))
+                escaped.update(self.named(inst))
                 if isinstance(inst, ir.Assign):
-                    self.definitions[inst.target.name] += 1
+                    name = inst.target.name
+                    self.definitions[name] += 1
+                    if self.is_new(inst.value):
+                        made.add(name)
+                    elif (whole := self.viewed(inst)) is not None:
+                        self.wholes[name] = whole
                     if isinstance(inst.value, ir.Const):
-                        self.constants[inst.target.name] = inst.value
-        self.private = {name for name in made - known if self.definitions[name] == 1}
-        """Arrays that nothing writes to."""
+                        self.constants[name] = inst.value
+        unsure = {name for name, n in self.definitions.items() if n > 1}
+        lost = set(map(self.whole, escaped | unsure))
+        self.own = {name for name in made | self.wholes.keys() if self.whole(name) in made - lost}
+        """Arrays that were made here, and views of such, of which all names are known."""
+        written = set(map(self.whole, written))
+        self.private = {name for name in self.own if self.whole(name) not in written}
+        """Those of them that nothing writes to."""
+
+    def viewed(self, inst: ir.Assign) -> str | None:
+        """The array of which the target of an instruction may be a view."""
+        value = inst.value
+        if not self.is_array(inst.target.name) or not isinstance(value, ir.Expr):
+            return None
+        if value.op in ("getitem", "static_getitem") and self.is_array(value.value.name):
+            return str(value.value.name)
+        if self.called(value) in VIEWS and value.args and self.is_array(value.args[0].name):
+            return str(value.args[0].name)
+        return None
+
+    def whole(self, name: str) -> str:
+        """The array of which a name stands for a view, or itself."""
+        seen = {name}
+        while self.wholes.get(name, name) not in seen:
+            name = self.wholes[name]
+            seen.add(name)
+        return name
 
     def is_new(self, value: Any) -> bool:
         """Whether a value is an array that was not there before."""
@@ -86,19 +124,29 @@ class _Fuser:
             return False
         return value.op == "arrayexpr" or (self.called(value) in _NEW or self.called(value) in FRESH)
 
+    def written(self, inst: ir.Stmt) -> Iterator[str]:
+        """What an instruction is known to write to."""
+        match inst:
+            case ir.Assign(value=ir.Expr() as value) if self.called(value) in ADDS and len(value.args) == 2:
+                yield value.args[0].name
+            case ir.SetItem() | ir.StaticSetItem():
+                yield inst.target.name
+
     def named(self, inst: ir.Stmt) -> Iterator[str]:
-        """What an instruction may give another name to, or write to."""
+        """What an instruction may give another name to, besides a view, or else write to."""
         match inst:
             case ir.Assign(value=ir.Expr(op="arrayexpr")):
                 return
             case ir.Assign(value=ir.Expr(op="getattr") as value) if value.attr in ("shape", "size", "ndim", "dtype"):
                 return
             case ir.Assign(value=ir.Expr() as value) if self.called(value) in ADDS and len(value.args) == 2:
-                yield value.args[0].name
-            case ir.Assign(value=ir.Expr() as value) if self.called(value) in _READERS or self.called(value) in ROLLS:
+                return
+            case ir.Assign() if self.viewed(inst) is not None:
+                return
+            case ir.Assign(value=ir.Expr() as value) if self.called(value) in _READERS | SUMS | ROLLS.keys():
                 return
             case ir.SetItem() | ir.StaticSetItem():
-                yield inst.target.name
+                return
             case _:
                 yield from _read(inst)
 
@@ -119,8 +167,16 @@ class _Fuser:
         self.waiting: dict[str, int] = {}
         """The expressions that may move down: the places of their assignments, by the names that these define."""
         self.views: dict[str, ir.Expr] = {}
+        self.ahead = set(map(id, body))
+        """The instructions of the block, by identity, that are still to come, or are under way."""
+        self.past: set[int] = set()
+        self.begun: set[str] = set()
         for inst in self.with_copies_last(body):
             self.out.extend(self.changed(inst))
+            self.ahead.discard(id(inst))
+            self.past.add(id(inst))
+            if isinstance(inst, ir.Assign):
+                self.begun.add(inst.target.name)
             self.settle(self.out[-1] if self.out else None)
         return [inst for inst in self.out if inst is not None]
 
@@ -211,6 +267,10 @@ class _Fuser:
                 return [inst]
             tree = self.grown(tree, kind.ndim)
             return [ir.Assign(ir.Expr("arrayexpr", inst.loc, expr=tree, ty=kind), inst.target, inst.loc)]
+        if self.called(value) is np.copy and self.is_last(value.args[0].name, inst):
+            return [ir.Assign(value.args[0], inst.target, inst.loc)]
+        if self.called(value) in SUMS and value.vararg is None:
+            return self.sum(inst, value)
         if self.called(value) in ADDS and len(value.args) == 2 and not value.kws:
             return self.update(inst, value.args[0], value.args[1], "add_to", self.called(value) in FITTING)
         if value.op == "inplace_binop" and value.immutable_fn in _IN_PLACE and self.is_array(value.lhs.name):
@@ -229,26 +289,64 @@ class _Fuser:
             return np.where, [self.constants.get(arg.name, arg) for arg in value.args], self.typemap[target].dtype
         return None
 
+    def is_last(self, name: str, inst: ir.Assign) -> bool:
+        """Whether the array that an instruction copies, and all that it is part of, are not needed from there on."""
+        whole = self.whole(name)
+        if name not in self.own or whole not in self.begun or self.typemap[name] != self.typemap[inst.target.name]:
+            return False
+        names = {other for other in self.own if self.whole(other) == whole}
+        if not names <= self.begun or any(
+            reader is not inst and id(reader) not in self.past for n in names for reader in self.readers.get(n, ())
+        ):
+            return False
+        self.waiting = {n: k for n, k in self.waiting.items() if names.isdisjoint(_read(self.out[k]))}
+        return True
+
+    def is_cheap(self, name: str, tree: Tree) -> bool:
+        """Whether an expression is better computed again by both of two statements than made for them."""
+        readers = self.readers[name]
+        arrays = {leaf.name for leaf in leaves(tree) if self.is_array(leaf.name)}
+        if len(readers) != 2 or size(tree) > 2 or len(arrays) > 2 or _is_slow(tree) or tree[0] is ROLL:
+            return False
+        return all(self.takes(inst, name) and id(inst) in self.ahead for inst in readers)
+
+    def takes(self, inst: ir.Stmt, name: str) -> bool:
+        """Whether an instruction can compute an expression that it reads by a name."""
+        match inst:
+            case ir.Assign(value=ir.Expr(op="arrayexpr")):
+                return True
+            case ir.Assign(value=ir.Expr() as value) if self.called(value) in SUMS:
+                return True
+            case ir.Assign(value=ir.Expr() as value) if self.called(value) in ADDS and len(value.args) == 2:
+                return value.args[0].name != name
+        return False
+
     def grown(self, tree: Tree, ndim: int) -> Tree:
         """An expression of `ndim` dimensions with those in the place of its variables that only it needs."""
         counts = Counter(leaf.name for leaf in leaves(tree))
         for name, count in counts.items():
-            if name not in self.waiting or self.uses[name] != count:
+            if name not in self.waiting:
                 continue
+            again = self.uses[name] != count
             place = self.waiting[name]
             value = self.out[place].value  # type: ignore[union-attr]
             inner, kind = self.gathered(value), self.typemap[name].dtype
             assert inner is not None, value
             found = element_type(inner, self.typeof, self.typing)
-            if found is None or _size(tree) + count * _size(inner) > _LARGEST or (count > 1 and _is_slow(inner)):
+            if found is None or size(tree) + count * size(inner) > _LARGEST or (count > 1 and _is_slow(inner)):
+                continue
+            if again and not self.is_cheap(name, inner):
                 continue
             if (inner[0] is ROLL and ndim != 1) or not self.may_roll(tree, name, inner):
                 continue
-            del self.waiting[name]
-            self.out[place] = None
+            if again:
+                self.uses[name] -= count
+            else:
+                del self.waiting[name]
+                self.out[place] = None
             inner = inner if found == kind else (CONVERT, [inner], kind)
             for leaf in leaves(inner):  # there are as many of each as there are copies
-                self.uses[leaf.name] += count - 1
+                self.uses[leaf.name] += count - 1 + again
             tree = self.replaced(tree, name, inner)
             return self.grown(tree, ndim)
         return tree
@@ -274,6 +372,29 @@ class _Fuser:
         if isinstance(tree, ir.Var) and self.is_array(tree.name) and self.typemap[tree.name].ndim:
             return ROLL, [tree, shift], sign
         return tree
+
+    def sum(self, inst: ir.Assign, value: ir.Expr) -> list[ir.Stmt]:
+        """A sum, as one operation with the expression of what is summed, if only the sum needs that."""
+        array, *rest = value.args
+        options = dict(zip(("axis", "keepdims"), rest)) | dict(value.kws)
+        kind, wanted = self.typemap[array.name], types.unliteral(self.typemap[inst.target.name])
+        if array.name not in self.waiting or not options.keys() <= {"axis", "keepdims"}:
+            return [inst]
+        element = wanted.dtype if isinstance(wanted, types.Array) else wanted
+        if element != kind.dtype or not isinstance(element, types.Float | types.Complex):
+            return [inst]
+        try:
+            given = {name: _literal(self.typemap[var.name]) for name, var in options.items()}
+        except AttributeError:  # Numba finds out itself what is computed
+            return [inst]
+        axis, keepdims = given.get("axis"), bool(given.get("keepdims"))
+        tree = self.grown(array, kind.ndim)
+        if tree is array:
+            return [inst]
+        axes = range(kind.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        reduced = frozenset(a % kind.ndim for a in axes)
+        made = ir.Expr(SUM, inst.loc, expr=tree, ty=wanted, ndim=kind.ndim, reduced=reduced, keepdims=keepdims)
+        return [ir.Assign(made, inst.target, inst.loc)]
 
     def update(
         self, inst: ir.Stmt, target: ir.Var, value: ir.Var, how: str | None, fits: bool = False
@@ -306,7 +427,7 @@ class _Fuser:
         if place is None or any(name in _read(inst) for inst in self.out[place + 1 :]):
             return None
         first = self.gathered(self.out[place].value)  # type: ignore[union-attr]
-        if name in {leaf.name for leaf in leaves(more)} or _size(first) + _size(more) > _LARGEST:
+        if name in {leaf.name for leaf in leaves(more)} or size(first) + size(more) > _LARGEST:
             return None
         if number != kind and not (isinstance(number, types.Float) and isinstance(kind, types.Float)):
             return None
@@ -365,6 +486,13 @@ class _Fuser:
 _IN_PLACE = {operator.add: "+=", operator.sub: "-="}
 
 
+def _literal(kind: types.Type) -> Any:
+    """The value that all variables of a type have."""
+    if isinstance(kind, types.BaseTuple):
+        return tuple(map(_literal, kind))
+    return None if isinstance(kind, types.NoneType) else kind.literal_value
+
+
 def _is_slow(tree: Tree) -> bool:
     """Whether an expression is better not computed twice."""
     if not isinstance(tree, tuple) or tree[0] is ROLL:  # which is read once, however often it occurs
@@ -378,17 +506,13 @@ _QUICK = {operator.add, operator.sub, operator.mul, operator.neg, operator.pos, 
 _POSITIONS = (types.Integer, types.SliceType, types.EllipsisType, types.NoneType)
 
 
-def _size(tree: Tree) -> int:
-    return 1 + sum(map(_size, tree[1])) if isinstance(tree, tuple) else 0
-
-
 def _read(inst: ir.Stmt | None) -> Iterator[str]:
     """The variables that an instruction reads, each as often as it does."""
     if isinstance(inst, ir.Assign):
         value = inst.value
         if isinstance(value, ir.Var):
             yield value.name
-        elif isinstance(value, ir.Expr) and value.op in ("arrayexpr", UPDATE):
+        elif isinstance(value, ir.Expr) and value.op in ("arrayexpr", SUM, UPDATE):
             yield from (leaf.name for leaf in leaves(value.expr))
             if value.op == UPDATE:
                 yield value.target.name

@@ -7,6 +7,7 @@ import numpy as np
 from ad.arrays.accumulate import add_fitting, add_to, take_and_clear, total
 from ad.arrays.compiled import Function, compiled, is_array, specialised
 from ad.arrays.indexing import gather, scatter, scatter_add, set_zero_at, take_and_clear_at
+from ad.arrays.known import VIEWS, WRITES_NOTHING
 from ad.elements import inside
 from ad.ir import Kind
 from ad.primitive import Primitive, primitive
@@ -87,3 +88,6 @@ TAKE_AND_CLEAR_AT = Primitive(take_and_clear_at, (), _same)
 REAL = primitive(np.real)
 TOTAL = Primitive(total, (), lambda value: value.scalar)
 ZEROS_LIKE = Primitive(np.zeros_like, (), _same)
+
+VIEWS.add(reduced_to)
+WRITES_NOTHING.add(reduced_to)

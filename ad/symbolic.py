@@ -260,12 +260,14 @@ def unlift(x: Any) -> Expr:
     raise ADTypeError(f"a derivative rule computes with its arguments and numbers, not with {x!r}")
 
 
-def call(function: Callable[..., Any], *args: Any) -> Any:
+def call(function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
     """A call of `function` in a derivative rule, where plain Python would not do (``call(math.sin, x)``).
+
+    Keywords are given as they are: numbers, tuples of these, None.
 
     The function must have a rule of its own or be one that Numba compiles.
     """
-    return Sym(Call(primitive(function), tuple(unlift(a) for a in args)))
+    return Sym(Call(primitive(function), tuple(unlift(a) for a in args), tuple(keywords.items())))
 
 
 def like(x: Any) -> Any:

@@ -3,6 +3,7 @@
 from libc.stdint cimport SIZE_MAX
 from libc.stdlib cimport free, malloc
 
+from tape.bins cimport LT_SMALL, lt_small_give, lt_small_take
 from tape.reader cimport (
     reader_length,
     reader_pop_bytes,
@@ -202,18 +203,31 @@ cdef void give_array(void *memory, void *context) noexcept nogil:
     pool_give_array(memory)
 
 
-# Arrays live beyond the end of the interpreter; so does this.
-cdef lt_allocator_t arrays
+cdef void *take_small_array(size_t bytes, void *context) noexcept nogil:
+    return lt_small_take(bytes)
+
+
+cdef void give_small_array(void *memory, void *context) noexcept nogil:
+    lt_small_give(memory)
+
+
+# Arrays live beyond the end of the interpreter; so do these.
+cdef lt_allocator_t arrays, small_arrays
 arrays.take = take_array
 arrays.resize = NULL
 arrays.give = give_array
 arrays.context = NULL
+small_arrays.take = take_small_array
+small_arrays.resize = NULL
+small_arrays.give = give_small_array
+small_arrays.context = NULL
 
 
 cdef void *lt_new_array(size_t bytes, const void *runtime) noexcept nogil:
     if bytes > SIZE_MAX // 4:    # Numba adds its own without looking
         return NULL
-    return (<const lt_runtime_t *>runtime).allocate_external(bytes, &arrays)
+    # Numba's own, in front of the items, count too.
+    return (<const lt_runtime_t *>runtime).allocate_external(bytes, &small_arrays if bytes < LT_SMALL - 64 else &arrays)
 
 
 # The layout of the cursor: three pointers (cur, begin, end) at the start of what a handle points to.

@@ -18,7 +18,7 @@ from numba.extending import lower_builtin, register_jitable, type_callable
 
 from ad.arrays.compiled import Function, compiled, guarded, is_array, is_complex, specialised
 from ad.arrays.evaluate import add_array
-from ad.arrays.known import ADDS, FITTING, FRESH
+from ad.arrays.known import ADDS, FITTING, FRESH, SUMS
 
 __all__ = ["add_fitting", "add_to", "cascade_sum", "narrow", "overlap", "take_and_clear", "total", "zero"]
 
@@ -185,3 +185,4 @@ def zero(view: Any) -> None:
 ADDS.update({add_to, add_fitting})
 FITTING.add(add_fitting)
 FRESH.add(take_and_clear)
+SUMS.add(total)

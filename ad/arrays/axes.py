@@ -11,7 +11,10 @@ ValueError as NumPy raises them; in compiled code they come while compiling.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba.extending import register_jitable
+from numba.core import cgutils, types
+from numba.core.imputils import impl_ret_borrowed
+from numba.extending import intrinsic, overload, register_jitable
+from numba.np.arrayobj import make_array, populate_array
 from numpy.lib.stride_tricks import as_strided
 
 from ad.arrays.compiled import Function, is_array, literal, replaced, specialised
@@ -19,10 +22,13 @@ from ad.arrays.compiled import Function, is_array, literal, replaced, specialise
 __all__ = [
     "fold",
     "fold_result",
+    "lengths",
     "normalised",
+    "picking",
     "reduced_axes",
     "reduced_count",
     "reduced_shape",
+    "regrouped",
     "resized",
     "spread",
     "transposition",
@@ -82,6 +88,48 @@ def _product(shape: Any, lo: int, hi: int) -> int:
     return n
 
 
+def regrouped(x: Any, shape: tuple[int, ...]) -> Any:
+    """A C-contiguous array in another shape of the same size, which is not checked: a view."""
+    return x.reshape(shape)
+
+
+@intrinsic
+def _regrouped(typing: Any, x: Any, shape: Any) -> Any:
+    # Numba asks a function of its runtime whether a view will do, at every call.
+    kind = x.copy(ndim=len(shape))
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        old, new = make_array(x)(context, builder, args[0]), make_array(kind)(context, builder)
+        lengths = cgutils.unpack_tuple(builder, args[1], len(shape))
+        strides = [old.itemsize]
+        for n in lengths[:0:-1]:
+            strides.insert(0, builder.mul(strides[0], n))
+        populate_array(new, old.data, lengths, strides, old.itemsize, old.meminfo, old.parent)
+        return impl_ret_borrowed(context, builder, kind, new._getvalue())
+
+    return kind(x, shape), codegen
+
+
+@intrinsic
+def lengths(typing: Any, shape: Any) -> Any:
+    """A tuple of whole numbers, literals or not, as one of ints."""
+    kind = types.UniTuple(types.intp, len(shape))
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        parts = cgutils.unpack_tuple(builder, args[0], len(shape))
+        cast = [context.cast(builder, part, own, types.intp) for part, own in zip(parts, shape, strict=True)]
+        return context.make_tuple(builder, kind, cast)
+
+    return kind(shape), codegen
+
+
+@overload(regrouped, strict=False)
+def _lower_regrouped(x: Any, shape: Any) -> Any:
+    if len(shape) == 0 or x.layout != "C":
+        return lambda x, shape: x.reshape(shape)
+    return lambda x, shape: _regrouped(x, shape)
+
+
 def picking(places: tuple[int, ...]) -> Function:
     """The function that takes the elements at `places` out of a tuple of ints."""
     blank = (0,) * len(places)
@@ -122,7 +170,7 @@ def fold(x: Any, axis: Any) -> Function:
     def implementation(x: Any, axis: Any) -> Any:
         y = _moved(x, axis)
         s = y.shape
-        return np.ascontiguousarray(y).reshape((_product(s, 0, lo), _product(s, lo, hi), _product(s, hi, ndim)))
+        return regrouped(np.ascontiguousarray(y), (_product(s, 0, lo), _product(s, lo, hi), _product(s, hi, ndim)))
 
     return implementation
 
@@ -133,8 +181,8 @@ def unfold(y: Any, x: Any, axis: Any) -> Function:
     plan = _plan(x, axis)
     turn_back = transposition(plan.back)
     if plan.moves:
-        return lambda y, x, axis: turn_back(y.reshape(_moved(x, axis).shape))
-    return lambda y, x, axis: y.reshape(x.shape)
+        return lambda y, x, axis: turn_back(regrouped(y, _moved(x, axis).shape))
+    return lambda y, x, axis: regrouped(y, x.shape)
 
 
 @specialised
@@ -173,7 +221,7 @@ def resized(x: Any, axis: Any, n: Any) -> Function:
 def unfold_result(r: Any, x: Any, axis: Any, keepdims: Any) -> Function:
     """The result `r` of form (outer, inner) as the reduction returns it: a scalar, or a view of `r`."""
     if _plan(x, axis).kept or literal(keepdims, "keepdims"):
-        return lambda r, x, axis, keepdims: r.reshape(reduced_shape(x, axis, keepdims))
+        return lambda r, x, axis, keepdims: regrouped(r, reduced_shape(x, axis, keepdims))
     return lambda r, x, axis, keepdims: r[0, 0]
 
 
@@ -185,7 +233,7 @@ def fold_result(g: Any, x: Any, axis: Any) -> Function:
 
     def implementation(g: Any, x: Any, axis: Any) -> Any:
         s = _moved(x, axis).shape
-        return np.ascontiguousarray(g).reshape((_product(s, 0, lo), _product(s, hi, ndim)))
+        return regrouped(np.ascontiguousarray(g), (_product(s, 0, lo), _product(s, hi, ndim)))
 
     return implementation if is_array(g) else (lambda g, x, axis: np.full((1, 1), g))
 
@@ -195,4 +243,4 @@ def spread(g: Any, x: Any, axis: Any) -> Function:
     """The adjoint `g` of a reduction of `x` over `axis`, so that it broadcasts against `x`; a view where it can be."""
     if not is_array(g) or g.ndim == x.ndim:
         return lambda g, x, axis: g
-    return lambda g, x, axis: np.ascontiguousarray(g).reshape(reduced_shape(x, axis, True))
+    return lambda g, x, axis: regrouped(np.ascontiguousarray(g), reduced_shape(x, axis, True))

@@ -13,13 +13,19 @@ from numba.core.callconv import NumpyErrorModel, create_error_model
 from numba.np.arrayobj import _empty_nd_impl
 from numba.np.ufunc.array_exprs import _lower_array_expr
 
-from ad.arrays.loops import FALSE, Array, Nest, all_of, apart, broadcast, fits_into
-from ad.arrays.trees import Elements, Tree, element_type, key, leaves, plain, rolls
+from ad.arrays.loops import Nest
+from ad.arrays.strided import FALSE, ONE, ZERO, Array, all_of, apart, broadcast, fits_into, product
+from ad.arrays.trees import Elements, Tree, element_type, key, leaves, plain, rolls, size
 
-__all__ = ["OPERATIONS", "UPDATE", "add_array"]
+__all__ = ["OPERATIONS", "SUM", "UPDATE", "add_array"]
 
 UPDATE = "ad.update"
 """The operation, in Numba's intermediate representation, that changes an array in place by an expression."""
+SUM = "ad.sum"
+"""The operation that gives the sum of an expression over some axes, or all."""
+
+_LIGHT = 8
+"""How many operators an expression may have to be written out for every element of a short row."""
 
 
 @dataclass
@@ -54,6 +60,7 @@ class Evaluation:
             else:
                 self.scalars[name] = self.context.cast(self.builder, value, kind, types.unliteral(kind))
         self.elements = Elements(self.context, self.builder, self.kinds.__getitem__)
+        self.light = size(self.tree) <= _LIGHT
 
     def element(self, known: Mapping[str, Any], kind: types.Type) -> Any:
         """An element of the expression; of a complex one the real part, where a real number is wanted."""
@@ -73,8 +80,56 @@ class Evaluation:
         def body(known: Mapping[str, Any], _: Any) -> Any:
             return self.element(known, kind.dtype)
 
-        Nest(context, builder, shape, target, self.arrays, self.scalars, body, False, self.shifts).emit(vectors)
+        Nest(
+            context, builder, shape, target, self.arrays, self.scalars, body, False, self.shifts, light=self.light
+        ).emit(vectors)
         return made
+
+    def sum(self, kind: types.Type, ndim: int, reduced: frozenset[int], keepdims: bool) -> Any:
+        """The sum over the `reduced` axes of an expression of `ndim` dimensions."""
+        context, builder = self.context, self.builder
+        shape, fits = broadcast(builder, list(self.arrays.values()), ndim)
+        self.require(fits, "the shapes of operands do not broadcast")
+        is_array = isinstance(kind, types.Array)
+        number = kind.dtype if is_array else kind
+        item = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(number)))
+        lengths = [ONE if axis in reduced else n for axis, n in enumerate(shape)]
+        if is_array:
+            kept = [n for axis, n in enumerate(lengths) if keepdims or axis not in reduced]
+            made = _empty_nd_impl(context, builder, kind, tuple(kept))
+            data = made.data
+            cgutils.memset(builder, data, product(builder, [item, *lengths]), 0)
+        else:
+            data = cgutils.alloca_once_value(builder, context.get_constant(number, 0))
+        steps: list[Any] = []
+        step = item
+        for axis in reversed(range(ndim)):
+            steps.insert(0, ZERO if axis in reduced else step)
+            step = builder.mul(step, lengths[axis])
+        target = Array.of(types.Array(number, ndim, "A"), data, lengths, steps, item)
+
+        def term(known: Mapping[str, Any]) -> Any:
+            return self.element(known, number)
+
+        def body(known: Mapping[str, Any], old: Any) -> Any:
+            return self.elements.call(operator.add, [(old, number), (term(known), number)])
+
+        Nest(
+            context,
+            builder,
+            shape,
+            target,
+            self.arrays,
+            self.scalars,
+            body,
+            True,
+            self.shifts,
+            True,
+            self.light,
+            term,
+            len(reduced) == ndim,
+        ).emit()
+        return made._getvalue() if is_array else builder.load(data)
 
     def update(self, target: Array, number: types.Type, how: str | None, own: str = "") -> None:
         """``target[...] = expression``, ``target += expression`` or ``-=``, or the same by `add_to`.
@@ -109,7 +164,9 @@ class Evaluation:
         def at_once() -> None:
             old = how is not None
             sums = how == "add_to"
-            Nest(context, builder, shape, target, self.arrays, self.scalars, body, old, self.shifts, sums).emit()
+            Nest(
+                context, builder, shape, target, self.arrays, self.scalars, body, old, self.shifts, sums, self.light
+            ).emit()
 
         if not others:
             at_once()
@@ -181,5 +238,9 @@ def add_array(context: Any, builder: Any, signature: Any, args: Sequence[Any]) -
     return context.get_dummy_value()
 
 
-OPERATIONS: dict[str, Callable[[Any, ir.Expr], Any]] = {"arrayexpr": _new, UPDATE: _update}
+def _sum(lowerer: Any, expr: ir.Expr) -> Any:
+    return _evaluation(lowerer, expr.expr).sum(expr.ty, expr.ndim, expr.reduced, expr.keepdims)
+
+
+OPERATIONS: dict[str, Callable[[Any, ir.Expr], Any]] = {"arrayexpr": _new, SUM: _sum, UPDATE: _update}
 """How the lowering of Numba's intermediate representation treats these."""

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["ADDS", "FITTING", "FRESH", "ROLLS", "WRITES_NOTHING"]
+import numpy as np
+
+__all__ = ["ADDS", "FITTING", "FRESH", "ROLLS", "SUMS", "VIEWS", "WRITES_NOTHING"]
 
 WRITES_NOTHING: set[Callable[..., Any]] = set()
 """Functions that write to no array."""
@@ -13,5 +15,9 @@ FITTING: set[Callable[..., Any]] = set()
 """Those of them whose value has the shape of the array."""
 FRESH: set[Callable[..., Any]] = set()
 """Functions that return a new array."""
+SUMS: set[Callable[..., Any]] = {np.sum}
+"""``f(a)`` or ``f(a, axis, keepdims)``: sums, new arrays or numbers."""
+VIEWS: set[Callable[..., Any]] = set()
+"""Functions that return a new array or a view of their first argument, and only read the others."""
 ROLLS: dict[Callable[..., Any], int] = {}
 """``f(a, shift)``, with the sign of the shift."""

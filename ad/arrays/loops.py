@@ -10,100 +10,22 @@ Sources: numba/np/npyimpl.py (numpy_ufunc_kernel).
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import Any
 
-from llvmlite import ir as llvm
 from numba.core import cgutils, types
 from numba.np.arrayobj import load_item, store_item
 
-__all__ = ["FALSE", "Array", "Nest", "all_of", "apart", "broadcast", "fits_into"]
+from ad.arrays.shortrows import ShortRows
+from ad.arrays.strided import FALSE, ONE, ZERO, Array, all_of, number, product, row_start
 
+__all__ = ["Nest"]
 
-class Array:
-    """An array as the loops see it: where it begins, and its steps along the axes of the loops."""
-
-    def __init__(self, context: Any, builder: Any, kind: types.Array, value: Any) -> None:
-        model = context.data_model_manager[kind]
-        self.kind = kind
-        self.data = model.get(builder, value, "data")
-        self.shape: list[Any] = cgutils.unpack_tuple(builder, model.get(builder, value, "shape"), kind.ndim)
-        self.strides: list[Any] = cgutils.unpack_tuple(builder, model.get(builder, value, "strides"), kind.ndim)
-        self.item = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
-
-
-_ONE, _ZERO = llvm.Constant(llvm.IntType(64), 1), llvm.Constant(llvm.IntType(64), 0)
-_TRUE, FALSE = llvm.Constant(llvm.IntType(1), 1), llvm.Constant(llvm.IntType(1), 0)
-
-
-def all_of(builder: Any, conditions: Sequence[Any]) -> Any:
-    return reduce(builder.and_, conditions, _TRUE)
-
-
-def product(builder: Any, factors: Sequence[Any]) -> Any:
-    return reduce(builder.mul, factors, _ONE)
-
-
-def broadcast(builder: Any, arrays: Sequence[Array], ndim: int) -> tuple[list[Any], Any]:
-    """The shape to which arrays broadcast, and whether they do."""
-    shape, fits = [], []
-    for axis in range(-ndim, 0):
-        lengths = [a.shape[axis] for a in arrays if a.kind.ndim >= -axis]
-        size = lengths[0]
-        for n in lengths[1:]:
-            size = builder.select(builder.icmp_signed("==", size, _ONE), n, size)
-        if len(lengths) > 1:
-            fits += [_agrees(builder, n, size) for n in lengths]
-        shape.append(size)
-    return shape, all_of(builder, fits)
-
-
-def _agrees(builder: Any, n: Any, size: Any) -> Any:
-    """Whether an axis of length `n` is as long as the loop over it, or is repeated."""
-    return builder.or_(builder.icmp_signed("==", n, size), builder.icmp_signed("==", n, _ONE))
-
-
-def fits_into(builder: Any, array: Array, shape: Sequence[Any]) -> Any:
-    ndim = array.kind.ndim
-    return all_of(builder, [_agrees(builder, n, size) for n, size in zip(array.shape, shape[len(shape) - ndim :])])
-
-
-def _extent(builder: Any, a: Array) -> tuple[Any, Any]:
-    """The addresses between which the elements of an array lie, which has some."""
-    begin = builder.ptrtoint(a.data, llvm.IntType(64))
-    if a.kind.layout in "CF":
-        return begin, builder.add(begin, product(builder, [a.item, *a.shape]))
-    low, high = begin, builder.add(begin, a.item)
-    for n, stride in zip(a.shape, a.strides, strict=True):
-        reach = builder.mul(builder.sub(n, _ONE), stride)
-        forward = builder.icmp_signed(">", stride, _ZERO)
-        high = builder.add(high, builder.select(forward, reach, _ZERO))
-        low = builder.add(low, builder.select(forward, _ZERO, reach))
-    return low, high
-
-
-def apart(builder: Any, target: Array, other: Array, once: Any) -> Any:
-    """Whether the elements of the target can be written one after the other while those of another are read.
-
-    That is so of arrays that share no memory, and of the same elements in the same order if each is written `once`.
-    """
-    low, high = _extent(builder, target)
-    begin, end = _extent(builder, other)
-    apart = builder.or_(builder.icmp_signed("<=", high, begin), builder.icmp_signed("<=", end, low))
-    if target.kind.ndim != other.kind.ndim:
-        return apart
-    pairs = [(target.data, other.data), *zip(target.shape, other.shape), *zip(target.strides, other.strides)]
-    pairs[0] = tuple(builder.ptrtoint(p, llvm.IntType(64)) for p in pairs[0])
-    same = all_of(builder, [builder.icmp_signed("==", a, b) for a, b in pairs])
-    return builder.or_(apart, builder.and_(same, once))
-
-
-# --------------------------------------------------------------------------------------------------- loops
-
-_SHORT = llvm.Constant(llvm.IntType(64), 8)
+_SHORT = number(8)
 """Below so many elements a row takes longer to begin than to go through: 16 x 16 rows of 3 took 2.0 us, columns 0.8."""
-_BLOCK = llvm.Constant(llvm.IntType(64), 256)
+_BLOCK = number(256)
 """How many short rows are gone through together."""
+_STRETCHES = (64 * 1024, 1024)
+"""Parts of a sum of these lengths have a sum of their own."""
 
 
 @dataclass
@@ -125,6 +47,12 @@ class Nest:
     shifts: Mapping[str, Any] = field(default_factory=dict)
     """How far the elements of arrays are moved on, in the only dimension."""
     sums: bool = False
+    light: bool = False
+    """Whether the body is so short that it may be written out for every element of a row."""
+    term: Callable[[Mapping[str, Any]], Any] | None = None
+    """What is added up, where the body only adds."""
+    whole: bool = False
+    """Whether the target is one element."""
 
     def emit(self, vectors: bool = True) -> None:
         """Write the loops; without `vectors` those alone that serve for all layouts."""
@@ -139,49 +67,105 @@ class Nest:
         everything = [self.target, *moving.values()]
         shape = list(self.shape)
         steps = [self.steps(a) for a in everything]
+        if self.term is not None:
+            steps[0] = list(self.target.strides)  # which are as they should be
         if self.fortran(everything):
             shape.reverse()
             for step in steps:
                 step.reverse()
-        flat = self.flat(everything)
+        flat = self.flat(everything[self.whole :])
+        if len(shape) > 2:
+            self.merge_last(shape, steps)
+        names = list(moving)
+        if not (vectors and self.light and len(shape) > 1):
+            self.rows(shape, everything, steps, flat, names, known, vectors)
+            return
+
+        def value(places: Sequence[Any], old: Any) -> Any:
+            return self.body(self.loaded(ZERO, everything[1:], places, None, names, known), old)
+
+        rows = ShortRows(
+            self.context, builder, shape, everything, steps, value, self.old, self.sums, self.term is not None
+        )
+        short = builder.and_(rows.suit(), builder.not_(flat))
+        with builder.if_else(short, likely=False) as (then, otherwise):
+            with then:
+                rows.emit()
+            with otherwise:
+                self.rows(shape, everything, steps, flat, names, known, vectors)
+
+    def merge_last(self, shape: list[Any], steps: list[list[Any]]) -> None:
+        """Go through the last two axes as if they were one, where that is the same for all arrays."""
+        builder = self.builder
+        n = shape[-1]
+        merges = all_of(builder, [builder.icmp_signed("==", step[-2], builder.mul(step[-1], n)) for step in steps])
+        shape[-1] = builder.select(merges, builder.mul(shape[-2], n), n)
+        shape[-2] = builder.select(merges, ONE, shape[-2])
+
+    def rows(
+        self,
+        shape: list[Any],
+        everything: list[Array],
+        steps: list[list[Any]],
+        flat: Any,
+        names: list[str],
+        known: Mapping[str, Any],
+        vectors: bool,
+    ) -> None:
+        """The loops where the innermost one goes through a row, or all elements if they are `flat`."""
+        builder = self.builder
         if len(shape) > 1:
             shape, steps, width = self.turned(shape, steps, flat)
         total = product(builder, self.shape)
-        counts = [builder.select(flat, _ONE, n) for n in shape[:-1]]
+        counts = [builder.select(flat, ONE, n) for n in shape[:-1]]
         inner = builder.select(flat, total, shape[-1])
         unit = [builder.icmp_signed("==", step[-1], a.item) for a, step in zip(everything, steps, strict=True)]
         neighbours = all_of(builder, unit)
+        alongside = all_of(builder, unit[1:])
 
         def rows(positions: list[Any]) -> None:
             if len(positions) < len(counts):
                 with cgutils.for_range(builder, counts[len(positions)]) as loop:
                     rows([*positions, loop.index])
                 return
-            starts = [self.start(a, step, positions) for a, step in zip(everything, steps, strict=True)]
+            starts = [row_start(builder, a, step[:-1], positions) for a, step in zip(everything, steps, strict=True)]
             row(builder.select(flat, inner, width(positions)) if positions else inner, starts)
 
         def row(n: Any, starts: list[Any]) -> None:
+            if self.whole:
+                summed(n, starts)
+                return
             if not self.sums or len(self.shape) == 1:
                 elements(n, starts)
                 return
-            with builder.if_else(builder.icmp_signed("==", steps[0][-1], _ZERO), likely=False) as (then, otherwise):
+            with builder.if_else(builder.icmp_signed("==", steps[0][-1], ZERO), likely=False) as (then, otherwise):
                 with then:
-                    self.sum(n, everything, starts, [step[-1] for step in steps], list(moving), known)
+                    summed(n, starts)
                 with otherwise:
                     elements(n, starts)
 
+        def summed(n: Any, starts: list[Any]) -> None:
+            if self.term is None:
+                self.sum(n, everything, starts, [step[-1] for step in steps], names, known)
+                return
+            with builder.if_else(alongside, likely=True) as (then, otherwise):
+                with then:
+                    self.sum(n, everything, starts, None, names, known)
+                with otherwise:
+                    self.sum(n, everything, starts, [step[-1] for step in steps], names, known)
+
         def elements(n: Any, starts: list[Any]) -> None:
             if not vectors:
-                self.row(n, everything, starts, [step[-1] for step in steps], list(moving), known)
+                self.row(n, everything, starts, [step[-1] for step in steps], names, known)
                 return
             with builder.if_else(neighbours, likely=True) as (then, otherwise):
                 with then:
-                    self.row(n, everything, starts, None, list(moving), known)
+                    self.row(n, everything, starts, None, names, known)
                 with otherwise:
-                    self.row(n, everything, starts, [step[-1] for step in steps], list(moving), known)
+                    self.row(n, everything, starts, [step[-1] for step in steps], names, known)
 
         if self.shifts:
-            self.stretches(["", *moving], everything, [step[-1] for step in steps], row)
+            self.stretches(["", *names], everything, [step[-1] for step in steps], row)
         else:
             rows([])
 
@@ -196,8 +180,8 @@ class Nest:
         long, short = shape[-2:]
         is_short = builder.and_(builder.icmp_signed("<", short, _SHORT), builder.icmp_signed("<", short, long))
         turns = builder.and_(is_short, builder.not_(flat))
-        blocks = builder.udiv(builder.add(long, builder.sub(block, _ONE)), block)
-        counts = [*shape[:-2], builder.select(turns, blocks, long), builder.select(turns, short, _ONE), short]
+        blocks = builder.udiv(builder.add(long, builder.sub(block, ONE)), block)
+        counts = [*shape[:-2], builder.select(turns, blocks, long), builder.select(turns, short, ONE), short]
         new = [
             [
                 *step[:-2],
@@ -221,10 +205,10 @@ class Nest:
         """Rolled arrays are read in stretches, of which none goes past the end of any."""
         builder, n = self.builder, self.shape[0]
         firsts = {name: self.first(name, arrays[k]) for k, name in enumerate(names) if name in self.shifts}
-        begin = cgutils.alloca_once_value(builder, _ZERO)
+        begin = cgutils.alloca_once_value(builder, ZERO)
         going = builder.append_basic_block("stretch")
         done = builder.append_basic_block("stretches.end")
-        builder.cbranch(builder.icmp_signed(">", n, _ZERO), going, done)
+        builder.cbranch(builder.icmp_signed(">", n, ZERO), going, done)
         builder.position_at_end(going)
         position, end = builder.load(begin), n
         starts = []
@@ -235,8 +219,8 @@ class Nest:
                 before = builder.icmp_signed("<", position, first)
                 nearer = builder.and_(before, builder.icmp_signed("<", first, end))
                 end = builder.select(nearer, first, end)
-                source = builder.sub(builder.add(position, builder.select(before, n, _ZERO)), first)
-            starts.append(self.start(a, [step, step], [source]))
+                source = builder.sub(builder.add(position, builder.select(before, n, ZERO)), first)
+            starts.append(row_start(builder, a, [step], [source]))
         row(builder.sub(end, position), starts)
         builder.store(end, begin)
         builder.cbranch(builder.icmp_signed("<", end, n), going, done)
@@ -245,20 +229,20 @@ class Nest:
     def first(self, name: str, a: Array) -> Any:
         """The place to which the first element of a rolled array is moved; that of a repeated one is anywhere."""
         builder, n = self.builder, a.shape[0]
-        divisor = builder.select(builder.icmp_signed("==", n, _ZERO), _ONE, n)
+        divisor = builder.select(builder.icmp_signed("==", n, ZERO), ONE, n)
         rest = builder.srem(self.shifts[name], divisor)
-        return builder.select(builder.icmp_signed("<", rest, _ZERO), builder.add(rest, n), rest)
+        return builder.select(builder.icmp_signed("<", rest, ZERO), builder.add(rest, n), rest)
 
     def steps(self, a: Array) -> list[Any]:
         """The bytes to go along each axis of the loops."""
         builder, missing = self.builder, len(self.shape) - a.kind.ndim
-        found = [_ZERO] * missing
+        found = [ZERO] * missing
         for axis, (n, stride) in enumerate(zip(a.shape, a.strides, strict=True)):
             if axis == a.kind.ndim - 1 and a.kind.layout == "C":
                 stride = a.item
             size = self.shape[missing + axis]
-            repeated = builder.and_(builder.icmp_signed("==", n, _ONE), builder.icmp_signed("!=", size, _ONE))
-            found.append(builder.select(repeated, _ZERO, stride))
+            repeated = builder.and_(builder.icmp_signed("==", n, ONE), builder.icmp_signed("!=", size, ONE))
+            found.append(builder.select(repeated, ZERO, stride))
         return found
 
     def fortran(self, arrays: Sequence[Array]) -> bool:
@@ -283,15 +267,6 @@ class Nest:
                 expected = builder.mul(expected, n)
         return all_of(builder, conditions)
 
-    def start(self, a: Array, step: Sequence[Any], positions: Sequence[Any]) -> Any:
-        """Where a row begins."""
-        builder = self.builder
-        bytes_ = builder.bitcast(a.data, cgutils.voidptr_t)
-        offset = _ZERO
-        for position, stride in zip(positions, step[:-1], strict=True):
-            offset = builder.add(offset, builder.mul(position, stride))
-        return builder.gep(bytes_, [offset]) if positions else bytes_
-
     def row(
         self,
         n: Any,
@@ -314,17 +289,42 @@ class Nest:
         n: Any,
         arrays: Sequence[Array],
         starts: Sequence[Any],
-        steps: Sequence[Any],
+        steps: Sequence[Any] | None,
         names: Sequence[str],
         known: Mapping[str, Any],
     ) -> None:
-        """The innermost loop where all of it goes to one element of the target, which stays in a register."""
+        """The innermost loop where all of it goes to one element of the target, which stays in a register.
+
+        A sum is one of sums of stretches, in each of which LLVM may add in any order: so there are vectors of sums.
+        """
         context, builder, kind = self.context, self.builder, self.target.kind
         place = builder.bitcast(starts[0], self.target.data.type)
         total = cgutils.alloca_once_value(builder, load_item(context, builder, kind, place))
-        with cgutils.for_range(builder, n) as loop:
-            values = self.loaded(loop.index, arrays[1:], starts[1:], steps[1:], names, known)
-            builder.store(self.body(values, builder.load(total)), total)
+        floats = isinstance(kind.dtype, types.Float)
+
+        def added(index: Any, into: Any) -> None:
+            values = self.loaded(index, arrays[1:], starts[1:], steps and steps[1:], names, known)
+            if self.term is not None and floats:
+                new = builder.fadd(builder.load(into), self.term(values), flags=("reassoc", "nsz"))
+            else:
+                new = self.body(values, builder.load(into))
+            builder.store(new, into)
+
+        def stretch(begin: Any, end: Any, into: Any, lengths: Sequence[int]) -> None:
+            if not lengths:
+                with cgutils.for_range_slice(builder, begin, end, ONE) as (index, _):
+                    added(index, into)
+                return
+            length = number(lengths[0])
+            with cgutils.for_range_slice(builder, begin, end, length) as (first, _):
+                part = cgutils.alloca_once(builder, into.type.pointee)
+                builder.store(context.get_constant(kind.dtype, 0), part)
+                after = builder.add(first, length)
+                stop = builder.select(builder.icmp_signed("<", after, end), after, end)
+                stretch(first, stop, part, lengths[1:])
+                builder.store(builder.fadd(builder.load(into), builder.load(part)), into)
+
+        stretch(ZERO, n, total, _STRETCHES if self.term is not None and floats else ())
         store_item(context, builder, kind, builder.load(total), place)
 
     def loaded(

@@ -49,9 +49,20 @@ from numba import types
 from numba.extending import register_jitable
 from numpy.lib.stride_tricks import as_strided
 
-from ad.arrays.axes import fold, normalised, picking, reduced_axes, reduced_count, resized, transposition, unfold
-from ad.arrays.compiled import Function, compiled, guarded, literal, specialised
-from ad.arrays.known import ROLLS, WRITES_NOTHING
+from ad.arrays.axes import (
+    fold,
+    lengths,
+    normalised,
+    picking,
+    reduced_axes,
+    reduced_count,
+    regrouped,
+    resized,
+    transposition,
+    unfold,
+)
+from ad.arrays.compiled import Function, compiled, guarded, literal, replaced, specialised
+from ad.arrays.known import ROLLS, VIEWS, WRITES_NOTHING
 
 __all__ = [
     "array_diagonal",
@@ -171,9 +182,31 @@ def stack_vjp(g: Any, i: Any, axis: Any) -> Function:
 # ------------------------------------------------------------------------------------------------- copies
 
 
+@register_jitable
+def _completed(size: int, shape: Any) -> Any:
+    """The shape of an array of that size, with a number for -1."""
+    known, missing = 1, -1
+    for i in range(len(shape)):
+        if shape[i] >= 0:
+            known *= shape[i]
+        elif missing < 0:
+            missing = i
+        else:
+            raise ValueError("multiple negative shape values")
+    if missing >= 0:
+        inferred = size // known if known else 0
+        shape = replaced(shape, missing, inferred)
+        known *= inferred
+    if known != size:
+        raise ValueError("total size of new array must be unchanged")
+    return shape
+
+
 @specialised
 def array_reshape(x: Any, shape: Any) -> Function:
     """np.reshape: a view of a C-contiguous array, else a copy.  `shape` is an int or a tuple of ints, one may be -1."""
+    if isinstance(x, types.Array) and x.layout == "C" and isinstance(shape, types.BaseTuple) and len(shape):
+        return lambda x, shape: regrouped(x, _completed(x.size, lengths(shape)))
     if getattr(x, "layout", "C") == "C":
         return lambda x, shape: x.reshape(shape)
     return lambda x, shape: np.ascontiguousarray(x).reshape(shape)
@@ -182,7 +215,7 @@ def array_reshape(x: Any, shape: Any) -> Function:
 @compiled
 def reshape_vjp(g: Any, x: Any) -> Any:
     """The rule of np.reshape and np.ravel."""
-    return np.ascontiguousarray(g).reshape(x.shape)
+    return array_reshape(np.ascontiguousarray(g), x.shape)
 
 
 @register_jitable
@@ -323,3 +356,5 @@ def tile_vjp(g: Any, x: Any, n: Any) -> Function:
 
 WRITES_NOTHING.update(globals()[_name] for _name in __all__)
 ROLLS.update({array_roll: 1, roll_vjp: -1})
+VIEWS.update({array_diagonal, array_flip, array_reshape, array_squeeze, array_swapaxes, array_transpose})
+VIEWS.update({reshape_vjp, transpose_vjp})

@@ -7,9 +7,10 @@ Forward, for what Numba does not compile (axes for all but np.sum, keepdims, ddo
     np.any, all(x, axis, keepdims)                     array_any, array_all(x, axis, keepdims)
     np.var, np.std(x, axis, ddof, keepdims)            array_var, array_std(x, axis, ddof, keepdims)
 
-Rules; g and ans may have the reduced axes or not, so that they need no keepdims:
+Rules; that of sum is for results without the reduced axes, and is g itself for others.  For the rest g and ans may
+have them or not, so that they need no keepdims:
 
-    sum     sum_vjp(g, x, axis)            g, spread
+    sum     sum_vjp(g, axis)               g, with axes of length 1 for those that are gone
     mean    mean_vjp(g, x, axis)           g / n, spread
     prod    prod_vjp(g, x, axis)           g times the product of the others, without a division: exact with zeros
     max     max_vjp(g, x, axis)            g at the first of the largest elements, in C order; at the first NaN, if any
@@ -19,7 +20,7 @@ Rules; g and ans may have the reduced axes or not, so that they need no keepdims
 
 As they are registered:
 
-    defvjp(np.sum, lambda g, ans, x, axis=None, keepdims=False: call(sum_vjp, g, x, axis))
+    defvjp(np.sum, lambda g, ans, x, axis=None, keepdims=False: g if keepdims else call(sum_vjp, g, axis=axis))
     defvjp(np.mean, lambda g, ans, x, axis=None, keepdims=False: call(mean_vjp, g, x, axis))
     defvjp(np.prod, lambda g, ans, x, axis=None, keepdims=False: call(prod_vjp, g, x, axis))
     defvjp(np.max, lambda g, ans, x, axis=None, keepdims=False: call(max_vjp, g, x, axis))
@@ -34,9 +35,19 @@ import numpy as np
 from numba.extending import register_jitable
 
 from ad.arrays.accumulate import add_to, cascade_sum
-from ad.arrays.axes import fold, fold_result, reduced_count, spread, unfold, unfold_result
-from ad.arrays.compiled import Function, as_float, as_summable, compiled, guarded
-from ad.arrays.known import WRITES_NOTHING
+from ad.arrays.axes import (
+    fold,
+    fold_result,
+    normalised,
+    picking,
+    reduced_count,
+    regrouped,
+    spread,
+    unfold,
+    unfold_result,
+)
+from ad.arrays.compiled import Function, as_float, as_summable, compiled, guarded, is_array, literal, specialised
+from ad.arrays.known import FRESH, SUMS, VIEWS, WRITES_NOTHING
 
 __all__ = [
     "array_all",
@@ -241,10 +252,19 @@ def _check_any(x: Any, axis: Any) -> None:
 # -------------------------------------------------------------------------------------------------- rules
 
 
-@compiled
-def sum_vjp(g: Any, x: Any, axis: Any = None) -> Any:
-    """The rule of np.sum."""
-    return spread(g, x, axis)
+@specialised
+def sum_vjp(g: Any, axis: Any) -> Function:
+    """The rule of np.sum without keepdims: neither the elements nor the lengths of its argument matter."""
+    axes = literal(axis, "axis")
+    axes = axes if isinstance(axes, tuple) else (axes,)
+    if not is_array(g):
+        return lambda g, axis: g
+    ndim = g.ndim + len(axes)
+    reduced = {normalised(a, ndim) for a in axes}
+    # A place past the end of the shape stands for a length of 1.
+    kept = iter(range(g.ndim))
+    shape = picking(tuple(g.ndim if a in reduced else next(kept) for a in range(ndim)))
+    return lambda g, axis: regrouped(np.ascontiguousarray(g), shape((*g.shape, 1)))
 
 
 @compiled
@@ -346,3 +366,6 @@ def std_vjp(g: Any, ans: Any, x: Any, axis: Any = None, ddof: float = 0) -> Any:
 
 
 WRITES_NOTHING.update(globals()[_name] for _name in __all__)
+FRESH.add(array_sum)
+SUMS.add(array_sum)
+VIEWS.add(sum_vjp)

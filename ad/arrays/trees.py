@@ -16,7 +16,7 @@ import numpy as np
 from numba.core import ir, types
 from numba.core.errors import NumbaError
 
-__all__ = ["CONVERT", "ROLL", "Elements", "Tree", "element_type", "key", "leaves", "plain", "rolls"]
+__all__ = ["CONVERT", "ROLL", "Elements", "Tree", "element_type", "key", "leaves", "plain", "rolls", "size"]
 
 CONVERT = "convert"
 """``(CONVERT, [operand], type)``: the operand as an array of that type would hold it."""
@@ -51,6 +51,11 @@ def plain(tree: Tree) -> set[str]:
     if isinstance(tree, tuple):
         return set() if tree[0] is ROLL else set().union(*map(plain, tree[1]))
     return {tree.name} if isinstance(tree, ir.Var) else set()
+
+
+def size(tree: Tree) -> int:
+    """How many operators an expression has."""
+    return 1 + sum(map(size, tree[1])) if isinstance(tree, tuple) else 0
 
 
 def key(roll: Tree) -> str:

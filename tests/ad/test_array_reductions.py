@@ -147,7 +147,7 @@ def test_an_axis_that_is_computed():
 
 def rules(g, ans, x, axis, ddof):
     return {
-        np.sum: r.sum_vjp(g, x, axis),
+        np.sum: g if axis is None or np.ndim(g) == x.ndim else r.sum_vjp(g, axis=axis),
         np.mean: r.mean_vjp(g, x, axis),
         np.prod: r.prod_vjp(g, x, axis),
         np.max: r.max_vjp(g, x, axis),
@@ -189,8 +189,8 @@ def test_rules_compiled(way):
     g = numbers(ans.shape, 1) if ans.ndim else 1.5
     arguments = f"x, {axis}"
     f = jitted(
-        "lambda g, ans, x: ("
-        + ", ".join(f"{name}_vjp(g, {arguments})" for name in ("sum", "mean", "prod", "max", "min"))
+        f"lambda g, ans, x: ({'g' if axis is None else f'sum_vjp(g, {axis})'}, "
+        + ", ".join(f"{name}_vjp(g, {arguments})" for name in ("mean", "prod", "max", "min"))
         + f", var_vjp(g, {arguments}, 1), std_vjp(g, ans, {arguments}, 1))",
         **vars(r),
     )

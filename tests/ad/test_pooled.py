@@ -158,6 +158,59 @@ def test_a_result_may_be_dropped_by_another_thread():
     assert default_pool().stats().arrays == before.arrays - 1
 
 
+@pytest.mark.parametrize("n", [1, 2, 13, 100, 499, 500, 501, 512, 600])
+def test_small_arrays_are_ordinary_too(n):
+    gradient, u = ad.grad(whole_array), state()[:n]
+    kept = [gradient(u, 3) for _ in range(100)]  # more than a thread keeps
+    copy = kept[0].copy()
+    kept[0] += 1.0
+    assert len({result.ctypes.data for result in kept}) == 100
+    assert all(result.ctypes.data % 64 == 0 for result in kept)
+    for result in kept[1:]:
+        np.testing.assert_array_equal(result, copy)
+    del kept[1:], result
+    np.testing.assert_array_equal(gradient(u, 3), copy)
+    np.testing.assert_array_equal(kept[0], copy + 1.0)
+
+
+def test_a_thread_hands_the_memory_of_small_arrays_out_again():
+    gradient, u = ad.grad(whole_array), state()[:100]
+    first = gradient(u, 3)
+    address = first.ctypes.data
+    others = [gradient(u, 3) for _ in range(3)]
+    del first
+    assert address in {gradient(u, 3).ctypes.data for _ in range(20)}
+    assert address not in {other.ctypes.data for other in others}
+
+
+def resident():
+    """Bytes of this process that are in memory."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="resident memory is read on Linux")
+def test_threads_that_end_leave_no_small_arrays_behind():
+    gradient, u = ad.grad(whole_array), state()[:490]
+    expected = gradient(u, 3)
+    results = []
+
+    def work():
+        results.append(gradient(u, 3))
+
+    def run(threads):
+        for _ in range(threads):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+            np.testing.assert_array_equal(results.pop(), expected)  # made there, dropped here
+
+    run(100)
+    before = resident()
+    run(1500)  # each keeps four arrays at least while it runs
+    assert resident() - before < 1500 * 4 * 4096 // 3
+
+
 def failing(u, limit):
     for _ in range(3):
         u = u * 2.0 + np.sin(u)
