@@ -211,9 +211,10 @@ class _Sweep:
                 reverse.insert(0, Pop((Var(self.bits),), Kind.INT, site=site))
         if self.held:
             reverse.append(MultiAssign((), Call(HOLD, tuple(Var(name) for name in self.held))))
+        moved: dict[Stmt, Stmt] = {}
         facts = Facts(
             f,
-            with_loops(forward, self.in_lanes),
+            with_loops(forward, self.in_lanes, moved),
             self.activity,
             tuple(self.kept),
             {adjoint: name for name, adjoint in self.adjoint_names.items()},
@@ -222,7 +223,7 @@ class _Sweep:
             tuple(s for stmts in (*self.saves.again.values(), *self.saves.arrays.values()) for s in stmts),
             tuple(self.calls),
             tuple(self.loops_in_lanes),
-            self.replayed,
+            {moved.get(s, s): again for s, again in self.replayed.items()},
         )
         tape = self.tape if self.uses_tape else None
         bits = self.bits if self.uses_bits else None
@@ -961,19 +962,24 @@ class _Sweep:
         return [*start, loop], [*before, self.comment(s), back]
 
 
-def with_loops(block: Sequence[Stmt], loops: Mapping[Stmt, Block]) -> Block:
-    """A block with loops in the place of what has lanes run them."""
+def with_loops(block: Sequence[Stmt], loops: Mapping[Stmt, Block], moved: dict[Stmt, Stmt]) -> Block:
+    """A block with loops in the place of what has lanes run them; `moved` gets what then stands for other statements."""
     out: list[Stmt] = []
     for s in block:
+        new = s
         match s:
             case _ if s in loops:
                 out += loops[s]
+                continue
             case For(body=body) | While(body=body):
-                out.append(replace(s, body=with_loops(body, loops)))
+                inner = with_loops(body, loops, moved)
+                new = replace(s, body=inner) if inner != body else s
             case If(_, then, orelse):
-                out.append(replace(s, then=with_loops(then, loops), orelse=with_loops(orelse, loops)))
-            case _:
-                out.append(s)
+                sides = with_loops(then, loops, moved), with_loops(orelse, loops, moved)
+                new = replace(s, then=sides[0], orelse=sides[1]) if sides != (then, orelse) else s
+        if new is not s:
+            moved[s] = new
+        out.append(new)
     return tuple(out)
 
 

@@ -83,8 +83,8 @@ class Watched(ListTape):
         super().push(handle, *values)
         runs.append(("push", values))
 
-    def _take(self, n, kinds):
-        found = super()._take(n, kinds)
+    def _take(self, handle, n, kinds):
+        found = super()._take(handle, n, kinds)
         runs.append(("pop", found))
         return found
 
