@@ -963,7 +963,7 @@ class _Sweep:
 
 
 def with_loops(block: Sequence[Stmt], loops: Mapping[Stmt, Block], moved: dict[Stmt, Stmt]) -> Block:
-    """A block with loops in the place of what has lanes run them; `moved` gets what then stands for other statements."""
+    """A block with loops in the place of what has lanes run them; `moved` gets what stands for others then."""
     out: list[Stmt] = []
     for s in block:
         new = s
