@@ -107,17 +107,15 @@ class _Search:
             if isinstance(s, Assign) and (cost := self.cost(s)) is not None
         }
         for name in reversed(self.definitions):  # what is read last first: what it reads may then go, too
-            users = [s for s, plan in self.plans.items() if name in plan.needs]
+            users = [s for s, plan in self.plans.items() if not plan.needs.isdisjoint((name, shape_of(name)))]
+            worth = _WORTH if any(name in self.plans[s].needs for s in users) else 0  # a view; shapes alone are cheap
             places = {s: k for k, s in enumerate(block) if s in users}
             if not users or len(places) < len(users) or min(places.values()) <= self.definitions[name][0]:
                 continue
             first = max(users, key=places.__getitem__)  # backward; the others find it made
             how = self.resolve(name, places[first], first, self.kinds[name].ndim)
-            if how is not None and how.cost <= _WORTH:
-                self.use(first, how)
-                for s in users:
-                    self.plans[s] = replace(self.plans[s], needs=self.plans[s].needs - {name, shape_of(name)})
-                self.owners = {k: self.plans[p] for k, p in self.places.items()}
+            if how is not None and how.cost <= worth:
+                self.use(first, places[first], how)
 
     def cost(self, s: Assign) -> int | None:
         """How many operations make the array that a statement assigns, if it can be made again at all."""
@@ -167,13 +165,17 @@ class _Search:
                 return True
         return False
 
-    def use(self, s: Stmt, how: _Found) -> None:
+    def use(self, s: Stmt, place: int, how: _Found) -> None:
+        """Make arrays again before the adjoint of a statement; those that run later find them."""
         made = self.made.setdefault(s, [])
         made += [p for p in how.stmts if p not in made]
         made.sort(key=lambda p: self.definitions[p.target][0])
-        gone = {name for p in made for name in (p.target, shape_of(p.target))}
-        plan = self.plans[s]
-        self.plans[s] = replace(plan, needs=frozenset((plan.needs | how.needs) - gone))
+        self.plans[s] = replace(self.plans[s], needs=self.plans[s].needs | how.needs)
+        for k, p in self.places.items():
+            gone = {
+                n for m in made if self.definitions[m.target][0] < k <= place for n in (m.target, shape_of(m.target))
+            }
+            self.plans[p] = replace(self.plans[p], needs=self.plans[p].needs - gone)
         self.owners = {k: self.plans[p] for k, p in self.places.items()}
 
 

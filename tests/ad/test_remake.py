@@ -69,6 +69,13 @@ def branches(u, steps):
     return np.sum(u)
 
 
+def rows(w, x):
+    for k in range(len(w)):
+        r = np.reshape(w[k], (2, 2))
+        x = np.tanh(x * r[0] + r[1])
+    return np.sum(x)
+
+
 VALUES = np.array([0.3, 0.1, -0.2, 0.5])
 CASES = {
     ring: (VALUES, 0.3, 3),
@@ -78,6 +85,7 @@ CASES = {
     expensive: (VALUES, 3),
     repeated: (VALUES[:1], VALUES, 2),
     grows: (VALUES, VALUES[:1], 3),
+    rows: (np.vstack([VALUES, VALUES[::-1], 2.0 * VALUES]), VALUES[:2]),
     branches: (VALUES, 4),
 }
 
@@ -116,6 +124,12 @@ def test_arrays_are_made_again_from_those_that_are():
 @pytest.mark.parametrize("function", [changed_between, expensive], ids=lambda f: f.__name__)
 def test_others_are_recorded(function):
     assert source(function).count("push_array(") > 1
+
+
+def test_views_are_made_again_where_only_their_shapes_are_needed():
+    g = ad.grad(rows)
+    g(*CASES[rows])
+    assert "push_shape" not in g.source and "push_array" in g.source, g.source
 
 
 def test_what_is_made_again_is_in_the_report():
