@@ -1,6 +1,6 @@
 """One element of an expression of whole arrays: what a loop over the elements computes (see `ad.looped`)."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,7 +24,6 @@ from ad.ir import (
     Unary,
     Var,
     children,
-    names,
     rebuild,
     walk,
 )
@@ -167,14 +166,13 @@ class Element:
     """An element of what a statement computes, at a place along each of the axes.
 
     `reads` looks at each element of an array that is read, and may raise Unfit; `inlined` are arrays that are
-    expressions.  `varied` are the names that the derivative is with respect to, or that depend on it.
+    expressions.
     """
 
     lengths: Lengths
     axes: Sequence[Axis]
     reads: Callable[[Index], None]
     inlined: Mapping[str, Expr]
-    varied: Collection[str]
     fresh: Callable[[str, Kind], str]
     place: Index
     """Where it goes to."""
@@ -235,8 +233,8 @@ class Element:
         return tuple(n - shift if k == axis % len(by) else n for k, n in enumerate(by))
 
     def number(self, e: Expr, kind: Kind) -> Expr:
-        """A number that all elements are computed with; its adjoint would be a sum, which whole arrays do better."""
-        if kind not in (Kind.FLOAT, Kind.INT) or not names(e).isdisjoint(self.varied):
+        """A number that all elements are computed with."""
+        if kind not in (Kind.FLOAT, Kind.INT):
             raise Unfit
         if all(isinstance(part, Var | Const | Unary | Binary) for part in walk(e)):
             return e

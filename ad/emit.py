@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ad.function import Function, Options, is_element
-from ad.helpers import INSIDE, SCATTER
+from ad.helpers import INSIDE, PLUS, SCATTER
 from ad.ir import (
     AddTo,
     Assign,
@@ -308,6 +308,8 @@ class _Printer:
                     self.last_comment = text
             case Assign(target, value):
                 self.put(depth, self.assignment(target, value))
+            case AddTo(Var(name), value, True):
+                self.put(depth, f"{name} = {self.module.function(PLUS)}({name}, {self.expr(value)})")
             case AddTo(target, value):
                 self.put(depth, self.addition(self.expr(target), value))
             case MultiAssign(targets, Call(callee, (number, *ranges))) if callee is INSIDE and len(ranges) > 1:

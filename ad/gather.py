@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ad.collect import collected
+from ad.function import kind_of
 from ad.ir import (
     AddTo,
     Assign,
@@ -107,7 +108,11 @@ class _Gather:
 
     def find_fixed(self) -> list[_Line]:
         """Sums that do not go along with the loop."""
-        sums: list[_Line] = [(c, AddTo(Var(name), value)) for name, value, c in self.trip.sums]
+        kinds = self.context.kinds
+        sums: list[_Line] = [
+            (c, AddTo(Var(name), value, any_order=kinds[name] is kind_of(value, kinds) is Kind.FLOAT))
+            for name, value, c in self.trip.sums
+        ]
         return sums + [(a.comment, AddTo(a.target, a.value)) for a in self.trip.adds if a.place.axis is None]
 
     def find_kept(self) -> list[_Line]:

@@ -10,6 +10,7 @@ from ad.arrays.indexing import gather, scatter, scatter_add, set_zero_at, take_a
 from ad.arrays.known import VIEWS, WRITES_NOTHING
 from ad.elements import inside
 from ad.ir import Kind
+from ad.plus import plus
 from ad.primitive import Primitive, primitive
 from ad.words import hold
 
@@ -20,6 +21,7 @@ __all__ = [
     "HOLD",
     "INSIDE",
     "IS_CONTIGUOUS",
+    "PLUS",
     "REDUCED_TO",
     "SCATTER_ADD",
     "TAKE_AND_CLEAR",
@@ -76,6 +78,7 @@ ADD_FITTING = Primitive(add_fitting, (), _same)
 ADD_TO = Primitive(add_to, (), _same)
 COPY = Primitive(np.copy, (), _same)
 IS_CONTIGUOUS = Primitive(is_contiguous, (), "bool")
+PLUS = Primitive(plus, ())
 REDUCED_TO = Primitive(reduced_to, (), lambda value, like: like)
 GATHER = Primitive(gather, (), _same)
 INSIDE = Primitive(inside, (), lambda *_: Kind("none"))

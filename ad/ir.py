@@ -400,10 +400,11 @@ class Return(Stmt):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AddTo(Stmt):
-    """``target += value``"""
+    """``target += value``; a sum of floats in `any_order` may be added up otherwise than trip by trip."""
 
     target: Var | Index
     value: Expr
+    any_order: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -219,7 +219,7 @@ class _Writing:
             if shares and e != place:
                 raise Unfit
 
-        return Element(self.lengths, axes, reads, self.inlined, self.activity.varied_before(s), self.fresh, place)
+        return Element(self.lengths, axes, reads, self.inlined, self.fresh, place)
 
     def loops(self, s: Store, parts: Sequence[Expr], axes: list[Axis], ranges: list[tuple[Expr, Expr]]) -> list[Stmt]:
         element = self.element(s, parts, axes)
