@@ -19,7 +19,10 @@ class PoolStats:
     free_slabs: int
     free_bytes: int
     arrays: int
-    """Slabs that hold an array of a function that `ad` generated, results that the program keeps among them."""
+    """Slabs that hold an array of a function that `ad` generated, results that the program keeps among them.
+
+    Arrays of less than 4 KB are not among them: each thread keeps up to 64 KB of memory of every size for its own.
+    """
     array_bytes: int
     high_bytes: int
     """Most bytes that tapes ever had at once."""
