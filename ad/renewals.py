@@ -64,7 +64,7 @@ class Renewals:
     def candidates(self) -> Iterator[_Renewal]:
         body, kinds = self.f.body, self.f.kinds
         for k, loop in enumerate(body):
-            if not isinstance(loop, For | While) or loop.checkpoints is not None:
+            if not isinstance(loop, For | While):
                 continue
             for s in loop.body:
                 if not isinstance(s, Assign) or kinds[s.target] not in _FLOATS or viewed(s.value, kinds) is not None:

@@ -90,7 +90,7 @@ def of_argument(a, x):
 
 def test_loops_are_written_out_only_where_that_makes_numbers():
     text = source(of_argument, np.ones(3), 0.5)
-    assert text.count("range(3)") == 1 and "range(2)" not in text
+    assert text.split("a_b = ")[0].count("range(3)") == 1 and "range(2)" not in text
 
 
 # --------------------------------------------------------------------------------------- what stays an array
