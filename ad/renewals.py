@@ -34,7 +34,7 @@ from ad.ir import (
     walk_stmts,
 )
 from ad.primitive import primitive
-from ad.webs import rename
+from ad.webs import rename_arrays
 
 __all__ = ["Renewals", "definitions"]
 
@@ -64,7 +64,7 @@ class Renewals:
     def candidates(self) -> Iterator[_Renewal]:
         body, kinds = self.f.body, self.f.kinds
         for k, loop in enumerate(body):
-            if not isinstance(loop, For | While):
+            if not isinstance(loop, For | While) or loop.checkpoints is not None:  # what is beside would be state
                 continue
             for s in loop.body:
                 if not isinstance(s, Assign) or kinds[s.target] not in _FLOATS or viewed(s.value, kinds) is not None:
@@ -97,7 +97,7 @@ class Renewals:
             loop = body[at]
             assert isinstance(loop, For | While)
             loop = replace(loop, body=tuple(p for s in loop.body for p in self.replaced(s)))
-            body[at:] = [*first, *rename((loop, *body[at + 1 :]), new)]
+            body[at:] = [*first, *rename_arrays((loop, *body[at + 1 :]), new)]
         return replace(f, body=tuple(body))
 
     def replaced(self, s: Stmt) -> list[Stmt]:

@@ -4,7 +4,7 @@
 that it reaches, is renamed apart.  What a loop carries from trip to trip keeps one name.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from ad.ir import (
@@ -132,15 +132,6 @@ class _Webs:
 def rename_arrays(body: Block, new: dict[str, str]) -> Block:
     """A block with other names for some arrays."""
     return _rename_block(body, lambda s, name: new.get(name, name), lambda s, name: new.get(name, name))
-
-
-def rename(body: Block, new: Mapping[str, str]) -> Block:
-    """The body with other names."""
-
-    def naming(_: Stmt, name: str) -> str:
-        return new.get(name, name)
-
-    return _rename_block(body, naming, naming)
 
 
 _Naming = Callable[[Stmt, str], str]
