@@ -6,7 +6,7 @@ Trips commute if each writes to elements of its own, and to others only adds.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ad.helpers import INSIDE
 from ad.ir import (
@@ -31,6 +31,7 @@ from ad.ir import (
 )
 from ad.primitive import Primitive
 from ad.trips import Context, Dependent, offset_of
+from ad.windows import windowed
 
 __all__ = ["ascends"]
 
@@ -60,10 +61,9 @@ class _Trips:
     s: For
     reverse: Sequence[Stmt]
     context: Context
-    bases: dict[str, str] = field(default_factory=dict)
-    """The arrays that others are windows of."""
 
     def check(self) -> None:
+        self.bases = dict(windowed(self.reverse))
         self.given = {s.target for s in walk_stmts(tuple(self.reverse)) if isinstance(s, Assign)}
         self.sums: set[str] = set()
         self.read: set[str] = set()
@@ -80,10 +80,7 @@ class _Trips:
         """How statements reach arrays; `known` are the numbers that the trip has given a value by then."""
         for s in stmts:
             match s:
-                case MultiAssign(targets, Call(callee, (_, *ranges))) if callee is INSIDE:
-                    for target, given in zip(targets, ranges, strict=True):
-                        assert isinstance(given, Items) and isinstance(given.parts[0], Var)
-                        self.bases[target] = given.parts[0].name
+                case MultiAssign(_, Call(callee)) if callee is INSIDE:
                     continue
                 case Comment() | For(trips=None) | If() | AddTo(Var()) | AddTo(Index()) | Store(op=""):
                     pass

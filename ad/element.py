@@ -125,11 +125,10 @@ class Lengths:
         ]
         if not all(plain):
             raise Unfit
+        # Out of bounds, it would be so without elements too.
         for axis, p in enumerate(parts):
             length = self.extents.length(array, axis)
-            if (
-                isinstance(p, Const) and length is not None
-            ):  # else it would be out of bounds only where there is an element
+            if isinstance(p, Const) and length is not None:
                 self.check_least(split(length), p.value + 1 if p.value >= 0 else -p.value)
         return parts + [WHOLE_AXIS] * (self.kinds[array].ndim - len(parts))
 

@@ -32,6 +32,7 @@ from ad.ir import (
 )
 from ad.trips import Context, Dependent, Part, bracketed, offset_of, reached, restored_late
 from ad.unit import effects
+from ad.windows import windowed
 
 __all__ = ["hoisted"]
 
@@ -58,7 +59,7 @@ class _Rows:
         self.reverse = reverse
         self.context = context
         self.varying = {s.var} | assigned(tuple(forward)) | effects(reverse).writes
-        self.bases = {target: array for target, array in _windows(reverse)}
+        self.bases = dict(windowed(reverse))
 
     def run(self) -> tuple[list[Stmt], list[Stmt], list[Stmt], list[Stmt], list[Stmt]]:
         rows = [f for f in self.forward if isinstance(f, Push)]
@@ -106,16 +107,6 @@ class _Rows:
         stores = [p for p in walk_stmts(tuple(self.forward)) if isinstance(p, Store)]
         if sum(self.context.share(p.array, array) for p in stores) != 1:
             raise Dependent
-
-
-def _windows(stmts: Sequence[Stmt]) -> Iterator[tuple[str, str]]:
-    """Names by which loops reach arrays, and the arrays (see `ad.vector`)."""
-    for s in walk_stmts(tuple(stmts)):
-        match s:
-            case MultiAssign(targets, Call(callee, (_, *ranges))) if callee is INSIDE:
-                for target, given in zip(targets, ranges, strict=True):
-                    assert isinstance(given, Items) and isinstance(given.parts[0], Var)
-                    yield target, given.parts[0].name
 
 
 def _accesses(stmts: Sequence[Stmt]) -> Iterator[tuple[str, Expr]]:

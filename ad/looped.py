@@ -54,14 +54,13 @@ from ad.ir import (
 )
 from ad.primitive import Primitive
 from ad.ranges import shifted
-from ad.renewals import Renewals, definitions
+from ad.renewals import FLOATS, Renewals
 
 __all__ = ["looped"]
 
 _Piece = tuple[tuple[Literal["low", "high"], int] | None, Expr, Expr]
 """Where one element is, or None for a loop; and the range of the loop."""
 
-_FLOATS = tuple(Kind("float64", ndim) for ndim in (1, 2, 3))
 _PIECES = 9
 """The most pieces that an array is written in."""
 _SHORT = 3
@@ -100,7 +99,6 @@ class _Writing:
         """What arrays stand for at this point."""
         self.hidden: set[str] = set()
         """Arrays that were ever inlined."""
-        self.made = definitions(f.body)
         self.read = Counter(name for s in walk_stmts(f.body) for e in expressions(s) for name in _arrays(e))
 
     def written(self) -> Block:
@@ -158,7 +156,11 @@ class _Writing:
 
     def may_move(self, s: Assign) -> bool:
         """Whether an array may be computed where it is read."""
-        if self.kinds[s.target].dtype != "float64" or not self.kinds[s.target].is_array or self.made[s.target] > 1:
+        if (
+            self.kinds[s.target].dtype != "float64"
+            or not self.kinds[s.target].is_array
+            or self.lengths.extents.counts[s.target] > 1
+        ):
             return False
         if s.target in names(s.value) or s.target in self.f.params:
             return False
@@ -168,7 +170,7 @@ class _Writing:
     def stored(self, s: Store) -> list[Stmt]:
         """The loops that write what a statement writes."""
         kind = kind_of_part(self.kinds[s.array], s.index, self.kinds)
-        if kind not in _FLOATS or not kind_of(s.value, self.kinds).is_array:
+        if kind not in FLOATS or not kind_of(s.value, self.kinds).is_array:
             raise Unfit
         parts = self.lengths.parts(s.array, s.index)
         main = self.axes(s, parts)

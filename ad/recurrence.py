@@ -34,6 +34,7 @@ from ad.ir import (
     names,
     walk,
 )
+from ad.regions import bound_names
 from ad.symbolic import ONE, ZERO, add, div, mul, neg, sub
 
 __all__ = ["shortened"]
@@ -79,7 +80,7 @@ class _Trip:
         self.forms: dict[str, _Form] = {name: {name: ONE} for name in self.numbers}
         self.depths = dict.fromkeys(self.numbers, 0)
         self.work = 0
-        self.varying = {n for s in self.reverse for n in _given(s)}
+        self.varying = bound_names(self.reverse)
         for k, s in enumerate(self.reverse):
             self.take(s, self.reverse[k + 1 :])
         return self.written()
@@ -243,18 +244,9 @@ def _is_read(name: str, stmts: Sequence[Stmt]) -> bool:
     for s in stmts:
         if name in names(*expressions(s)) or (isinstance(s, AddTo) and s.target == Var(name)):
             return True
-        if name in _given(s):
+        if name in bound_names((s,)):
             return False
     return False
-
-
-def _given(s: Stmt) -> set[str]:
-    match s:
-        case Pop(targets):
-            return {t.name for t in targets if isinstance(t, Var)}
-        case Assign(target) | AddTo(Var(target)):
-            return {target}
-    return set()
 
 
 def _operations(e: Expr, varies: Callable[[Expr], bool]) -> int:

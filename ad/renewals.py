@@ -36,9 +36,9 @@ from ad.ir import (
 from ad.primitive import primitive
 from ad.webs import rename_arrays
 
-__all__ = ["Renewals", "definitions"]
+__all__ = ["FLOATS", "Renewals"]
 
-_FLOATS = tuple(Kind("float64", ndim) for ndim in (1, 2, 3))
+FLOATS = tuple(Kind("float64", ndim) for ndim in (1, 2, 3))
 
 
 @dataclass
@@ -63,18 +63,19 @@ class Renewals:
 
     def candidates(self) -> Iterator[_Renewal]:
         body, kinds = self.f.body, self.f.kinds
+        swapped = {name for p in walk_stmts(body) if isinstance(p, Rebind) for name in p.targets}
         for k, loop in enumerate(body):
             if not isinstance(loop, For | While) or loop.checkpoints is not None:  # what is beside would be state
                 continue
+            inside, later = _assignments(loop.body), _assignments(body[k + 1 :])
             for s in loop.body:
-                if not isinstance(s, Assign) or kinds[s.target] not in _FLOATS or viewed(s.value, kinds) is not None:
+                if not isinstance(s, Assign) or kinds[s.target] not in FLOATS or viewed(s.value, kinds) is not None:
                     continue
-                once = definitions(loop.body)[s.target] == 1 and s.target not in definitions(body[k + 1 :])
+                once = inside[s.target] == 1 and s.target not in later
                 known = s.target in self.f.params or any(
                     isinstance(p, Assign) and p.target == s.target for p in body[:k]
                 )
-                swapped = any(isinstance(p, Rebind) and s.target in p.targets for p in walk_stmts(body))
-                if once and known and not swapped:
+                if once and known and s.target not in swapped:
                     yield _Renewal(s, k)
 
     def rewritten(self) -> Function:
@@ -146,6 +147,6 @@ def _read_whole(body: Block, kinds: Mapping[str, Kind], r: _Renewal) -> bool:
     return False
 
 
-def definitions(block: Block) -> Counter[str]:
+def _assignments(block: Block) -> Counter[str]:
     """How often a block assigns variables."""
     return Counter(s.target for s in walk_stmts(block) if isinstance(s, Assign))

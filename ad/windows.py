@@ -1,6 +1,6 @@
 """Names for the arrays of a loop whose indices are checked once, for its whole range (see `ad.elements.inside`)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from ad.helpers import INSIDE
@@ -17,11 +17,12 @@ from ad.ir import (
     Store,
     Var,
     substitute,
+    walk_stmts,
 )
 from ad.ranges import shifted, split
 from ad.trips import Place, Places, Stream
 
-__all__ = ["Windows"]
+__all__ = ["Windows", "windowed"]
 
 
 class Windows:
@@ -91,3 +92,13 @@ class Windows:
             case Store():
                 return replace(s, array=self.index(Index(s.array, s.index)).array, value=self.expr(s.value))
         return s
+
+
+def windowed(stmts: Sequence[Stmt]) -> Iterator[tuple[str, str]]:
+    """Names by which loops reach arrays, and the arrays."""
+    for s in walk_stmts(tuple(stmts)):
+        match s:
+            case MultiAssign(targets, Call(callee, (_, *ranges))) if callee is INSIDE:
+                for target, given in zip(targets, ranges, strict=True):
+                    assert isinstance(given, Items) and isinstance(given.parts[0], Var)
+                    yield target, given.parts[0].name
