@@ -23,21 +23,14 @@ import numpy as np
 from numba.core import ir, types
 from numba.core.compiler_machinery import FunctionPass, register_pass
 
-from ad.arrays.evaluate import SUM, UPDATE
-from ad.arrays.known import ADDS, FITTING, FRESH, ROLLS, SUMS, VIEWS, WRITES_NOTHING
+from ad.arrays.evaluate import SUM, UPDATE, reads
+from ad.arrays.known import ADDS, FITTING, FRESH, READS, ROLLS, SUMS, VIEWS, WRITES_NOTHING
 from ad.arrays.trees import CONVERT, ROLL, Tree, element_type, leaves, rolls, size
-from ad.words import pop_array, pop_array_f4, push_array, push_array_f4, push_shape
 
 __all__ = ["Fusing"]
 
-_HARMLESS = {slice, len, range, np.zeros_like, np.empty_like, np.ones_like, np.copy, np.sum, push_array, push_array_f4}
-_HARMLESS |= {push_shape}
+_HARMLESS = {slice, range, np.sum}
 """Functions that write to no array, besides the helpers."""
-
-_NEW = {np.zeros_like, np.empty_like, np.ones_like, np.copy, np.zeros, np.empty, np.ones, pop_array, pop_array_f4}
-"""Functions that return a new array, besides the helpers."""
-_READERS = {np.zeros_like, np.empty_like, np.ones_like, np.copy, np.sum, push_array, push_array_f4, push_shape, len}
-"""Functions that read an array, and return nothing that is a part of it."""
 _PURE = {"arrayexpr", "getattr", "static_getitem", "getitem", "build_tuple", "cast", "exhaust_iter", "binop", "unary"}
 _PURE |= {SUM, "static_binop", "iternext", "getiter", "pair_first", "pair_second", "null"}
 _LARGEST = 40
@@ -77,8 +70,8 @@ class _Fuser:
         """Arrays that may have another name, besides those of their views."""
         for block in state.func_ir.blocks.values():
             for inst in block.body:
-                self.uses.update(_read(inst))
-                for name in set(_read(inst)):
+                self.uses.update(reads(inst))
+                for name in set(reads(inst)):
                     self.readers.setdefault(name, []).append(inst)
                 written.update(self.written(inst))
                 escaped.update(self.named(inst))
@@ -122,7 +115,7 @@ class _Fuser:
         """Whether a value is an array that was not there before."""
         if not isinstance(value, ir.Expr):
             return False
-        return value.op == "arrayexpr" or (self.called(value) in _NEW or self.called(value) in FRESH)
+        return value.op == "arrayexpr" or self.called(value) in FRESH
 
     def written(self, inst: ir.Stmt) -> Iterator[str]:
         """What an instruction is known to write to."""
@@ -143,12 +136,12 @@ class _Fuser:
                 return
             case ir.Assign() if self.viewed(inst) is not None:
                 return
-            case ir.Assign(value=ir.Expr() as value) if self.called(value) in _READERS | SUMS | ROLLS.keys():
+            case ir.Assign(value=ir.Expr() as value) if self.called(value) in READS | SUMS | ROLLS.keys():
                 return
             case ir.SetItem() | ir.StaticSetItem():
                 return
             case _:
-                yield from _read(inst)
+                yield from reads(inst)
 
     def typeof(self, name: str) -> types.Type:
         return self.typemap[name]
@@ -188,7 +181,7 @@ class _Fuser:
         last: dict[str, int] = {}
         given: dict[str, int] = {}
         for k, inst in enumerate(body):
-            last.update(dict.fromkeys(_read(inst), k))
+            last.update(dict.fromkeys(reads(inst), k))
             if isinstance(inst, ir.Assign):
                 last[inst.target.name] = given[inst.target.name] = k
         late = [
@@ -206,7 +199,7 @@ class _Fuser:
             return
         if isinstance(inst, ir.Assign):
             name = inst.target.name
-            stale = [n for n, k in self.waiting.items() if n == name or name in _read(self.out[k])]
+            stale = [n for n, k in self.waiting.items() if n == name or name in reads(self.out[k])]
             for n in stale:
                 del self.waiting[n]
             self.views = {
@@ -222,7 +215,7 @@ class _Fuser:
 
     def is_private(self, inst: ir.Stmt | None) -> bool:
         """Whether nothing writes to what an instruction reads."""
-        return all(name in self.private or not self.is_array(name) for name in _read(inst))
+        return all(name in self.private or not self.is_array(name) for name in reads(inst))
 
     def gathered(self, value: Any) -> Tree | None:
         """What may stand in a larger expression: an expression, or a roll of an array of one dimension."""
@@ -246,7 +239,7 @@ class _Fuser:
             return isinstance(inst, ir.Assign)
         value = inst.value
         if value.op == "call":
-            return self.called(value) in _HARMLESS or self.called(value) in WRITES_NOTHING
+            return self.called(value) in _HARMLESS | READS | WRITES_NOTHING
         return value.op in _PURE
 
     # -------------------------------------------------------------------------------------- an instruction
@@ -299,7 +292,7 @@ class _Fuser:
             reader is not inst and id(reader) not in self.past for n in names for reader in self.readers.get(n, ())
         ):
             return False
-        self.waiting = {n: k for n, k in self.waiting.items() if names.isdisjoint(_read(self.out[k]))}
+        self.waiting = {n: k for n, k in self.waiting.items() if names.isdisjoint(reads(self.out[k]))}
         return True
 
     def is_cheap(self, name: str, tree: Tree) -> bool:
@@ -424,7 +417,7 @@ class _Fuser:
     def made_with(self, name: str, more: Tree, number: types.Type) -> Tree:
         """The expression of an array that was just made, and not read since, with more added to it; else None."""
         place, kind = self.waiting.get(name), self.typemap[name].dtype
-        if place is None or any(name in _read(inst) for inst in self.out[place + 1 :]):
+        if place is None or any(name in reads(inst) for inst in self.out[place + 1 :]):
             return None
         first = self.gathered(self.out[place].value)  # type: ignore[union-attr]
         if name in {leaf.name for leaf in leaves(more)} or size(first) + size(more) > _LARGEST:
@@ -504,19 +497,3 @@ _QUICK = {operator.add, operator.sub, operator.mul, operator.neg, operator.pos, 
 
 
 _POSITIONS = (types.Integer, types.SliceType, types.EllipsisType, types.NoneType)
-
-
-def _read(inst: ir.Stmt | None) -> Iterator[str]:
-    """The variables that an instruction reads, each as often as it does."""
-    if isinstance(inst, ir.Assign):
-        value = inst.value
-        if isinstance(value, ir.Var):
-            yield value.name
-        elif isinstance(value, ir.Expr) and value.op in ("arrayexpr", SUM, UPDATE):
-            yield from (leaf.name for leaf in leaves(value.expr))
-            if value.op == UPDATE:
-                yield value.target.name
-        elif isinstance(value, ir.Inst):
-            yield from (v.name for v in value.list_vars())
-    elif inst is not None:
-        yield from (v.name for v in inst.list_vars())

@@ -34,6 +34,7 @@ from numba.np.arrayobj import raise_with_shape_context
 from ad.arrays.evaluate import OPERATIONS
 from ad.elements import element_access
 from ad.fuse import Fusing
+from ad.ownership import Ownership, ownership
 from ad.pooled import PooledRuntime
 
 __all__ = ["Guarded"]
@@ -72,6 +73,8 @@ class _GuardedLower(Lower):
     def lower_function_body(self) -> llvm.Block:
         # The variables of a generator outlive its calls.
         self._counts = self.context.enable_nrt and self.generator_info is None
+        self._ownership = ownership(self.blocks, self.typeof) if self._counts else Ownership()
+        self._sole = False  # whether what is dropped was the only reference
         self._held_at = self._find_held()
         # Numba keeps no place for a variable of one block alone; what is held beyond its block needs one.
         self._singly_assigned_vars.difference_update(*self._held_at.values())
@@ -89,6 +92,31 @@ class _GuardedLower(Lower):
         for block in (start, *self.function.blocks[known:]):
             self._redirect(block)
         self._follow(inst, self._held)
+
+    def lower_assign(self, ty: types.Type, inst: ir.Assign) -> llvm.Value:
+        value = super().lower_assign(ty, inst)
+        if inst.target.name not in self._ownership.borrowed:
+            return value
+        self.decref(ty, value)  # right behind the increment, which LLVM takes out with it
+        model = self.context.data_model_manager[ty]
+        return model.set(self.builder, value, cgutils.voidptr_t(None), "meminfo")
+
+    def delvar(self, name: str) -> None:
+        if name in self._ownership.borrowed:
+            return
+        self._sole = name in self._ownership.sole
+        super().delvar(name)
+        self._sole = False
+
+    def decref(self, typ: types.Type, val: llvm.Value) -> None:
+        if not self._sole:
+            super().decref(typ, val)
+            return
+        memory = self.context.data_model_manager[typ].get(self.builder, val, "meminfo")
+        end = llvm.FunctionType(llvm.VoidType(), [memory.type])
+        with self.builder.if_then(cgutils.is_not_null(self.builder, memory)):
+            function = cgutils.get_or_insert_function(self.module, end, "NRT_MemInfo_call_dtor")
+            self.builder.call(function, [memory])
 
     def lower_getitem(self, resty, expr, value, index, signature):
         result = super().lower_getitem(resty, expr, value, index, signature)
@@ -155,7 +183,7 @@ class _GuardedLower(Lower):
 
     def _follow(self, inst: ir.Stmt, held: set[str]) -> None:
         """What is held after an instruction."""
-        if isinstance(inst, ir.Assign) and self._counts:
+        if isinstance(inst, ir.Assign) and self._counts and inst.target.name not in self._ownership.borrowed:
             if self.context.data_model_manager[self.typeof(inst.target.name)].contains_nrt_meminfo():
                 held.add(inst.target.name)
         elif isinstance(inst, ir.Del):

@@ -11,6 +11,7 @@ from numba.extending import intrinsic, overload, register_jitable
 from numba.np.arrayobj import make_array, populate_array
 from numba.np.numpy_support import as_dtype
 
+from ad.arrays.known import FRESH, READS
 from ad.runtime import PopFailed, pop_int
 from tape.arrays import array_popper, exchange, push_array, push_array_f4, push_shape, restorer
 
@@ -150,3 +151,7 @@ def _static(name, dtype, ndim):
     if not isinstance(dtype, types.Array | types.DTypeSpec):
         raise NumbaTypeError(f"{name}: a dtype or an array that has it, not {dtype}")
     return as_dtype(dtype.dtype), ndim.literal_value
+
+
+FRESH.update({pop_array, pop_array_f4})
+READS.update({push_array, push_array_f4, push_shape})

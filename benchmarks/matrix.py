@@ -2,6 +2,8 @@
 
     python benchmarks/matrix.py [--only TEXT] [--worst N] [--json FILE]
 
+It takes an hour or more, nearly all of it compiling: with --json a run that was stopped goes on where it was.
+
 The programs are small: 3 to 20 elements, some microseconds.  So the fixed costs of a call, the arrays of the adjoints
 and the copies on entry are a good part of most ratios; where a case has arguments that record much, those are taken.
 Each figure is the least of single calls, primal and gradient in turn, on fresh copies of the arguments.  Programs that
@@ -60,7 +62,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="programs whose names contain this")
     parser.add_argument("--worst", type=int, default=15, help="how many of the largest ratios to print (15)")
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--json", type=Path, help="keep the figures in this file, and take those that are there")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
 
@@ -70,11 +72,13 @@ def main():
         if taken and not case.without_numba and case.program not in seen:
             seen.add(case.program)
             chosen.append(case)
-    figures = {}
+    figures = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
     for case in chosen:
-        found = measure(case)
-        if found is not None:
-            figures[case.program] = found
+        if case.program not in figures:
+            figures[case.program] = measure(case)
+            if options.json:
+                options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    figures = {name: found for name, found in figures.items() if found is not None}
     table = sorted(((b / a, a, b, name) for name, (a, b) in figures.items()), reverse=True)
     print(f"{'':60s} {'primal us':>10s} {'gradient us':>12s} {'ratio':>7s}")
     for ratio, a, b, name in table[: options.worst]:
@@ -82,8 +86,6 @@ def main():
     ratios = [row[0] for row in table]
     low, median, high = statistics.quantiles(ratios, n=4)
     print(f"\n{len(ratios)} programs of {len(chosen)}: median {median:.2f}, quarters {low:.2f} and {high:.2f}")
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ However many operators an expression has, no array is made on the way.  `ad.fuse
 """
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from ad.arrays.loops import Nest
 from ad.arrays.strided import FALSE, ONE, ZERO, Array, all_of, apart, broadcast, fits_into, product
 from ad.arrays.trees import Elements, Tree, element_type, key, leaves, plain, rolls, size
 
-__all__ = ["OPERATIONS", "SUM", "UPDATE", "add_array"]
+__all__ = ["OPERATIONS", "SUM", "UPDATE", "add_array", "reads"]
 
 UPDATE = "ad.update"
 """The operation, in Numba's intermediate representation, that changes an array in place by an expression."""
@@ -244,3 +244,19 @@ def _sum(lowerer: Any, expr: ir.Expr) -> Any:
 
 OPERATIONS: dict[str, Callable[[Any, ir.Expr], Any]] = {"arrayexpr": _new, SUM: _sum, UPDATE: _update}
 """How the lowering of Numba's intermediate representation treats these."""
+
+
+def reads(inst: ir.Stmt | None) -> Iterator[str]:
+    """The variables that an instruction reads, each as often as it does."""
+    if isinstance(inst, ir.Assign):
+        value = inst.value
+        if isinstance(value, ir.Var):
+            yield value.name
+        elif isinstance(value, ir.Expr) and value.op in ("arrayexpr", SUM, UPDATE):
+            yield from (leaf.name for leaf in leaves(value.expr))
+            if value.op == UPDATE:
+                yield value.target.name
+        elif isinstance(value, ir.Inst):
+            yield from (v.name for v in value.list_vars())
+    elif inst is not None:
+        yield from (v.name for v in inst.list_vars())
