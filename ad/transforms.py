@@ -362,6 +362,8 @@ class _Special:
         self._plain_results = all(isinstance(r, Kind) for r in results)
         self._structured = builder(results)
         self._written = tuple(function.params.index(p) for p in function.copied)
+        arrays = [k for k, p in enumerate(function.params) if function.kinds[p].is_array]
+        self._apart = [(i, j) for i in self._written for j in arrays if j > i or j not in self._written]
 
     @cached_property
     def primal(self) -> Callable[..., float]:
@@ -443,20 +445,18 @@ class _Special:
 
     def check_written(self, leaves: Sequence[Any]) -> None:
         """Raise where an array that is written to is read-only, or shares memory with another argument."""
-        for i in self._written:
-            if self.updates and not leaves[i].flags.writeable:
+        for i in self._written if self.updates else ():
+            if not leaves[i].flags.writeable:
                 raise ADValueError(
                     f"the argument {self.names[i]!r} is read-only, and {self.function.name}() writes to it: pass a "
                     'copy, or leave inplace="update" out'
                 )
-            for j, other in enumerate(leaves):
-                if j == i or not isinstance(other, np.ndarray) or not np.may_share_memory(leaves[i], other):
-                    continue
-                if np.shares_memory(leaves[i], other):
-                    raise ADValueError(
-                        f"the arguments {self.names[i]!r} and {self.names[j]!r} share memory, and "
-                        f"{self.function.name}() writes to {self.names[i]!r}: pass a copy of one of them"
-                    )
+        for i, j in self._apart:
+            if np.may_share_memory(leaves[i], leaves[j]) and np.shares_memory(leaves[i], leaves[j]):
+                raise ADValueError(
+                    f"the arguments {self.names[i]!r} and {self.names[j]!r} share memory, and "
+                    f"{self.function.name}() writes to {self.names[i]!r}: pass a copy of one of them"
+                )
 
     def shortcut(self, call: Callable[..., Any]) -> tuple[Callable[..., Any], str]:
         """What to call instead of `call` where that is the kernel alone; what to return of it, as an expression."""
