@@ -13,6 +13,7 @@ from ad.expressions import Expressions, a_kind
 from ad.function import kind_of_part
 from ad.helpers import astype
 from ad.ir import (
+    NOTHING,
     Call,
     Const,
     Dtype,
@@ -91,7 +92,7 @@ class ArrayExpressions(Expressions):
 
     def indices(self, node: ast.expr) -> list[Expr]:
         if isinstance(node, ast.Constant) and node.value is ...:
-            return [Slice(Marker(""), Marker(""), Marker(""), at=place_of(node))]  # Numba does not read a[...]
+            return [Slice(NOTHING, NOTHING, NOTHING, at=place_of(node))]  # Numba does not read a[...]
         if isinstance(node, ast.Tuple):
             return self.ordered(node.elts, self.index)
         if isinstance(node, ast.Name | ast.Call | ast.Attribute):
@@ -118,7 +119,7 @@ class ArrayExpressions(Expressions):
 
     def bound(self, node: ast.expr | None) -> Expr:
         if node is None or (isinstance(node, ast.Constant) and node.value is None):
-            return Marker("")
+            return NOTHING
         return self.integer(node, "a bound of a slice")
 
     def checked_index(self, e: Expr, node: ast.AST) -> Expr:

@@ -13,6 +13,7 @@ import numpy as np
 from ad.arrays import linear, moves, reductions
 from ad.function import is_element, kind_of
 from ad.ir import (
+    NOTHING,
     WHOLE_AXIS,
     Binary,
     BoolOp,
@@ -151,7 +152,7 @@ class Shapes:
             elif p == WHOLE_AXIS:
                 found.append(next(lengths))
             elif isinstance(p, Slice):
-                ends = tuple(None if x == _NOTHING else self.value(x) for x in (p.start, p.stop, p.step))
+                ends = tuple(None if x == NOTHING else self.value(x) for x in (p.start, p.stop, p.step))
                 found.append(frozenset({("slice", *ends, next(lengths), 0)}))
             else:
                 next(lengths)
@@ -199,7 +200,7 @@ class Shapes:
         return tuple(ONE if k in new else next(rest) for k in range(ndim)) if shape else ()
 
 
-_NOTHING, _REST, _NEW = Marker(""), Marker("..."), Marker("None")
+_REST, _NEW = Marker("..."), Marker("None")
 
 
 def _constant(e: Expr) -> Any:

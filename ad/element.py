@@ -9,6 +9,7 @@ import numpy as np
 from ad.extents import Extents
 from ad.function import kind_of
 from ad.ir import (
+    NOTHING,
     WHOLE_AXIS,
     Binary,
     Call,
@@ -35,7 +36,6 @@ __all__ = ["Axis", "Element", "Lengths", "Unfit", "index_of"]
 _Length = tuple[Expr | None, int]
 """Something (or nothing) in terms of parameters, and a number that is added to it."""
 
-_NOTHING = Marker("")
 _LARGEST = 40
 """How many operators an expression may have."""
 
@@ -134,9 +134,9 @@ class Lengths:
 
     def covered(self, array: str, axis: int, part: Slice, var: str) -> Axis:
         """What a slice covers: no elements where their number is below zero."""
-        start = 0 if part.start == _NOTHING else part.start.value if isinstance(part.start, Const) else -1
+        start = 0 if part.start == NOTHING else part.start.value if isinstance(part.start, Const) else -1
         length = self.extents.length(array, axis)
-        if part.step not in (_NOTHING, Const(1)) or start < 0 or length is None:
+        if part.step not in (NOTHING, Const(1)) or start < 0 or length is None:
             raise Unfit
         base, more = split(length)
         cut = self.cut(part, (base, more))
@@ -145,7 +145,7 @@ class Lengths:
     def cut(self, part: Slice, length: _Length) -> int:
         """How many elements a slice leaves out at the end."""
         match part.stop:
-            case Marker(""):
+            case _ if part.stop == NOTHING:
                 return 0
             case Unary("-", Const(int() as n)) if n > 0:
                 return n

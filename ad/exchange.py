@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ad.ir import (
+    NOTHING,
     WHOLE_AXIS,
     Assign,
     Binary,
@@ -27,7 +28,6 @@ from ad.ir import (
     Index,
     Items,
     Len,
-    Marker,
     Rebind,
     Slice,
     Stmt,
@@ -50,7 +50,6 @@ from ad.trips import offset_of
 __all__ = ["Exchange", "beside", "find_exchanges"]
 
 _Sum = tuple[Expr | None, int]
-_NOTHING = Marker("")
 _NARROW = 4
 """The most elements along an axis that are copied at a border."""
 
@@ -282,17 +281,17 @@ class _Search:
         low, before = first[0], first[1] + offset
         if low is not None or not 0 <= before <= _NARROW:
             return None
-        out = [Slice(_NOTHING, Const(before), _NOTHING)] if before else []
+        out = [Slice(NOTHING, Const(before), NOTHING)] if before else []
         if last[0] == length[0]:
             after = length[1] - last[1] - offset
             if not 0 <= after <= _NARROW:
                 return None
-            return [*out, Slice(Unary("-", Const(after)), _NOTHING, _NOTHING)] if after else out
+            return [*out, Slice(Unary("-", Const(after)), NOTHING, NOTHING)] if after else out
         match last[0], length[0]:
             case Len(one), Len(other) if one == other:  # it will be square
                 stop = shifted(loop.stop, offset)
                 least = self.extents.least(stop, ())
-                return [*out, Slice(stop, _NOTHING, _NOTHING)] if least is not None and least >= 0 else None
+                return [*out, Slice(stop, NOTHING, NOTHING)] if least is not None and least >= 0 else None
         return None
 
     def reads(self, array: str, *stmts: Stmt) -> list[tuple[Stmt, Index]] | None:

@@ -35,7 +35,16 @@ from ad.ir import (
 from ad.primitive import Primitive, primitive
 from ad.source import Source
 
-__all__ = ["Liveness", "check_assigned", "empty", "is_placeholder", "never_empty", "raises", "run_at_least_once"]
+__all__ = [
+    "Liveness",
+    "check_assigned",
+    "empty",
+    "is_placeholder",
+    "never_empty",
+    "raises",
+    "run_at_least_once",
+    "without",
+]
 
 
 def never_empty(loop: For) -> bool:
@@ -241,3 +250,23 @@ class Liveness:
 def _arrays(found: set[str]) -> set[str]:
     """The variables behind names; that of an array where its shape is read."""
     return {name.removesuffix(".shape") for name in found}
+
+
+def without(block: Block, gone: Collection[str], value: type[Expr] = Expr) -> Block:
+    """A block without the assignments of such a value to some variables, and without ifs that had nothing else."""
+    out: list[Stmt] = []
+    for s in block:
+        match s:
+            case Assign(target) if target in gone and isinstance(s.value, value):
+                continue
+            case For(body=body) | While(body=body):
+                inner = without(body, gone, value)
+                s = replace(s, body=inner) if inner != body else s
+            case If(_, then, orelse):
+                sides = without(then, gone, value), without(orelse, gone, value)
+                if sides != (then, orelse):
+                    if not any(sides):
+                        continue
+                    s = replace(s, then=sides[0], orelse=sides[1])
+        out.append(s)
+    return tuple(out)

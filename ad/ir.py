@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 __all__ = [
+    "NOTHING",
     "AddTo",
     "Assign",
     "Attempt",
@@ -245,7 +246,9 @@ class Marker(Expr):
     text: str
 
 
-WHOLE_AXIS = Slice(Marker(""), Marker(""), Marker(""))
+NOTHING = Marker("")
+"""Where a slice says nothing."""
+WHOLE_AXIS = Slice(NOTHING, NOTHING, NOTHING)
 """``:``"""
 
 

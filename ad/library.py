@@ -7,7 +7,7 @@ from typing import Any, Never
 
 from ad.alias import shared_arrays
 from ad.errors import ADTypeError
-from ad.flow import check_assigned, run_at_least_once
+from ad.flow import check_assigned, run_at_least_once, without
 from ad.function import Function, Options
 from ad.ir import (
     Assign,
@@ -16,14 +16,11 @@ from ad.ir import (
     Cast,
     Const,
     Expr,
-    For,
-    If,
     Kind,
     Place,
     Stmt,
     Store,
     Var,
-    While,
     assigned,
     expressions,
     names,
@@ -314,33 +311,7 @@ def without_dead_flags(body: Block, result: str) -> Block:
             if isinstance(s, Assign) and isinstance(s.value, Const) and isinstance(s.value.value, bool)
         }
         dead = flags - read
-        body, changed = _pruned(body, dead)
-        if not changed:
+        rest = without(body, dead, Const)
+        if rest == body:
             return body
-
-
-def _pruned(body: Block, dead: set[str]) -> tuple[Block, bool]:
-    out: list[Stmt] = []
-    changed = False
-    for s in body:
-        match s:
-            case Assign(target, Const()) if target in dead:
-                changed = True
-                continue
-            case If(cond, then, orelse):
-                (then, a), (orelse, b) = _pruned(then, dead), _pruned(orelse, dead)
-                if a or b:
-                    changed = True
-                    if not then and not orelse:
-                        continue
-                    s = If(cond, then, orelse, line=s.line, source=s.source)
-            case For(body=inner):
-                inner, a = _pruned(inner, dead)
-                if a:
-                    changed, s = True, replace(s, body=inner)
-            case While(body=inner):
-                inner, a = _pruned(inner, dead)
-                if a:
-                    changed, s = True, replace(s, body=inner)
-        out.append(s)
-    return tuple(out), changed
+        body = rest

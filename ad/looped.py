@@ -27,6 +27,7 @@ from ad.activity import Activity
 from ad.alias import Aliases
 from ad.element import Axis, Element, Lengths, Unfit, index_of
 from ad.extents import Extents
+from ad.flow import without
 from ad.function import Function, kind_of, kind_of_part
 from ad.ir import (
     Assign,
@@ -110,7 +111,7 @@ class _Writing:
             if not gone:
                 return body
             self.hidden -= gone
-            body = _without(body, gone)
+            body = without(body, gone)
 
     def block(self, block: Block) -> Block:
         out: list[Stmt] = []
@@ -249,18 +250,3 @@ def _arrays(e: Expr) -> Iterator[str]:
 
 def _is_roll(e: Expr) -> bool:
     return isinstance(e, Call) and isinstance(e.callee, Primitive) and e.callee.function is np.roll
-
-
-def _without(block: Block, gone: set[str]) -> Block:
-    """A block without the assignments of arrays that nothing reads."""
-    out: list[Stmt] = []
-    for s in block:
-        match s:
-            case Assign(target) if target in gone:
-                continue
-            case For(body=body) | While(body=body):
-                s = replace(s, body=_without(body, gone))
-            case If(_, then, orelse):
-                s = replace(s, then=_without(then, gone), orelse=_without(orelse, gone))
-        out.append(s)
-    return tuple(out)

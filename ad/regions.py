@@ -12,6 +12,7 @@ import numpy as np
 
 from ad.function import Options
 from ad.ir import (
+    NOTHING,
     AddTo,
     Assign,
     Attempt,
@@ -26,7 +27,6 @@ from ad.ir import (
     Items,
     Kind,
     Len,
-    Marker,
     MultiAssign,
     Pop,
     Push,
@@ -109,7 +109,7 @@ class Region:
         if not backward:
             return [*before, MultiAssign((), Call(region, (Var(parts), *rest))), check, *after]
         turn = self.own("turn", Kind.INT)
-        mine = Index(parts, Slice(Var(turn), Marker(""), Const(2)))
+        mine = Index(parts, Slice(Var(turn), NOTHING, Const(2)))
         call = MultiAssign((), Call(region, (mine, *rest)))
         return [*before, For(turn, Const(1), Const(-1), Const(-1), (call, check)), *after]
 

@@ -1,40 +1,33 @@
 """Reverse mode, IR -> IR: from a lowered function to its forward and reverse sweep.
 
-The adjoint of a variable lives in a variable of its own.  It is zero until the first contribution, which is then an
-assignment; only where sweeps of loops and branches meet is a zero written out.  The adjoint of an assignment uses up
-the adjoint of its target.  Loops run backward over the same indices, branches follow the recorded decision.
+Adjoints begin with their first contribution (ad/adjoints.py); only where sweeps of loops and branches meet is a zero
+written out.  The adjoint of an assignment uses up the adjoint of its target.  Loops run backward over the same indices,
+branches follow the recorded decision.
 """
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 
-import numpy as np
-
 from ad.activity import differentiable
+from ad.adjoints import Adjoints, State
 from ad.alias import Part, viewed
 from ad.ascending import ascends
 from ad.bindings import Bindings
-from ad.derive import Contributions, contributions, share
+from ad.breaks import ends_with_breaks, flag_breaks
+from ad.derive import Contributions, contributions
 from ad.exchange import beside, find_exchanges
 from ad.flow import Liveness
 from ad.function import Function, is_element, kind_of, kind_of_part
 from ad.helpers import (
-    ADD_FITTING,
-    ADD_TO,
     COPY,
     HOLD,
-    REDUCED_TO,
-    SCATTER_ADD,
     SET_ZERO_AT,
     TAKE_AND_CLEAR,
     TAKE_AND_CLEAR_AT,
-    ZEROS_LIKE,
 )
 from ad.hoist import hoisted
 from ad.ir import (
-    AddTo,
     Assign,
     Binary,
     Block,
@@ -51,28 +44,23 @@ from ad.ir import (
     Pop,
     Push,
     Rebind,
-    Select,
     Stmt,
     Store,
-    Unary,
     Var,
     While,
     assigned,
-    replacing,
     shape_of,
-    substitute,
     walk_stmts,
 )
-from ad.lower import Lowered, Plan, active_args, derive_assign
+from ad.lower import Lowered, active_args, derive_assign
 from ad.parallel import Roles, roles
-from ad.primitive import Primitive
 from ad.ranges import backward
 from ad.records import Facts, Record, Replayed, Site
 from ad.recurrence import shortened
 from ad.regions import Region, bound_names, is_only_added_to
 from ad.replays import Replay
 from ad.schedule import Group, Item, Saved, Step, merge, weave
-from ad.symbolic import ZERO, add, neg
+from ad.symbolic import ZERO, neg
 from ad.tbr import Saves
 from ad.trips import Context
 from ad.unit import Importer, Unit, effects
@@ -100,10 +88,6 @@ Pairs = Callable[[Function, tuple[bool, ...]], Pair]
 Primals = Callable[[Function], Unit]
 
 _SHAPE = shape_of("")
-_REUSES = 20
-"""How many statements share a name: Numba's time grows with the square of the assignments of a name in one block."""
-_State = dict[str, Expr]
-"""The adjoints that may be nonzero, by variable: a Var where it was computed, a Const for one known beforehand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +134,6 @@ class _Sweep:
     primals: Primals
     exact: bool
     parallel: bool = False
-    adjoint_names: dict[str, str] = field(default_factory=dict)
     uses_tape: bool = False
 
     def __post_init__(self) -> None:
@@ -172,18 +155,15 @@ class _Sweep:
         self.uses_bits = False
         self.again = False  # whether what is under way is part of a loop that runs again from snapshots
         self.nobody = f.namer.fresh("_")  # the variable of loops that only count
-        self.reused_names: dict[tuple[str | int, Kind], str] = {}
-        self.uses: Counter[tuple[str | int, Kind]] = Counter()
-        self.made = 0  # temporaries
-        self.given: set[str] = set()
+        small = {s.target for s, plan in self.lowered.plans.items() if plan.small and isinstance(s, Assign)}
+        self.adjoints = Adjoints(f.namer, self.kinds, self.shared, small, self.plain)
         order = [*f.params, *f.kinds]
         self.order = {name: order.index(name) for name in order}
         live = Liveness(f.body, {f.result})
         active = {n for s in walk_stmts(f.body) for n in self.activity.before(s) | self.activity.after(s)}
         self.shadowed = {n for n in self.shared if n in active}
-        self.bindings = Bindings(f, self.aliases, self.adjoint, self.shadowed, live.after.__getitem__)
+        self.bindings = Bindings(f, self.aliases, self.adjoints.of, self.shadowed, live.after.__getitem__)
         self.extents = self.lowered.extents
-        self.small = {s.target for s, plan in self.lowered.plans.items() if plan.small and isinstance(s, Assign)}
         self.loop_numbers = count(1)
         lasting = self.exact and not self.split
         self.roles = self.find_roles() if self.parallel else {}
@@ -197,11 +177,11 @@ class _Sweep:
 
     def run(self, seed: Expr | None) -> Sweeps:
         f = self.f
-        state: _State = {f.result: Var(self.adjoint(f.result)) if seed is None else seed}
+        state: State = {f.result: Var(self.adjoints.of(f.result)) if seed is None else seed}
         if self.split:
             self.saves.at_end[None, "body"] = self.saves.at_exit
         if seed is None:  # the caller's adjoints of arrays are added to in place
-            self.given = {p for p in f.params if self.kinds[p].is_array}
+            self.adjoints.given = {p for p in f.params if self.kinds[p].is_array}
         forward, reverse = self.block(f.body, (None, "body"), False, state)
         if self.uses_bits:
             forward.insert(0, Assign(self.bits, Const(1)))
@@ -217,7 +197,7 @@ class _Sweep:
             with_loops(forward, self.in_lanes, moved),
             self.activity,
             tuple(self.kept),
-            {adjoint: name for name, adjoint in self.adjoint_names.items()},
+            {adjoint: name for name, adjoint in self.adjoints.names.items()},
             tuple(self.derived),
             tuple(self.bindings.remade),
             tuple(s for stmts in (*self.saves.again.values(), *self.saves.arrays.values()) for s in stmts),
@@ -228,45 +208,10 @@ class _Sweep:
         tape = self.tape if self.uses_tape else None
         bits = self.bits if self.uses_bits else None
         lanes = self.lanes if self.in_lanes else None
-        return Sweeps(forward, reverse, dict(state), tape, lanes, bits, self.adjoint_names, self.kinds, facts)
+        return Sweeps(forward, reverse, dict(state), tape, lanes, bits, self.adjoints.names, self.kinds, facts)
 
     def has_shadow(self, name: str) -> bool:
         return name in self.shadowed
-
-    def tracked(self, name: str) -> bool:
-        """Whether the adjoint of a variable is a value that `_State` knows about; shared arrays have shadows."""
-        return self.kinds[name].is_float and name not in self.shared and name not in self.given
-
-    # ---------------------------------------------------------------------------------------------- names
-
-    def adjoint(self, name: str) -> str:
-        if name not in self.adjoint_names:
-            fresh = self.f.namer.fresh(f"{name}_b")
-            self.adjoint_names[name] = fresh
-            self.kinds[fresh] = self.kinds[name]
-        return self.adjoint_names[name]
-
-    def fresh(self, wish: str, kind: Kind) -> str:
-        name = self.f.namer.fresh(wish)
-        self.kinds[name] = kind
-        return name
-
-    def temporary(self, n: int, kind: Kind = Kind.FLOAT) -> str:
-        """The name for the n-th temporary of a kind in a statement."""
-        return self.reused((n, kind), f"t{self.made + 1}", kind)
-
-    def seed(self, kind: Kind) -> str:
-        """The variable for the adjoint of a part of an array that is written to."""
-        return self.reused(("g", kind), "g", kind)
-
-    def reused(self, use: tuple[str | int, Kind], wish: str, kind: Kind) -> str:
-        """A name that statements share, but not too many of them."""
-        if self.uses[use] % _REUSES == 0:
-            self.made += use[0] != "g"
-            self.reused_names[use] = self.f.namer.fresh(wish)
-            self.kinds[self.reused_names[use]] = kind
-        self.uses[use] += 1
-        return self.reused_names[use]
 
     def imported(self, block: Block) -> Block:
         return self.importer.block(block)
@@ -277,7 +222,7 @@ class _Sweep:
 
     # --------------------------------------------------------------------------------------------- blocks
 
-    def block(self, block: Block, part: Part, in_loop: bool, state: _State) -> tuple[list[Stmt], list[Stmt]]:
+    def block(self, block: Block, part: Part, in_loop: bool, state: State) -> tuple[list[Stmt], list[Stmt]]:
         """Both sweeps of a block.  `state` goes from the end of the block to its beginning."""
         home = self.bindings.enter(block, part, not in_loop and not self.split and not self.again)
         at_end = list(self.unchecked.block(self.saves.again.get(part, ())))
@@ -415,7 +360,7 @@ class _Sweep:
         of = f" of {source.name}()" if s.source is not None else ""
         return Comment(f"line {s.line}{of}: {source.line(s.line)}", line=s.line, source=s.source)
 
-    def stmt(self, s: Stmt, in_loop: bool, state: _State) -> tuple[list[Stmt], list[Stmt]]:
+    def stmt(self, s: Stmt, in_loop: bool, state: State) -> tuple[list[Stmt], list[Stmt]]:
         """Both sweeps of a statement; `state` goes from after it to before it."""
         if isinstance(s, Assign) and s.target in self.shared:
             return self.assign_shared(s, in_loop, state)
@@ -436,7 +381,7 @@ class _Sweep:
             case Rebind(targets, sources):
                 back: list[Stmt] = [Rebind(sources, targets)]
                 if self.has_shadow(targets[0]):
-                    adjoints = tuple(tuple(self.adjoint(n) for n in part) for part in (sources, targets))
+                    adjoints = tuple(tuple(self.adjoints.of(n) for n in part) for part in (sources, targets))
                     back.append(Rebind(*adjoints))
                 return [s], [self.comment(s), *back]
             case For() | While() if s.checkpoints is not None:
@@ -449,26 +394,26 @@ class _Sweep:
                 return self.branch(s, in_loop, state)
         raise AssertionError(s)
 
-    def assign(self, s: Assign, state: _State) -> list[Stmt]:
+    def assign(self, s: Assign, state: State) -> list[Stmt]:
         seed = state.get(s.target)
         if seed is None or s not in self.lowered.plans:
             return []
         plan = self.lowered.plans[s]
         found = derive_assign(s, seed, plan.uses_result, self.kinds, self.activity.varied_before(s))
         self.derived.append((s, found))
-        return self.accumulate(s.target, found, state, plan)
+        return self.adjoints.accumulate(s.target, found, state, plan)
 
-    def assign_shared(self, s: Assign, in_loop: bool, state: _State) -> tuple[list[Stmt], list[Stmt]]:
+    def assign_shared(self, s: Assign, in_loop: bool, state: State) -> tuple[list[Stmt], list[Stmt]]:
         """An array that may be written to in place gets a name."""
         forward = list(self.imported((s,)))
         reverse: list[Stmt] = []
         keeps = not in_loop and not self.split
         fresh = viewed(s.value, self.kinds) is None and s in self.lowered.plans and self.has_shadow(s.target)
-        seed = Var(self.adjoint(s.target))
+        seed = Var(self.adjoints.of(s.target))
         varied = self.activity.varied_before(s)
         if fresh and self.aliases.count[s.target] > 1 and differentiable(s.value, self.kinds) & varied:
-            seed = Var(self.seed(self.kinds[s.target]))
-            reverse.append(Assign(seed.name, Var(self.adjoint(s.target))))
+            seed = Var(self.adjoints.seed(self.kinds[s.target]))
+            reverse.append(Assign(seed.name, Var(self.adjoints.of(s.target))))
         if self.aliases.count[s.target] > 1:
             saved = self.saves.before.get(s, {})
             site = Site(tuple(Record(v, saved[v], s) for v in self.sorted(saved)), s)
@@ -492,10 +437,10 @@ class _Sweep:
         elif fresh:
             found = derive_assign(s, seed, False, self.kinds, varied)
             self.derived.append((s, found))
-            reverse += self.accumulate(None, found, state)
+            reverse += self.adjoints.accumulate(None, found, state)
         return forward, [self.comment(s), *reverse] if reverse else []
 
-    def store(self, s: Store, state: _State) -> tuple[list[Stmt], list[Stmt]]:
+    def store(self, s: Store, state: State) -> tuple[list[Stmt], list[Stmt]]:
         """A part of an array is written to.  The old contents come back, the adjoint of the part goes to the value."""
         forward = list(self.imported((s,)))
         reverse: list[Stmt] = []
@@ -512,8 +457,8 @@ class _Sweep:
             reverse += self.store_adjoint(s, index, kind, state)
         return forward, [self.comment(s), *reverse] if reverse else []
 
-    def store_adjoint(self, s: Store, index: Expr, kind: Kind, state: _State) -> list[Stmt]:
-        part = Index(self.adjoint(s.array), index)
+    def store_adjoint(self, s: Store, index: Expr, kind: Kind, state: State) -> list[Stmt]:
+        part = Index(self.adjoints.of(s.array), index)
         varied = self.activity.varied_before(s)
         views = is_element(s.index, self.kinds)
         value_kind = kind_of(s.value, self.kinds)
@@ -528,7 +473,7 @@ class _Sweep:
         seed: Expr
         out: list[Stmt] = []
         own = self.activity.shared[s.array] & differentiable(s.value, self.kinds)
-        name = self.seed(kind)
+        name = self.adjoints.seed(kind)
         if not s.op:
             if kind.is_array:
                 take = TAKE_AND_CLEAR if views else TAKE_AND_CLEAR_AT
@@ -545,119 +490,12 @@ class _Sweep:
             seed = neg(seed)
         found = contributions(s.value, seed, self.kinds, varied)
         self.derived.append((s, found))
-        return out + self.accumulate(None, found, state, self.lowered.plans[s])
-
-    def accumulate(
-        self,
-        target: str | None,
-        found: dict[Var | Index, Expr],
-        state: _State,
-        plan: Plan | None = None,
-    ) -> list[Stmt]:
-        """Add contributions to the adjoints of what an assignment read; its target's adjoint is used up."""
-        fits, sums = (plan.fits, plan.sums) if plan is not None else (frozenset(), frozenset())
-        seed = state.pop(target) if target is not None else None
-        first: list[Stmt] = []
-        if target is not None and any(isinstance(t, Index) and t.array == target for t in found):
-            # Parts of what it was: its adjoint begins anew while the old one is still read.
-            name = self.seed(self.kinds[target])
-            assert seed is not None
-            first.append(Assign(name, seed))
-            found = {t: substitute(e, replacing(seed, Var(name))) for t, e in found.items()}
-            target = None
-        places = [replace(t, index=self.plain(t.index)) if isinstance(t, Index) else t for t in found]
-        numbers: dict[Kind, count[int]] = {}
-
-        def fresh(kind: Kind) -> str:
-            return self.temporary(next(numbers.setdefault(kind, count())), kind)
-
-        definitions, raw = share(list(found.values()), self.kinds, fresh)
-        definitions = [(name, self.plain(value)) for name, value in definitions]
-        shares = [self.plain(e) for e in raw]
-        out: list[Stmt] = first + [Assign(name, value) for name, value in definitions]
-        own: list[Stmt] = []
-        for place, value in zip(places, shares, strict=True):
-            if target is not None and place == Var(target):
-                own = self.replaced(target, value, seed, state, target in fits)
-            elif isinstance(place, Index):
-                out += self.add_part(place, value, state)
-            else:
-                out += self.add(place.name, value, state, place.name in fits, place.name in sums)
-        return out + own
-
-    def replaced(self, target: str, value: Expr, seed: Expr | None, state: _State, fits: bool) -> list[Stmt]:
-        """The adjoint of a variable whose new value was computed from the old one."""
-        adjoint = self.adjoint(target)
-        if self.kinds[target].is_array:
-            state[target] = Var(adjoint)
-            if fits and value == seed:
-                return []
-            return [Assign(adjoint, self.fitting(target, value, fits))]
-        state[target] = value
-        if value == seed or isinstance(value, Const):
-            return []
-        state[target] = Var(adjoint)
-        return [Assign(adjoint, value)]
-
-    def fitting(self, name: str, value: Expr, fits: bool) -> Expr:
-        """A share as an array of the shape of the variable, if it has not that already."""
-        if fits and kind_of(value, self.kinds) is self.kinds[name]:
-            return value
-        return Call(REDUCED_TO, (value, Var(name)))
-
-    def array_adjoint(self, name: str, state: _State) -> list[Stmt]:
-        """See to it that the adjoint of an array is there to be added to."""
-        if not self.tracked(name) or isinstance(state.get(name), Var):
-            return []
-        adjoint = self.adjoint(name)
-        state[name] = Var(adjoint)
-        return [Assign(adjoint, Call(ZEROS_LIKE, (Var(name),)))]
-
-    def add_part(self, place: Index, value: Expr, state: _State) -> list[Stmt]:
-        out = self.array_adjoint(place.array, state)
-        kind = kind_of_part(self.kinds[place.array], place.index, self.kinds)
-        part = Index(self.adjoint(place.array), place.index)
-        if not kind.is_array:
-            return [*out, AddTo(part, value)]
-        if is_element(place.index, self.kinds):
-            return [*out, MultiAssign((), Call(ADD_TO, (part, value)))]
-        return [*out, MultiAssign((), Call(SCATTER_ADD, (Var(part.array), part.index, value)))]
-
-    def add(self, name: str, value: Expr, state: _State, fits: bool = False, sums: bool = False) -> list[Stmt]:
-        """Add to the adjoint of a variable.  A constant is only noted: it goes into what uses it.
-
-        An array that `fits` has the shape of the variable; one that surely has not is summed while it is computed.
-        """
-        if self.kinds[name].is_array and name not in self.small:
-            made = fits or isinstance(value, Var) or _is_computed(value)
-            if self.tracked(name) and name not in state and made and not sums:
-                adjoint = self.adjoint(name)
-                state[name] = Var(adjoint)
-                if not _is_computed(value) and not (isinstance(value, Var) and not self.kinds[value.name].is_array):
-                    value = Call(COPY, (value,))
-                return [Assign(adjoint, self.fitting(name, value, fits))]
-            out = self.array_adjoint(name, state)
-            # What began in this block may have the rest added where it is made.
-            adds = ADD_FITTING if fits and self.tracked(name) else ADD_TO
-            return [*out, MultiAssign((), Call(adds, (Var(self.adjoint(name)), value)))]
-        old = state.get(name)
-        if old is None and isinstance(value, Const):
-            state[name] = value
-            return []
-        adjoint = self.adjoint(name)
-        state[name] = Var(adjoint)
-        if name in self.small:
-            self.kinds[adjoint] = kind_of(value, self.kinds)
-        if old is None:
-            return [Assign(adjoint, value)]
-        if isinstance(old, Const):
-            return [Assign(adjoint, add(old, value))]
-        return [AddTo(Var(adjoint), value)]
+        return out + self.adjoints.accumulate(None, found, state, self.lowered.plans[s])
 
     def call_is_active(self, s: Assign, call: Call) -> bool:
         return any(active_args(call, self.kinds, self.activity.varied_before(s)))
 
-    def call(self, s: Assign, call: Call, seed: Expr | None, state: _State) -> tuple[list[Stmt], list[Stmt]]:
+    def call(self, s: Assign, call: Call, seed: Expr | None, state: State) -> tuple[list[Stmt], list[Stmt]]:
         varied = self.activity.varied_before(s)
         active = active_args(call, self.kinds, varied)
         pair = self.pairs(call.callee, active)
@@ -673,8 +511,8 @@ class _Sweep:
 
         arrays = [a.name for a in call.args if isinstance(a, Var) and self.kinds[a.name].is_array]
         aside: list[Stmt] = []
-        if s.target in arrays and seed == Var(self.adjoint(s.target)):
-            seed, old = Var(self.seed(self.kinds[s.target])), seed
+        if s.target in arrays and seed == Var(self.adjoints.of(s.target)):
+            seed, old = Var(self.adjoints.seed(self.kinds[s.target])), seed
             aside.append(Assign(seed.name, old))
         state.pop(s.target, None)
         args = [self.plain(a) for a, read in zip(call.args, pair.reads, strict=True) if read]
@@ -682,8 +520,8 @@ class _Sweep:
         zeros: list[Stmt] = []
         for arg, carries in zip(call.args, active, strict=True):
             if carries and isinstance(arg, Var) and arg.name in arrays:
-                zeros += self.array_adjoint(arg.name, state)
-                args.append(Var(self.adjoint(arg.name)))
+                zeros += self.adjoints.begun(arg.name, state)
+                args.append(Var(self.adjoints.of(arg.name)))
             elif carries:
                 floats.append(arg)
         back = Call(pair.reverse, (*(handle if pair.reverse.tape else ()), *args, seed))
@@ -692,10 +530,10 @@ class _Sweep:
         rest: list[tuple[Expr, str]] = []
         for i, arg in enumerate(floats):
             if isinstance(arg, Var) and arg.name not in state and floats.count(arg) == 1:
-                targets.append(self.adjoint(arg.name))
-                state[arg.name] = Var(self.adjoint(arg.name))
+                targets.append(self.adjoints.of(arg.name))
+                state[arg.name] = Var(self.adjoints.of(arg.name))
                 continue
-            name = self.temporary(i, kind_of(arg, self.kinds))
+            name = self.adjoints.temporary(i, kind_of(arg, self.kinds))
             targets.append(name)
             rest.append((arg, name))
         reverse: list[Stmt] = [self.comment(s), *aside, *zeros, MultiAssign(tuple(targets), back)]
@@ -704,14 +542,14 @@ class _Sweep:
             for place, value in found.items():
                 plain = self.plain(value)
                 if isinstance(place, Index):
-                    reverse += self.add_part(replace(place, index=self.plain(place.index)), plain, state)
+                    reverse += self.adjoints.add_part(replace(place, index=self.plain(place.index)), plain, state)
                 else:
-                    reverse += self.add(place.name, plain, state)
+                    reverse += self.adjoints.add(place.name, plain, state)
         return forward, reverse
 
-    def branch(self, s: If, in_loop: bool, state: _State) -> tuple[list[Stmt], list[Stmt]]:
+    def branch(self, s: If, in_loop: bool, state: State) -> tuple[list[Stmt], list[Stmt]]:
         after = dict(state)
-        sides: list[tuple[list[Stmt], list[Stmt], _State]] = []
+        sides: list[tuple[list[Stmt], list[Stmt], State]] = []
         for name, part in (("then", s.then), ("orelse", s.orelse)):
             side = dict(after)
             sides.append((*self.block(part, (s, name), in_loop, side), side))
@@ -723,23 +561,20 @@ class _Sweep:
             if values[0] == values[1] and values[0] is not None:
                 state[name] = values[0]
                 continue
-            adjoint = self.adjoint(name)
+            adjoint = self.adjoints.of(name)
             state[name] = Var(adjoint)
             for value, (_, stmts, _), (_, other, _) in zip(values, sides, (sides[1], sides[0]), strict=True):
                 if value is None and not stmts and other and name not in after:
-                    zeros.append(Assign(adjoint, self.zero(name)))
+                    zeros.append(Assign(adjoint, self.adjoints.zero(name)))
                 elif value is None or isinstance(value, Const):
-                    stmts.append(Assign(adjoint, value or self.zero(name)))
+                    stmts.append(Assign(adjoint, value or self.adjoints.zero(name)))
         forward = [If(self.plain(s.cond), tuple(sides[0][0]), tuple(sides[1][0]), line=s.line, source=s.source)]
         if not sides[0][1] and not sides[1][1]:
             return list(forward), zeros
         back = If(s.cond, tuple(sides[0][1]), tuple(sides[1][1]))
         return list(forward), [*zeros, self.comment(s), back]
 
-    def zero(self, name: str) -> Expr:
-        return Call(ZEROS_LIKE, (Var(name),)) if self.kinds[name].is_array else ZERO
-
-    def enter_loop(self, s: For | While, state: _State) -> tuple[list[Stmt], _State]:
+    def enter_loop(self, s: For | While, state: State) -> tuple[list[Stmt], State]:
         """Write out the adjoints that a reverse loop accumulates; the state within."""
         touched = self.touched(s.body)
         head = self.activity.at_head(s)
@@ -748,9 +583,9 @@ class _Sweep:
         for name in self.sorted((head | end) & touched):
             if isinstance(state.get(name), Const) and self.passes(name, s.body):
                 continue
-            if not isinstance(state.get(name), Var) and self.tracked(name):
-                before.append(Assign(self.adjoint(name), state.get(name, self.zero(name))))
-                state[name] = Var(self.adjoint(name))
+            if not isinstance(state.get(name), Var) and self.adjoints.tracked(name):
+                before.append(Assign(self.adjoints.of(name), state.get(name, self.adjoints.zero(name))))
+                state[name] = Var(self.adjoints.of(name))
         return before, {n: e for n, e in state.items() if n in end}
 
     def touched(self, block: Block) -> set[str]:
@@ -759,7 +594,7 @@ class _Sweep:
         for s in walk_stmts(block):
             if isinstance(s, Assign | Store) and self.activity.has_adjoint(s):
                 found |= self.activity.before(s) & differentiable(s.value, self.kinds)
-        return {name for name in found if self.tracked(name)}
+        return {name for name in found if self.adjoints.tracked(name)}
 
     def passes(self, name: str, block: Block) -> bool:
         """Whether an adjoint goes through a block unchanged, as that of a sum does."""
@@ -787,7 +622,7 @@ class _Sweep:
                 return False
         return True
 
-    def loop_body(self, s: For | While, state: _State) -> tuple[list[Stmt], list[Stmt], list[Stmt]]:
+    def loop_body(self, s: For | While, state: State) -> tuple[list[Stmt], list[Stmt], list[Stmt]]:
         before, inside = self.enter_loop(s, state)
         again, outside = s.checkpoints is not None, (self.split, self.again)
         self.around.append(s)
@@ -799,8 +634,8 @@ class _Sweep:
         for name in self.sorted(self.activity.at_head(s) & self.touched(s.body)):
             value = inside.get(name)
             settled = isinstance(value, Var) or (value is not None and value == state.get(name))
-            if self.tracked(name) and not settled:
-                reverse.append(Assign(self.adjoint(name), value or self.zero(name)))
+            if self.adjoints.tracked(name) and not settled:
+                reverse.append(Assign(self.adjoints.of(name), value or self.adjoints.zero(name)))
         live = self.activity.before(s)
         for name in [n for n in state if n not in live]:
             del state[name]
@@ -815,7 +650,7 @@ class _Sweep:
         flagged = flag_breaks(tuple(body), stop)
         return [Assign(stop, Const(False))], [*flagged, If(Var(stop), (Break(),), ())]
 
-    def for_loop(self, s: For, state: _State) -> tuple[list[Stmt], list[Stmt]]:
+    def for_loop(self, s: For, state: State) -> tuple[list[Stmt], list[Stmt]]:
         before, forward, reverse = self.loop_body(s, state)
         if s in self.roles and (in_lanes := self.parallel_loop(s, before, forward, reverse)) is not None:
             return in_lanes
@@ -839,7 +674,7 @@ class _Sweep:
             rows = hoisted(s, forward, reverse, context, more)
             if rows is not None:
                 pushes, forward, early, reverse, late = rows
-            reverse = shortened(reverse, context.carried, self.kinds, self.fresh)
+            reverse = shortened(reverse, context.carried, self.kinds, self.adjoints.fresh)
             bounds_back = (s.start, s.stop, s.step) if ascends(s, reverse, context) else backward(s)
             back = [*early, For(s.var, *bounds_back, tuple(reverse)), *late]
         loop = For(s.var, bounds[0], bounds[1], bounds[2], tuple(forward), line=s.line, source=s.source)
@@ -870,14 +705,14 @@ class _Sweep:
 
         None where the reverse sweep does anything but add to an adjoint that lanes share.
         """
-        first, end = self.fresh("first", Kind.INT), self.fresh("end", Kind.INT)
+        first, end = self.adjoints.fresh("first", Kind.INT), self.adjoints.fresh("end", Kind.INT)
         part = replace(s, start=Var(first), stop=Var(end))
         context = self.context(s)
         around = For(first, s.start, s.stop, s.step, (part,))
         context = replace(context, around=[*context.around, around])
         step = self.importer.expr(s.step)
         there, back = self.loops(part, [part.start, part.stop, step], forward, reverse, context)
-        known, shadows = self.roles[s], {adjoint: name for name, adjoint in self.adjoint_names.items()}
+        known, shadows = self.roles[s], {adjoint: name for name, adjoint in self.adjoints.names.items()}
         given = bound_names(back)
         outer = {a for a in given if a in shadows and shadows[a] not in known.private}
         if any(self.kinds[a].is_array or not is_only_added_to(a, back) for a in outer):
@@ -903,7 +738,7 @@ class _Sweep:
             self.lanes,
             self.bits,
             self.kinds,
-            self.fresh,
+            self.adjoints.fresh,
             self.lane_names,
             self.f.options,
             not self.exact,
@@ -917,7 +752,7 @@ class _Sweep:
 
     def context(self, s: For) -> Context:
         """What is known about the surroundings of a loop."""
-        shadows = {adjoint: name for name, adjoint in self.adjoint_names.items()}
+        shadows = {adjoint: name for name, adjoint in self.adjoints.names.items()}
         state = self.aliases.before[s]
 
         def share(a: str, b: str) -> bool:
@@ -925,31 +760,31 @@ class _Sweep:
                 return False
             one, other = shadows.get(a, a), shadows.get(b, b)
             # The caller's arrays may be one and the same, and so may its adjoints of them.
-            given = one in self.given and other in self.given and self.kinds[one] is self.kinds[other]
+            given = one in self.adjoints.given and other in self.adjoints.given and self.kinds[one] is self.kinds[other]
             return given or other in state.sharing(one)
 
         number = self.loop_numbers.__next__
-        return Context(self.kinds, self.extents, share, self.around, self.carried(s), self.fresh, number)
+        return Context(self.kinds, self.extents, share, self.around, self.carried(s), self.adjoints.fresh, number)
 
     def carried(self, s: For | While) -> frozenset[str]:
         """The adjoints that one trip leaves to another, or to what comes after the loop."""
-        active = (self.adjoint_names.get(name) for name in self.activity.at_head(s))
+        active = (self.adjoints.names.get(name) for name in self.activity.at_head(s))
         return frozenset(name for name in active if name is not None)
 
-    def run_again(self, s: For | While, state: _State) -> tuple[list[Stmt], list[Stmt]]:
+    def run_again(self, s: For | While, state: State) -> tuple[list[Stmt], list[Stmt]]:
         """A loop marked by `ad.checkpointed`."""
         self.uses_tape = True
         before, recorded, reverse = self.loop_body(s, state)
-        reverse = shortened(reverse, self.carried(s), self.kinds, self.fresh)
+        reverse = shortened(reverse, self.carried(s), self.kinds, self.adjoints.fresh)
         saves, wanted = self.saves.around.get(s, {}), self.saves.wanted[s]
-        how = self.fresh, self.by_kind, self.bindings.shown
+        how = self.adjoints.fresh, self.by_kind, self.bindings.shown
         replay = Replay(s, self.lowered, saves, wanted, self.split, self.kinds, *how)
         forward = replay.forward(self.importer.block(s.body))
         self.replayed[replay.loop] = Replayed(tuple(replay.groups), tuple(recorded))
         back = replay.reverse(self.unchecked.block(s.body), recorded, reverse)
         return forward, [*before, self.comment(s), *back]
 
-    def while_loop(self, s: While, state: _State) -> tuple[list[Stmt], list[Stmt]]:
+    def while_loop(self, s: While, state: State) -> tuple[list[Stmt], list[Stmt]]:
         before, forward, reverse = self.loop_body(s, state)
         cond = self.importer.expr(s.cond)
         start, forward = self.with_breaks(s, forward)
@@ -957,7 +792,7 @@ class _Sweep:
         if not _works(reverse):
             return [*start, loop], before
         assert s.trips is not None
-        reverse = shortened(reverse, self.carried(s), self.kinds, self.fresh)
+        reverse = shortened(reverse, self.carried(s), self.kinds, self.adjoints.fresh)
         back = For(self.nobody, Const(0), Var(s.trips), Const(1), tuple(reverse), trips=s.trips)
         return [*start, loop], [*before, self.comment(s), back]
 
@@ -986,52 +821,6 @@ def with_loops(block: Sequence[Stmt], loops: Mapping[Stmt, Block], moved: dict[S
 def _count_back(s: Stmt) -> Stmt:
     assert isinstance(s, Assign) and isinstance(s.value, Binary)
     return Assign(s.target, replace(s.value, op="-" if s.value.op == "+" else "+"))
-
-
-def ends_with_breaks(block: Sequence[Stmt]) -> bool:
-    """Whether nothing comes after any break."""
-    for i, s in enumerate(block):
-        inner = [s.then, s.orelse] if isinstance(s, If) else []
-        breaks = isinstance(s, Break) or any(isinstance(x, Break) for part in inner for x in _own(part))
-        if breaks and i < len(block) - 1:
-            return False
-        if not all(ends_with_breaks(part) for part in inner):
-            return False
-    return True
-
-
-def _own(block: Block) -> Iterator[Stmt]:
-    """The statements of a block that belong to the same loop."""
-    for s in block:
-        yield s
-        if isinstance(s, If):
-            yield from _own((*s.then, *s.orelse))
-
-
-def flag_breaks(block: Block, stop: str) -> Block:
-    """A block with its breaks replaced by a flag."""
-    out: list[Stmt] = []
-    for s in block:
-        match s:
-            case Break():
-                out.append(Assign(stop, Const(True), line=s.line))
-            case If(_, then, orelse):
-                out.append(replace(s, then=flag_breaks(then, stop), orelse=flag_breaks(orelse, stop)))
-            case _:
-                out.append(s)
-    return tuple(out)
-
-
-def _is_computed(e: Expr) -> bool:
-    """Whether a value is a number or a new array, in no case one that there is already."""
-    match e:
-        case Const() | Binary() | Select():
-            return True
-        case Unary(op):
-            return op == "-"
-        case Call(Primitive() as callee):
-            return callee.elementwise and callee.function not in (np.real, np.imag)
-    return False
 
 
 def _works(stmts: Sequence[Stmt]) -> bool:

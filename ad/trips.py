@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from ad.extents import Extents
 from ad.ir import (
+    NOTHING,
     Binary,
     Call,
     Comment,
@@ -113,7 +114,7 @@ def restored_late(element: Index, reverse: Sequence[Stmt], reads: Sequence[bool]
 
 def reached(s: For, offset: int) -> Slice:
     """What a loop reaches along an axis at an offset."""
-    return Slice(shifted(s.start, offset), shifted(s.stop, offset), Marker(""))
+    return Slice(shifted(s.start, offset), shifted(s.stop, offset), NOTHING)
 
 
 @dataclass

@@ -1,17 +1,7 @@
 """The lock of a tape that threads share (see lock.pxd)."""
 
-from tape.gil cimport (
-    PyEval_RestoreThread,
-    PyEval_SaveThread,
-    PyGILState_Ensure,
-    PyGILState_Release,
-    PyGILState_STATE,
-    PyOS_InterruptOccurred,
-    PyThread_get_thread_ident,
-    PyThreadState,
-    lt_has_gil,
-)
-from tape.mover cimport carries
+from tape.gil cimport PyEval_RestoreThread, PyEval_SaveThread, PyThreadState, lt_has_gil
+from tape.mover cimport carries, signalled
 from tape.spin cimport lt_atomic_load, lt_atomic_store, lt_atomic_take, lt_pause, lt_yield
 from tape.sync cimport (
     lt_cond_init,
@@ -23,8 +13,6 @@ from tape.sync cimport (
     lt_mutex_t,
     lt_mutex_unlock,
 )
-
-import threading
 
 cdef extern from *:
     """
@@ -56,7 +44,6 @@ cdef enum:
 
 # Where threads sleep, by the address of the lock: these outlive every lock, and a child process can make them anew.
 cdef place_s places[PLACES]
-cdef unsigned long main_thread = threading.main_thread().ident
 
 
 cdef inline place_s *place_of(const lock_s *lock) noexcept nogil:
@@ -85,18 +72,6 @@ cdef void sleep(lock_s *lock, int ms) noexcept nogil:
     lt_mutex_unlock(&place.mutex)
 
 
-cdef bint interrupted() noexcept nogil:
-    """Whether Ctrl-C was pressed while the main thread sleeps here."""
-    cdef PyGILState_STATE state
-    cdef bint found
-    if PyThread_get_thread_ident() != main_thread:
-        return False
-    state = PyGILState_Ensure()
-    found = PyOS_InterruptOccurred() != 0
-    PyGILState_Release(state)
-    return found
-
-
 cdef int acquire(lock_s *lock) noexcept nogil:
     cdef int word, k, pauses = 1, yields = 0
     while True:
@@ -110,7 +85,7 @@ cdef int acquire(lock_s *lock) noexcept nogil:
             if lock.budget != NULL and carries(lock.budget):
                 return LOCK_BUSY
             sleep(lock, LOOK_MS)
-            if interrupted():
+            if signalled():
                 return LOCK_STOPPED
             continue
         # Here with a lock held short, or just lost to another thread.

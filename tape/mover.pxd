@@ -24,3 +24,4 @@ cdef void wait_patiently(budget_s *b) noexcept nogil
 cdef void join_threads(budget_s *b) noexcept nogil
 cdef void blame(fault_s *fault, layers_s *l, slab_s *slab, int status, void *store, bint reading) noexcept nogil
 cdef bint carries(const budget_s *b) noexcept nogil
+cdef bint signalled() noexcept nogil

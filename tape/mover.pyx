@@ -342,18 +342,27 @@ cdef void sleep(budget_s *b) noexcept nogil:
     lt_mutex_lock(&b.lock)
 
 
+cdef bint signalled() noexcept nogil:
+    """Whether Ctrl-C was pressed, in the main thread without the GIL; it takes the GIL, so hold no lock."""
+    cdef PyGILState_STATE state
+    cdef bint found
+    if PyThread_get_thread_ident() != main_thread:
+        return False
+    state = PyGILState_Ensure()
+    found = PyOS_InterruptOccurred() != 0
+    PyGILState_Release(state)
+    return found
+
+
 cdef bint interrupted(budget_s *b) noexcept nogil:
     """Whether Ctrl-C was pressed while the main thread is in compiled code that gave up the GIL; looked up now and then."""
     cdef double now = lt_clock()
-    cdef PyGILState_STATE state
     cdef bint found
     if PyThread_get_thread_ident() != main_thread or now - b.signals_at < 0.1:
         return False
     b.signals_at = now
-    lt_mutex_unlock(&b.lock)        # never ask for the GIL with the lock held
-    state = PyGILState_Ensure()
-    found = PyOS_InterruptOccurred() != 0
-    PyGILState_Release(state)
+    lt_mutex_unlock(&b.lock)
+    found = signalled()
     lt_mutex_lock(&b.lock)
     return found
 
