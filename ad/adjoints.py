@@ -11,9 +11,10 @@ from itertools import count
 
 import numpy as np
 
+from ad.bindings import rebased
 from ad.derive import share
 from ad.function import is_element, kind_of, kind_of_part
-from ad.helpers import ADD_FITTING, ADD_TO, COPY, REDUCED_TO, SCATTER_ADD, ZEROS_LIKE
+from ad.helpers import ADD_FITTING, ADD_TO, COPY, LENT_RESHAPE, REDUCED_TO, REPAY, SCATTER_ADD, ZEROS_LIKE
 from ad.ir import (
     AddTo,
     Assign,
@@ -31,6 +32,7 @@ from ad.ir import (
     replacing,
     substitute,
 )
+from ad.loans import Loans
 from ad.lower import Plan
 from ad.names import Namer
 from ad.primitive import Primitive
@@ -56,6 +58,7 @@ class Adjoints:
     shared: frozenset[str]
     small: set[str]
     plain: Callable[[Expr], Expr]
+    loans: Loans
     given: set[str] = field(default_factory=set)
     """Arrays whose adjoints are the caller's, to be added to."""
     names: dict[str, str] = field(default_factory=dict)
@@ -164,7 +167,23 @@ class Adjoints:
             return []
         adjoint = self.of(name)
         state[name] = Var(adjoint)
-        return [Assign(adjoint, Call(ZEROS_LIKE, (Var(name),)))]
+        if name not in self.loans.found:
+            return [Assign(adjoint, Call(ZEROS_LIKE, (Var(name),)))]
+        loan = self.loans.found[name]
+        out = self.begun(loan.base, state)
+        view = self.plain(rebased(loan.view, loan.base, self.of(loan.base)))
+        if loan.reshapes:
+            assert isinstance(view, Call)
+            view = replace(view, callee=LENT_RESHAPE)
+        return [*out, Assign(adjoint, view)]
+
+    def repaid(self, name: str, state: State) -> list[Stmt]:
+        """The end of the adjoint of a view that is lent: it has gone where it goes."""
+        seed = state.pop(name, None)
+        loan = self.loans.found[name]
+        if seed is None or not loan.reshapes:
+            return []
+        return [MultiAssign((), Call(REPAY, (Var(self.of(loan.base)), seed)))]
 
     def add_part(self, place: Index, value: Expr, state: State) -> list[Stmt]:
         out = self.begun(place.array, state)
@@ -183,7 +202,7 @@ class Adjoints:
         """
         if self.kinds[name].is_array and name not in self.small:
             made = fits or isinstance(value, Var) or _is_computed(value)
-            if self.tracked(name) and name not in state and made and not sums:
+            if self.tracked(name) and name not in state and made and not sums and name not in self.loans.found:
                 adjoint = self.of(name)
                 state[name] = Var(adjoint)
                 if not _is_computed(value) and not (isinstance(value, Var) and not self.kinds[value.name].is_array):

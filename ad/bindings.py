@@ -23,7 +23,7 @@ from ad.helpers import ZEROS_LIKE
 from ad.ir import Assign, Block, Call, Expr, Index, Place, Stmt, Var, parts_of, substitute
 from ad.source import Source
 
-__all__ = ["Bindings"]
+__all__ = ["Bindings", "rebased"]
 
 
 @dataclass
@@ -170,7 +170,7 @@ class Home:
             if not keeps:
                 b.remade.append((name, value))
             if b.has_shadow(name):
-                out.append(Assign(b.adjoint(name), _rebased(value, base, b.adjoint(base))))
+                out.append(Assign(b.adjoint(name), rebased(value, base, b.adjoint(base))))
             return out
         made_here = b.aliases.homes.get(symbol.key[1]) == b.aliases.homes[name]
         if end and name not in self.moved and made_here:
@@ -185,7 +185,7 @@ class Home:
         assert old is not None
         for other, found in state.symbols.items():
             if found == symbol.base and other in self.bindings.bound:
-                return _rebased(symbol.view, old, other), other
+                return rebased(symbol.view, old, other), other
         return None
 
     def unresolved(self, s: Stmt, used: set[str]) -> str | None:
@@ -216,7 +216,9 @@ class Home:
             )
 
 
-def _rebased(e: Expr, old: str, new: str) -> Expr:
+def rebased(e: Expr, old: str, new: str) -> Expr:
+    """A view of one array as one of another."""
+
     def change(part: Expr) -> Expr | None:
         match part:
             case Var(name) if name == old:

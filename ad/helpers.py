@@ -8,6 +8,7 @@ from ad.arrays.accumulate import add_fitting, add_to, take_and_clear, total
 from ad.arrays.compiled import Function, compiled, is_array, specialised
 from ad.arrays.indexing import gather, scatter, scatter_add, set_zero_at, take_and_clear_at
 from ad.arrays.known import VIEWS, WRITES_NOTHING
+from ad.arrays.moves import lent_reshape, repay
 from ad.elements import inside
 from ad.ir import Kind
 from ad.plus import plus
@@ -21,8 +22,10 @@ __all__ = [
     "HOLD",
     "INSIDE",
     "IS_CONTIGUOUS",
+    "LENT_RESHAPE",
     "PLUS",
     "REDUCED_TO",
+    "REPAY",
     "SCATTER_ADD",
     "TAKE_AND_CLEAR",
     "TAKE_AND_CLEAR_AT",
@@ -79,6 +82,8 @@ ADD_TO = Primitive(add_to, (), _same)
 COPY = Primitive(np.copy, (), _same)
 IS_CONTIGUOUS = Primitive(is_contiguous, (), "bool")
 PLUS = Primitive(plus, ())
+LENT_RESHAPE = Primitive(lent_reshape, (), lambda a, shape: Kind(a.dtype, shape.ndim if shape.dtype == "shape" else 1))
+REPAY = Primitive(repay, (), lambda *_: Kind("none"))
 REDUCED_TO = Primitive(reduced_to, (), lambda value, like: like)
 GATHER = Primitive(gather, (), _same)
 INSIDE = Primitive(inside, (), lambda *_: Kind("none"))

@@ -55,6 +55,7 @@ from ad.ir import (
     walk,
     walk_stmts,
 )
+from ad.loans import Loans
 from ad.primitive import Primitive, primitive
 
 __all__ = ["SEED", "Lowered", "Plan", "active_args", "derive_assign", "lower"]
@@ -89,6 +90,7 @@ class Lowered:
     activity: Activity
     aliases: Aliases
     plans: dict[Stmt, Plan]
+    loans: Loans
 
     @cached_property
     def extents(self) -> Extents:
@@ -107,8 +109,9 @@ def lower(f: Function, wrt: set[str], reads: Reads) -> Lowered:
     body = lowering.block(f.body)
     final = Activity(body, kinds, wrt, {f.result})
     aliases = Aliases(body, kinds, final.shared)
-    plans = _Planner(final, kinds, reads).plan_all(body)
-    return Lowered(replace(f, body=body), final, aliases, plans)
+    loans = Loans(f, kinds, body, frozenset(final.shared))
+    plans = _Planner(final, kinds, reads, loans).plan_all(body)
+    return Lowered(replace(f, body=body), final, aliases, plans, loans)
 
 
 class _Lower:
@@ -435,8 +438,9 @@ def active_args(call: Call, kinds: dict[str, Kind], varied: set[str]) -> tuple[b
 class _Planner:
     """Plans in two passes: the first finds which results are kept anyway, because another adjoint needs them."""
 
-    def __init__(self, activity: Activity, kinds: dict[str, Kind], reads: Reads) -> None:
+    def __init__(self, activity: Activity, kinds: dict[str, Kind], reads: Reads, loans: Loans) -> None:
         self.activity = activity
+        self.loans = loans
         self.kinds = kinds
         self.reads = reads
         self.kept: set[str] = set()
@@ -472,6 +476,8 @@ class _Planner:
         value = s.value
         if s.target in self.activity.shared and viewed(value, self.kinds) is not None:
             return Plan(False, frozenset(names(*children(value))))
+        if s.target in self.loans.found:
+            return Plan(False, frozenset())
         if isinstance(value, Call) and _is_call(value):
             return Plan(False, frozenset(self.call_needs(value, varied)))
         found = contributions(value, Var(SEED), self.kinds | {SEED: self.kinds[s.target]}, varied)
@@ -488,7 +494,7 @@ class _Planner:
     def shapes(self, found: Contributions) -> set[str]:
         """The shapes that the adjoints of arrays are made with."""
         arrays = {t.name if isinstance(t, Var) else t.array for t in found}
-        return {shape_of(a) for a in arrays if self.kinds[a].is_array}
+        return set().union(*(self.loans.needs(a) for a in arrays if self.kinds[a].is_array))
 
     def plan_store(self, s: Store, varied: set[str]) -> Plan:
         seed = {SEED: kind_of_part(self.kinds[s.array], s.index, self.kinds)}
@@ -510,5 +516,6 @@ class _Planner:
                 part = contributions(arg, Var(SEED), self.kinds | {SEED: kind_of(arg, self.kinds)}, varied)
                 found |= names(*part.values(), *(t.index for t in part if isinstance(t, Index)))
             if matters:
-                found |= {shape_of(n) for n in names(arg) if n in self.kinds and self.kinds[n].is_array}
+                arrays = (n for n in names(arg) if n in self.kinds and self.kinds[n].is_array)
+                found |= set().union(*map(self.loans.needs, arrays))
         return found - {SEED}

@@ -156,7 +156,8 @@ class _Sweep:
         self.again = False  # whether what is under way is part of a loop that runs again from snapshots
         self.nobody = f.namer.fresh("_")  # the variable of loops that only count
         small = {s.target for s, plan in self.lowered.plans.items() if plan.small and isinstance(s, Assign)}
-        self.adjoints = Adjoints(f.namer, self.kinds, self.shared, small, self.plain)
+        self.lenders = self.lowered.loans.lenders
+        self.adjoints = Adjoints(f.namer, self.kinds, self.shared, small, self.plain, self.lowered.loans)
         order = [*f.params, *f.kinds]
         self.order = {name: order.index(name) for name in order}
         live = Liveness(f.body, {f.result})
@@ -229,7 +230,7 @@ class _Sweep:
         at_end += home.at(self.aliases.at_end[part], True) if part in self.aliases.at_end else []
         pieces: list[tuple[list[Stmt], list[Stmt]]] = []
         for s in reversed(block):
-            live = self.activity.after(s)
+            live = self.lenders(self.activity.after(s))
             for name in [n for n in state if n not in live]:
                 del state[name]
             forward, reverse = self.stmt(s, in_loop, state)
@@ -395,6 +396,8 @@ class _Sweep:
         raise AssertionError(s)
 
     def assign(self, s: Assign, state: State) -> list[Stmt]:
+        if s.target in self.lowered.loans.found:
+            return self.adjoints.repaid(s.target, state)
         seed = state.get(s.target)
         if seed is None or s not in self.lowered.plans:
             return []
@@ -553,7 +556,7 @@ class _Sweep:
         for name, part in (("then", s.then), ("orelse", s.orelse)):
             side = dict(after)
             sides.append((*self.block(part, (s, name), in_loop, side), side))
-        live = self.activity.before(s)
+        live = self.lenders(self.activity.before(s))
         zeros: list[Stmt] = []
         state.clear()
         for name in self.sorted({*sides[0][2], *sides[1][2]} & live):
@@ -583,7 +586,9 @@ class _Sweep:
         for name in self.sorted((head | end) & touched):
             if isinstance(state.get(name), Const) and self.passes(name, s.body):
                 continue
-            if not isinstance(state.get(name), Var) and self.adjoints.tracked(name):
+            if self.kinds[name].is_array and name not in state:
+                before += self.adjoints.begun(name, state)
+            elif not isinstance(state.get(name), Var) and self.adjoints.tracked(name):
                 before.append(Assign(self.adjoints.of(name), state.get(name, self.adjoints.zero(name))))
                 state[name] = Var(self.adjoints.of(name))
         return before, {n: e for n, e in state.items() if n in end}
@@ -636,7 +641,7 @@ class _Sweep:
             settled = isinstance(value, Var) or (value is not None and value == state.get(name))
             if self.adjoints.tracked(name) and not settled:
                 reverse.append(Assign(self.adjoints.of(name), value or self.adjoints.zero(name)))
-        live = self.activity.before(s)
+        live = self.lenders(self.activity.before(s))
         for name in [n for n in state if n not in live]:
             del state[name]
         return before, forward, reverse
@@ -758,7 +763,7 @@ class _Sweep:
         def share(a: str, b: str) -> bool:
             if (a in shadows) != (b in shadows):
                 return False
-            one, other = shadows.get(a, a), shadows.get(b, b)
+            one, other = (self.lowered.loans.root(shadows.get(n, n)) for n in (a, b))
             # The caller's arrays may be one and the same, and so may its adjoints of them.
             given = one in self.adjoints.given and other in self.adjoints.given and self.kinds[one] is self.kinds[other]
             return given or other in state.sharing(one)

@@ -197,6 +197,7 @@ class _Fitting:
         self.definitions: dict[str, list[Stmt]] = {}
         self.place(lowered.function.body, (None, "body"))
         self.plans = dict(lowered.plans)
+        self.loans = lowered.loans
         self.found: dict[Stmt, tuple[Contributions, Shapes]] = {}
         """What adjoints add to others, and what its shapes are."""
         self.users: dict[str, list[Stmt]] = {}
@@ -235,12 +236,16 @@ class _Fitting:
                     sums.add(place.name)
         parts = {place.array for place in found if isinstance(place, Index)}
         gone = {shape_of(name) for name in fits - parts if self.is_settled(name)} - names(*found.values())
+        reached = {place.array if isinstance(place, Index) else place.name for place in found}
+        gone -= set().union(*(self.loans.needs(name) for name in reached & self.loans.found.keys()))
         self.plans[s] = replace(plan, needs=plan.needs - gone, fits=frozenset(fits), sums=frozenset(sums))
 
     def narrow(self, s: Stmt) -> None:
         """Let the adjoint of a target be smaller, where it is only multiplied by something that is not."""
         if not (isinstance(s, Assign) and self.is_value(s.target) and self.is_local(s.target)):
             return
+        if s.target in self.loans.found or s.target in self.loans.bases:
+            return  # of which there are parts
         if isinstance(s.value, Call) and not isinstance(s.value.callee, Primitive):
             return  # a function takes the whole adjoint of its result
         users = self.users.get(shape_of(s.target), [])

@@ -49,6 +49,7 @@ from numba import types
 from numba.extending import register_jitable
 from numpy.lib.stride_tricks import as_strided
 
+from ad.arrays.accumulate import add_to
 from ad.arrays.axes import (
     fold,
     lengths,
@@ -75,6 +76,8 @@ __all__ = [
     "array_tile",
     "array_transpose",
     "concatenate_vjp",
+    "lent_reshape",
+    "repay",
     "repeat_vjp",
     "reshape_vjp",
     "roll_vjp",
@@ -210,6 +213,26 @@ def array_reshape(x: Any, shape: Any) -> Function:
     if getattr(x, "layout", "C") == "C":
         return lambda x, shape: x.reshape(shape)
     return lambda x, shape: np.ascontiguousarray(x).reshape(shape)
+
+
+@specialised
+def lent_reshape(a: Any, shape: Any) -> Function:
+    """The adjoint of ``x.reshape(shape)``, of which `a` is that of `x`: a view where there is one, else zeros."""
+    if isinstance(a, np.ndarray):
+        return lambda a, shape: array_reshape(a if a.flags.c_contiguous else np.zeros(a.shape, a.dtype), shape)
+    if a.layout == "C":
+        return lambda a, shape: array_reshape(a, shape)
+    return lambda a, shape: array_reshape(np.zeros(a.shape, a.dtype), shape)
+
+
+@specialised
+def repay(a: Any, g: Any) -> Function:
+    """The end of what `lent_reshape` gave: added to `a` where it was no view."""
+    if isinstance(a, np.ndarray):
+        return lambda a, g: None if a.flags.c_contiguous else add_to(a, array_reshape(g, a.shape))
+    if a.layout == "C":
+        return lambda a, g: None
+    return lambda a, g: add_to(a, array_reshape(g, a.shape))
 
 
 @compiled
@@ -354,7 +377,7 @@ def tile_vjp(g: Any, x: Any, n: Any) -> Function:
     return lambda g, x, n: untiled(g, of_shape(x.shape)).reshape(x.shape)
 
 
-WRITES_NOTHING.update(globals()[_name] for _name in __all__)
+WRITES_NOTHING.update(globals()[_name] for _name in __all__ if _name != "repay")
 ROLLS.update({array_roll: 1, roll_vjp: -1})
 VIEWS.update({array_diagonal, array_flip, array_reshape, array_squeeze, array_swapaxes, array_transpose})
-VIEWS.update({reshape_vjp, transpose_vjp})
+VIEWS.update({lent_reshape, reshape_vjp, transpose_vjp})
