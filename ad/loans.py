@@ -87,7 +87,7 @@ class Loans:
             if base in (None, s.target) or {s.target, base} & shared or not kinds[base].is_float:
                 continue
             steady = base in still and all(_is_steady(part, still) for part in children(s.value))
-            if steady and all(_is_near(path, other) for other in uses.paths[s.target]):
+            if steady and all(_is_near(path, other) for other in uses.paths.get(s.target, ())):
                 self.found[s.target] = Loan(base, s.value)
         for call in uses.calls:
             # What is called may take its arguments to share no memory.

@@ -69,11 +69,12 @@ class Nest:
         steps = [self.steps(a) for a in everything]
         if self.term is not None:
             steps[0] = list(self.target.strides)  # which are as they should be
-        if self.fortran(everything):
+        spread = everything[self.whole :]  # a target of one element has no layout
+        if self.fortran(spread):
             shape.reverse()
             for step in steps:
                 step.reverse()
-        flat = self.flat(everything[self.whole :])
+        flat = self.flat(spread)
         if len(shape) > 2:
             self.merge_last(shape, steps)
         names = list(moving)

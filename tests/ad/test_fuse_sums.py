@@ -107,6 +107,19 @@ def test_sums_over_short_rows_and_along_them(last, shapes):
         np.testing.assert_array_equal(found, expected)
 
 
+@guarded
+def whole_and_columns(a, b):
+    return np.sum(a * b), array_sum(a * b, axis=0)
+
+
+@pytest.mark.parametrize("layouts", ["FF", "FC", "FA"])
+def test_sums_over_columns_in_memory(layouts):
+    a, b = (laid_out(numbers((5, 12), seed=k), layout) for k, layout in enumerate(layouts))
+    whole, columns = whole_and_columns(a, b)
+    assert whole == np.sum(a * b)
+    np.testing.assert_array_equal(columns, np.sum(a * b, axis=0))
+
+
 @pytest.mark.parametrize("dtype", ["f4", "c8", "c16", "i8", "i4", "?"])
 def test_types_of_sums(dtype):
     @guarded

@@ -206,8 +206,9 @@ def of_single_precision(w):
     return s
 
 
-@case(values(3, 4) + 1j * values(3, 4, start=20))
-def of_complex_numbers(w):
+@case(values(3, 4), values(3, 4, start=20))
+def of_complex_numbers(x, y):
+    w = x + 1j * y
     s = 0.0
     for k in range(3):
         row = w[k]
