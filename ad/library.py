@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Never
 
 from ad.alias import shared_arrays
+from ad.assignments import RESERVED
 from ad.errors import ADTypeError
 from ad.flow import check_assigned, run_at_least_once, without
 from ad.function import Function, Options
@@ -29,7 +30,7 @@ from ad.ir import (
 )
 from ad.names import Namer
 from ad.parallel import is_parallel, parallelised
-from ad.parse import RESERVED, Scope
+from ad.parse import Scope
 from ad.rerun import is_rerun, standing_apart
 from ad.scalars import scalarised
 from ad.separate import separated

@@ -2,23 +2,21 @@
 
 Free names are resolved now: functions to primitives or to user functions, numbers to constants.  Control flow becomes
 structured: what leaves a loop is the last thing that a trip does, what follows stands in the other branch, and every
-function ends in one place.  A variable has one kind throughout; one that holds an int at one place and a float at
-another is a float, as it is for Numba where both meet.
+function ends in one place.
 """
 
 import ast
 import copy
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ad.alias import viewed
-from ad.calls import Calls
+from ad.assignments import Assignments, alike
 from ad.checkpointed import marked
-from ad.expressions import BINARY, a_kind
+from ad.expressions import a_kind
 from ad.flow import empty
-from ad.function import Options, arithmetic
+from ad.function import Options
 from ad.ir import (
     WHOLE_AXIS,
     Assign,
@@ -27,7 +25,6 @@ from ad.ir import (
     Break,
     Call,
     Checkpoints,
-    Compare,
     Const,
     Do,
     Expr,
@@ -38,21 +35,18 @@ from ad.ir import (
     Len,
     Place,
     Raise,
-    Rebind,
-    Slice,
     Stmt,
     Var,
     While,
-    names,
 )
 from ad.primitive import Primitive, primitive
 from ad.rerun import remat
 from ad.source import MISSING, TOO_DEEP, Source, place_of
+from ad.syntax import bound_names, endless, own_loop_nodes, own_nodes
 from ad.values import (
     NONE,
     Build,
     FunctionValue,
-    NoneValue,
     NotOfNumbers,
     RangeValue,
     Text,
@@ -61,11 +55,8 @@ from ad.values import (
     Value,
 )
 
-__all__ = ["RESERVED", "Scope"]
+__all__ = ["Scope"]
 
-
-# Generated code calls these by name: a user's variable of the same name is renamed there.
-RESERVED = frozenset({"range", "len", "float", "int", "bool", "abs", "min", "max", "complex", "print"})
 
 _REMAT = "under ad.remat a function returns one number or one new array; or take ad.remat off"
 
@@ -105,7 +96,7 @@ class Loop:
     checkpoints: Checkpoints | None = None
 
 
-class Scope(Calls):
+class Scope(Assignments):
     """One function: the one that is differentiated, or one whose body takes the place of a call."""
 
     def __init__(
@@ -116,18 +107,13 @@ class Scope(Calls):
         outer: "Scope | None" = None,
         options: Options | None = None,
     ) -> None:
-        self.tree = tree
-        super().__init__(build, source, _local_names(tree), outer, options)
-        self.main = source is build.source and outer is None
-        self.names: dict[str, str] = {}
-        self.assigned = _assigned_names(tree) if isinstance(tree, ast.FunctionDef) else set()
-        self.depth = 0
+        super().__init__(build, source, tree, outer, options)
         self.loops: list[Loop] = []
         self.result: Value | None = None
         self.result_place: Place | None = None
         self.returned: str | None = None  # the flag that a return was met
         body = tree.body if isinstance(tree, ast.FunctionDef) else []
-        returns = [n for s in body for n in _own_nodes(s) if isinstance(n, ast.Return)]
+        returns = [n for s in body for n in own_nodes(s) if isinstance(n, ast.Return)]
         self.only_return = len(returns) == 1 and returns[0] is body[-1]
         self.several = bool(returns) and not self.only_return
 
@@ -150,119 +136,6 @@ class Scope(Calls):
         given = [*zip(positional[len(positional) - len(a.defaults) :], a.defaults), *zip(a.kwonlyargs, a.kw_defaults)]
         defaults = tuple((p.arg, self.fixed(self.value(e), e)) for p, e in given if e is not None)
         return FunctionValue(node, self, defaults)
-
-    def fixed(self, value: Value, node: ast.AST) -> Value:
-        """A value that no later statement changes."""
-        match value:
-            case TupleValue(items, cls):
-                return TupleValue(tuple(self.fixed(item, node) for item in items), cls)
-            case Expr():
-                return self.lasting(value, "default", node)
-        return value
-
-    def lasting(self, e: Expr, wish: str, node: ast.AST) -> Expr:
-        """A number or an array that no later statement assigns."""
-        if isinstance(e, Const) or (isinstance(e, Var) and e.name in self.steady):
-            return e
-        return self.temporary(f"{e.name}_old" if isinstance(e, Var) else wish, e, node)
-
-    # ------------------------------------------------------------------------------------------- variables
-
-    def variable(self, name: str) -> str:
-        """How the IR calls a variable, or a part of a tuple (``p.0`` or ``p.field``)."""
-        if name not in self.names:
-            plain = self.main and name in self.local_names and name not in RESERVED
-            inner = self.names[name] = name if plain else self.build.namer.fresh(name.replace(".", "_"))
-            first, *parts = name.split(".")
-            of = "" if self.main else f" of {getattr(self.tree, 'name', 'a lambda')}()"
-            self.build.called[inner] = first + "".join(f"[{p}]" if p.isdigit() else f".{p}" for p in parts) + of
-        return self.names[name]
-
-    def enter(self, parameter: str, value: Value, node: ast.AST) -> None:
-        """Give a parameter its value."""
-        if _settled(value) and parameter not in self.assigned:
-            self.values[parameter] = value
-            return
-        self.assign_name(parameter, value, node)
-
-    def assign_name(self, name: str, value: Value, node: ast.AST) -> None:
-        old = self.values.get(name)
-        match value:
-            case Expr():
-                self.values[name] = Var(self.assign_variable(name, value, node))
-                return
-            case TupleValue(cls=cls):
-                parts = list(value.items)
-                for i, (part, item) in enumerate(zip(_parts_of(name, value), parts)):
-                    if not isinstance(item, Expr | TupleValue) or item == Var(self.names.get(part, "")):
-                        continue
-                    # What comes later may read this part as it was.
-                    changed = {self.variable(leaf) for leaf in _leaves(part, item)}
-                    parts[i + 1 :] = [self.detached(later, changed, node) for later in parts[i + 1 :]]
-                    self.assign_name(part, item, node)
-                    parts[i] = self.values[part]
-                value = TupleValue(tuple(parts), cls)
-            case RangeValue():
-                self.refuse("a range as a variable is not supported: write it into the for statement", node)
-        if self.depth and old is not None and not _alike(old, value):
-            self.refuse(f"{name} is {self.described(old)} at one place and {self.described(value)} at another", node)
-        self.values[name] = value
-
-    def assign_variable(self, name: str, value: Expr, node: ast.AST) -> str:
-        kind = self.kind(value)
-        known = self.values.get(name)
-        if known is not None and not isinstance(known, Var | Const) and self.depth:
-            self.refuse(f"{name} is {self.described(known)} at one place and {a_kind(kind)} at another", node)
-        target = self.variable(name)
-        old = self.build.kinds.get(target)
-        if old is not None and old is not kind and (kind.is_array or old.is_array):
-            if self.depth:
-                self.refuse(
-                    f"{name} is {a_kind(old)} at one place and {a_kind(kind)} at another: give one of them another "
-                    "name",
-                    node,
-                )
-            target = self.names[name] = self.build.namer.fresh(name)
-            old = None
-        self.join(name, target, old, kind, node)
-        wanted = self.build.kinds[target]
-        self.emit(Assign(target, self.cast(value, wanted), **self.where(node)))
-        return target
-
-    def join(self, name: str, target: str, old: Kind | None, kind: Kind, node: ast.AST) -> None:
-        """Note the kind of a variable; the function is read again where that is a wider one than was thought."""
-        kinds, widened = self.build.kinds, self.build.widened
-        if old is None:
-            wide = widened.get(target)
-            kinds[target] = wide if wide is not None and not kind.is_array and kind is not Kind.BOOL else kind
-            return
-        if old is kind or kind.is_array:
-            return
-        if Kind.BOOL in (old, kind):
-            self.refuse(f"{name} holds a bool at one place and a number at another: use two names, or int(...)", node)
-        wide = arithmetic("+", old, kind)
-        if wide is not old:
-            widened[target] = kinds[target] = wide
-            self.build.changed = True
-
-    @property
-    def steady(self) -> set[str]:
-        """The variables that have one value throughout."""
-        return {v.name for n, v in self.values.items() if isinstance(v, Var) and n not in self.assigned}
-
-    def described(self, value: Value) -> str:
-        match value:
-            case TupleValue(items, cls):
-                return f"a {cls.__name__ if cls else 'tuple'} of {len(items)}"
-            case NoneValue():
-                return "None"
-            case FunctionValue():
-                return f"the function {value.name}"
-            case Text(text):
-                return f"the text {text!r}"
-            case RangeValue():
-                return "a range"
-        return a_kind(self.kind(value))
 
     # ------------------------------------------------------------------------------------------ statements
 
@@ -401,137 +274,9 @@ class Scope(Calls):
             array = self.array_variable(call.func.value)
             if len(call.args) != 1 or call.keywords:
                 self.refuse(f"{ast.unparse(call.func)}() takes one number", node)
-            self.assign_part(Index(array.name, _whole()), self.expr(call.args[0]), "", node)
+            self.assign_part(Index(array.name, WHOLE_AXIS), self.expr(call.args[0]), "", node)
             return
         self.value(call)
-
-    # ----------------------------------------------------------------------------------------- assignments
-
-    def assign(self, targets: Sequence[ast.expr], value: ast.expr, node: ast.stmt) -> None:
-        if len(targets) == 1 and isinstance(targets[0], ast.Tuple | ast.List) and self.swap(targets[0], value, node):
-            return
-        found = self.value(value)
-        if len(targets) > 1 and isinstance(found, TupleValue):
-            found = self.fixed(found, node)  # one target may change what the next one gets
-        for i, target in enumerate(targets):
-            if len(targets) > 1 and isinstance(found, Expr) and not isinstance(found, Const | Var):
-                # It is evaluated once.
-                if not isinstance(targets[0], ast.Name):
-                    found = self.temporary("value", found, node)
-                elif i:
-                    found = self.value(targets[0])
-            self.assign_target(target, found, node)
-
-    def swap(self, target: ast.Tuple | ast.List, value: ast.expr, node: ast.stmt) -> bool:
-        """``u, v = v, u`` of arrays: the names change places."""
-        if not isinstance(value, ast.Tuple) or not all(isinstance(e, ast.Name) for e in (*target.elts, *value.elts)):
-            return False
-        left = [e.id for e in target.elts if isinstance(e, ast.Name)]
-        right = [e.id for e in value.elts if isinstance(e, ast.Name)]
-        if sorted(left) != sorted(right) or len(set(left)) < len(left):
-            return False
-        values = [self.values.get(name) for name in right]
-        arrays = [v for v in values if isinstance(v, Var) and self.kind(v).is_array]
-        if len(arrays) < len(left) or len({self.kind(v) for v in arrays}) > 1:
-            return False
-        self.emit(Rebind(tuple(self.variable(n) for n in left), tuple(v.name for v in arrays), **self.where(node)))
-        for name in left:
-            self.values[name] = Var(self.variable(name))
-        return True
-
-    def assign_target(self, target: ast.expr, value: Value, node: ast.stmt) -> None:
-        match target:
-            case ast.Name(name):
-                self.assign_name(name, value, node)
-            case ast.Subscript():
-                value, place = self.then([value], lambda: self.subscript(target), node)
-                if not isinstance(place, Index):
-                    self.refuse("a tuple cannot be changed: make a new one", target)
-                e = value if isinstance(value, Expr) else self.refuse("only numbers and arrays fit here", target)
-                self.assign_part(place, e, "", node)
-            case ast.Tuple(elts=elts) | ast.List(elts=elts):
-                for starred in elts:
-                    if isinstance(starred, ast.Starred):
-                        self.refuse("a variable with * would be a list, which is not supported: use indices", starred)
-                if isinstance(value, Expr) and self.kind(value).is_array:
-                    value = self.items_of_row(value, target, node)
-                if not isinstance(value, TupleValue):
-                    self.refuse("only tuples and arrays can be unpacked", target)
-                if len(elts) != len(value.items):
-                    self.refuse(f"{len(elts)} variables on the left, {len(value.items)} values on the right", node)
-                self.parallel(elts, value.items, node)
-            case _:
-                self.refuse("only variables and parts of arrays can be assigned", target)
-
-    def items_of_row(self, row: Expr, target: ast.Tuple | ast.List, node: ast.stmt) -> TupleValue:
-        """The items of an array, one for each variable."""
-        n = len(target.elts)
-        base = row if isinstance(row, Var) else self.temporary("row", row, node)
-        wrong = Compare(Len(base.name), ("!=",), (Const(n),))
-        error = Raise(ValueError, (Const(f"an array of another length than {n} was unpacked"),), **self.where(node))
-        self.emit(If(wrong, (error,), (), **self.where(node)))
-        return TupleValue(tuple(self.place(base.name, [Const(i)], target) for i in range(n)))
-
-    def parallel(self, targets: Sequence[ast.expr], items: Sequence[Value], node: ast.stmt) -> None:
-        """``a, b = x, y``: a later value that an earlier target changes is computed first."""
-        values = list(items)
-        for i, target in enumerate(targets):
-            changed = self.changed_by(target)
-            for k in range(i + 1, len(values)):
-                values[k] = self.detached(values[k], changed, node)
-            self.assign_target(target, values[i], node)
-
-    def changed_by(self, target: ast.expr) -> set[str]:
-        match target:
-            case ast.Name(name):
-                return {self.variable(name)}
-            case ast.Tuple(elts=elts) | ast.List(elts=elts):
-                return set().union(*(self.changed_by(e) for e in elts))
-        return {"*"}  # an array that others may share
-
-    def detached(self, value: Value, changed: set[str], node: ast.AST) -> Value:
-        """The value, kept in a variable of its own where it reads what is going to change."""
-        if isinstance(value, TupleValue):
-            return TupleValue(tuple(self.detached(v, changed, node) for v in value.items), value.cls)
-        if not isinstance(value, Expr):
-            return value
-        reads = names(value)
-        arrays = any(n in self.build.kinds and self.build.kinds[n].is_array for n in reads)
-        if reads & changed or ("*" in changed and arrays and not isinstance(value, Var)):
-            wish = f"{value.name}_old" if isinstance(value, Var) else "value"
-            return self.temporary(wish, value, node)
-        return value
-
-    def augmented(self, node: ast.AugAssign) -> None:
-        target, place = node.target, place_of(node)
-        if isinstance(target, ast.Attribute):
-            self.refuse("only variables and parts of arrays can be assigned", target)
-        base = target.value if isinstance(target, ast.Subscript) else None
-        if isinstance(base, ast.Name) and isinstance(self.value(base), TupleValue):
-            self.refuse("a tuple cannot be changed: make a new one", target)
-        found = self.value(target)
-        if isinstance(target, ast.Name) and isinstance(found, TupleValue) and isinstance(node.op, ast.Add):
-            more = self.value(node.value)
-            if isinstance(more, TupleValue):
-                self.assign_name(target.id, TupleValue(found.items + more.items), node)
-                return
-        old = self.expr_of(found, target)
-        if isinstance(node.op, ast.MatMult):
-            self.refuse("@= is not supported: write a = a @ b", node)
-        op = BINARY[type(node.op)]
-        if isinstance(target, ast.Name) and not self.kind(old).is_array:
-            self.assign_name(target.id, self.binary(op, old, self.expr(node.value), place), node)
-            return
-        part = old if isinstance(old, Index) else Index(old.name, _whole(), at=place)  # type: ignore[attr-defined]
-        # What the right side writes to: Python knows the place by then, and has read it, but a view shows the change.
-        view = viewed(part, self.build.kinds) is not None
-        before = [part.index] if view else [part.index, part]
-        index, *read, value = self.then(before, lambda: self.expr(node.value), node)
-        target_part = replace(part, index=index)
-        if op in "+-" and (view or (read == [part] and not self.kind(part).is_array)):
-            self.assign_part(target_part, value, op, node)
-        else:
-            self.assign_part(target_part, self.binary(op, target_part if view else read[0], value, place), "", node)
 
     # -------------------------------------------------------------------------------------- returns, branches
 
@@ -575,7 +320,7 @@ class Scope(Calls):
         """Raise where what is returned here is something else than before."""
         old = self.result
         assert old is not None
-        same = _alike(old, value)
+        same = alike(old, value)
         if same and isinstance(old, Expr) and isinstance(value, Expr):
             a, b = self.kind(old), self.kind(value)
             same = a is b or not (a.is_array or b.is_array or Kind.BOOL in (a, b))
@@ -618,7 +363,7 @@ class Scope(Calls):
             other = self.values.get(name)
             if other is None:
                 self.values[name] = value
-            elif not _alike(value, other):
+            elif not alike(value, other):
                 if a is Flow.ENDS:
                     continue
                 if b is Flow.ENDS:
@@ -655,7 +400,7 @@ class Scope(Calls):
         else:
             node.test = what
         loop = Loop(namer.fresh("skip"), namer.fresh("stop"), checkpoints=checkpoints)
-        returns = any(isinstance(n, ast.Return) for s in node.body for n in _own_nodes(s))
+        returns = any(isinstance(n, ast.Return) for s in node.body for n in own_nodes(s))
         self.set_flag(loop.stop, False, node)
         if isinstance(node, ast.While):
             self.while_loop(node, loop)
@@ -664,7 +409,7 @@ class Scope(Calls):
         if not returns:
             return self.loop_else(node, loop, rest)
         assert self.returned is not None
-        if _endless(node) and not any(isinstance(n, ast.Break) for s in node.body for n in _own_loop_nodes(s)):
+        if endless(node) and not any(isinstance(n, ast.Break) for s in node.body for n in own_loop_nodes(s)):
             return Flow.ENDS, True  # only a return leaves it
         more, flow = self.block(lambda: self.after_loop(node, loop, rest))
         leave: Block = ()
@@ -734,7 +479,7 @@ class Scope(Calls):
         if isinstance(what, RangeValue) and plain:
             assert isinstance(node.target, ast.Name)
             name = node.target.id
-            if name not in {n for s in node.body for n in _bound_names(s)}:
+            if name not in {n for s in node.body for n in bound_names(s)}:
                 var = self.variable(name)
                 known = self.build.kinds.get(var)
                 if known is not None and known is not Kind.INT and known is not Kind.FLOAT:
@@ -764,10 +509,10 @@ class Scope(Calls):
 
     def unrolled(self, node: ast.For, items: TupleValue) -> None:
         """A loop over a tuple: its trips one after another."""
-        if any(isinstance(n, ast.Break | ast.Continue | ast.Return) for s in node.body for n in _own_nodes(s)):
+        if any(isinstance(n, ast.Break | ast.Continue | ast.Return) for s in node.body for n in own_nodes(s)):
             self.refuse("break, continue and return in a loop over a tuple are not supported: loop over an array", node)
         changed = {"*", *self.changed_by(node.target)}
-        changed |= {self.variable(name) for s in node.body for name in _bound_names(s)}
+        changed |= {self.variable(name) for s in node.body for name in bound_names(s)}
         for item in [self.detached(item, changed, node) for item in items.items]:
             self.assign_target(node.target, item, node)
             self.statements(node.body)
@@ -822,85 +567,3 @@ class Scope(Calls):
         # The loop goes on over this array if its name is given another one.
         base = e if isinstance(e, Var) and e.name in self.steady else self.temporary("items", e, node)
         return Len(base.name), lambda k: self.place(base.name, [k], node)
-
-
-# --------------------------------------------------------------------------------------------------- helpers
-
-
-def _whole() -> Slice:
-    return WHOLE_AXIS
-
-
-def _parts_of(name: str, value: TupleValue) -> list[str]:
-    """The names of the parts of a tuple."""
-    fields = value.cls._fields if value.cls else range(len(value.items))  # type: ignore[attr-defined]
-    return [f"{name}.{field}" for field in fields]
-
-
-def _leaves(name: str, value: Value) -> list[str]:
-    """The names of the variables of a value."""
-    if isinstance(value, TupleValue):
-        return [leaf for part, item in zip(_parts_of(name, value), value.items) for leaf in _leaves(part, item)]
-    return [name] if isinstance(value, Expr) else []
-
-
-def _settled(value: Value) -> bool:
-    """Whether a value is what it is, with nothing left to compute."""
-    if isinstance(value, TupleValue):
-        return all(_settled(item) for item in value.items)
-    return isinstance(value, Var | Const) or not isinstance(value, Expr)
-
-
-def _alike(a: Value, b: Value) -> bool:
-    if isinstance(a, Expr) and isinstance(b, Expr):
-        return a == b or not (isinstance(a, Const) and isinstance(b, Const))
-    if isinstance(a, TupleValue) and isinstance(b, TupleValue):
-        same = a.cls is b.cls and len(a.items) == len(b.items)
-        return same and all(_alike(x, y) for x, y in zip(a.items, b.items, strict=True))
-    return a == b
-
-
-def _endless(node: ast.For | ast.While) -> bool:
-    return isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and bool(node.test.value)
-
-
-def _own_nodes(node: ast.AST) -> list[ast.AST]:
-    """The nodes below a statement that belong to the same function."""
-    return _nodes(node, ast.iter_child_nodes)
-
-
-def _own_loop_nodes(node: ast.AST) -> list[ast.AST]:
-    """Those that belong to the same loop: of a loop in it, what stands in its else."""
-
-    def below(n: ast.AST) -> Iterable[ast.AST]:
-        return n.orelse if isinstance(n, ast.For | ast.While) else ast.iter_child_nodes(n)
-
-    return _nodes(node, below)
-
-
-def _nodes(node: ast.AST, below: Callable[[ast.AST], Iterable[ast.AST]]) -> list[ast.AST]:
-    """A node and what is `below` it, functions and classes apart."""
-    found: list[ast.AST] = []
-    pending = [node]
-    while pending:
-        node = pending.pop()
-        if not isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
-            found.append(node)
-            pending += below(node)
-    return found
-
-
-def _bound_names(node: ast.AST) -> set[str]:
-    found = {n.id for n in _own_nodes(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    return found | {n.name for n in ast.walk(node) if isinstance(n, ast.FunctionDef)}
-
-
-def _assigned_names(tree: ast.FunctionDef) -> set[str]:
-    return set().union(*(_bound_names(s) for s in tree.body))
-
-
-def _local_names(tree: ast.FunctionDef | ast.Lambda) -> set[str]:
-    """Python's rule for what is local: the parameters and every name bound anywhere in the body."""
-    a = tree.args
-    found = {p.arg for p in (*a.posonlyargs, *a.args, *a.kwonlyargs)}
-    return found | _assigned_names(tree) if isinstance(tree, ast.FunctionDef) else found
