@@ -231,6 +231,8 @@ class Spread:
             if isinstance(part, Marker) or len(parts) > len(shape) or (isinstance(part, Slice) and length is None):
                 raise Whole(self.touched(index))
             if not isinstance(part, Slice):
+                if kind_of(part, self.kinds).is_array:  # an index array, or a mask
+                    raise Whole(self.touched(index))
                 axes.append([self.settled(self.rewritten(part))])
                 continue
             try:

@@ -329,3 +329,11 @@ def needed_as_arrays(x, y):
     w = np.sort(z)
     v = np.cumsum(w * z)
     return v[k] * w[0] + np.sum(v)
+
+
+@case(values(5), np.array([3, 0, 4]), 0.7)
+def from_an_index_array(w, at, x):
+    q = np.full(3, x)
+    p = w[at] * q
+    q[0:3] = w[at]
+    return np.sum(q * q) + np.sum(p * q)
