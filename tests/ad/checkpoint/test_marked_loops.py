@@ -18,6 +18,7 @@ from reference import active, fresh
 from reference.compare import leaves
 
 import ad
+from ad import demo
 
 SCHEDULES = {
     "binomial": {"snapshots": 2},
@@ -272,6 +273,27 @@ START = np.array([1.0, 1.2, 0.9])
 )
 def test_the_taylor_rate_is_two(f, args):
     ad.check_grads(f, args)
+
+
+@pytest.mark.parametrize("which", ["outer", "inner", "all"])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_the_demo_under_every_schedule(name, which, interpreted_gradient):
+    """The likelihood of the lynx-hare model; its derivatives are by eight numbers."""
+    record = demo.read_record()
+    args = (*demo.first_guess(record), record.hares, record.lynxes, 3)
+    likelihood = demo.negative_log_likelihood.py_func
+    expected = interpreted_gradient(likelihood, args, tuple(range(8)))
+    found = interpreted_gradient(marked(likelihood, which, **SCHEDULES[name]), args, tuple(range(8)))
+    assert_equal(found, expected, f" in\n{found[2]}")
+
+
+@pytest.mark.parametrize("name", ["binomial", "online", "periodic"])
+def test_the_taylor_rate_of_the_demo_is_two(name):
+    record = demo.read_record()
+    args = (*map(float, demo.first_guess(record)), record.hares, record.lynxes, 3)
+    f = marked(demo.negative_log_likelihood, "outer", **SCHEDULES[name])
+    found = ad.check_grads(f, args, demo.PARAMETERS)
+    assert all(abs(rate - 2.0) < 0.1 for rate in found.rates[:3]), found.rates
 
 
 # ----------------------------------------------------------------------------------- memory, source, report, cache
