@@ -37,7 +37,8 @@ def checkpointed(
     snapshots: int, at least 1
         How many may be on the tape at a time; with "binomial" and a copy of the last state on top.  By default as many
         that no trip is run more than twice before it is reversed, which is about the root of twice the number of trips;
-        twice as many where that is not known.
+        twice as many where that is not known.  But where neither this nor a schedule is given, and the gradient has a
+        memory limit, it is planned what to record, to spill and to run again (see docs/checkpointing.md).
     schedule:
         "binomial" takes the fewest trips for a known number of them, also where the loop is left early (Griewank and
         Walther 2000); the default of a for loop.  "online" is the same for an unknown number, the default of a while

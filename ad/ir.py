@@ -38,6 +38,7 @@ __all__ = [
     "Marker",
     "MultiAssign",
     "Place",
+    "Planned",
     "Pop",
     "Push",
     "Raise",
@@ -318,6 +319,22 @@ class Rebind(Stmt):
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """The part of a marked loop that is run again in blocks, and the names of its numbers (ad.planned).
+
+    `planner` is what generated code consults, as loop `number`.  Of `trips` in all the first ones are run `again`,
+    in blocks of `block` trips, with so many `snapshots`.
+    """
+
+    planner: str
+    number: int
+    trips: str
+    again: str
+    block: str
+    snapshots: str
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoints:
     """How the reverse sweep has the states of a loop that is marked by `ad.checkpointed`.
 
@@ -328,6 +345,7 @@ class Checkpoints:
     schedule: str
     snapshots: Expr | None
     period: Expr | None
+    planned: Planned | None = None
 
     @property
     def numbers(self) -> tuple[Expr, ...]:
