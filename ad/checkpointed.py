@@ -128,7 +128,7 @@ def marked(scope: Any, node: ast.For | ast.While) -> tuple[ast.expr, Checkpoints
     numbers = {name: _number(scope, name, given[name]) for name in ("snapshots", "period") if name in given}
     if schedule == "store_all":
         return what.args[0], None
-    return what.args[0], Checkpoints(schedule, numbers.get("snapshots"), numbers.get("period"))
+    return what.args[0], Checkpoints(schedule, numbers.get("snapshots"), numbers.get("period"), open=not given)
 
 
 def _number(scope: Any, name: str, node: ast.expr) -> Expr:

@@ -339,12 +339,13 @@ class Checkpoints:
     """How the reverse sweep has the states of a loop that is marked by `ad.checkpointed`.
 
     The numbers are constants or variables.  Without one of `snapshots` there is a default; `period` is that of the
-    schedule of this name.
+    schedule of this name.  A loop is `open` of which nothing was said: it may be `planned`.
     """
 
     schedule: str
     snapshots: Expr | None
     period: Expr | None
+    open: bool = False
     planned: Planned | None = None
 
     @property

@@ -71,8 +71,7 @@ def _ask(planned: Planned, event: Event, value: Expr) -> Expr:
 
 def _is_open(s: For) -> bool:
     """Whether a loop is marked, nothing said how, and it always runs to its end."""
-    marks = s.checkpoints
-    return marks is not None and marks.schedule == "binomial" and not marks.numbers and not _leaves(s.body)
+    return s.checkpoints is not None and s.checkpoints.open and not _leaves(s.body)
 
 
 def _leaves(block: Block) -> bool:
@@ -158,7 +157,7 @@ class _Splitting:
 
         end = where(Binary("+", Var(first), Var(block)))
         inner = self.apart(replace(s, start=where(Var(first)), stop=end, checkpoints=None, runs=False))
-        marks = replace(s.checkpoints, snapshots=Var(snapshots), planned=planned)
+        marks = replace(s.checkpoints, snapshots=Var(snapshots), open=False, planned=planned)
         outer = For(first, Const(0), Var(again), Var(block), (inner,), checkpoints=marks, line=s.line, source=s.source)
         rest = replace(s, start=where(Var(again)), checkpoints=None)
         return [
