@@ -216,8 +216,8 @@ MOST = 30.0
 
 
 def compare(problem, rounds, directory):
-    """The rows of the table, and the planner's latest report."""
-    candidates, rows, plans, calls = {}, {}, [], iter(range(10**6))
+    """Seconds of each choice, and what the planner reports of the call that took the median."""
+    candidates, plans, calls = {}, [], iter(range(10**6))
     memory = parse_bytes(problem.memory)
     for name, (f, block, snapshots) in functions(problem, directory).items():
         g = ad.grad(f, problem.wrt)
@@ -240,11 +240,8 @@ def compare(problem, rounds, directory):
             slow[name] = took
             del candidates[name]
     medians = {**interleaved(candidates, rounds), **slow}
-    best = min(took for name, took in medians.items() if name != "planner")
-    for name, took in medians.items():
-        rows[name] = [f"{took:.3f}", f"{took / best:.2f}"]
     _, plan = sorted(plans[1:], key=lambda p: p[0])[len(plans[1:]) // 2]
-    return rows, medians, plan
+    return medians, plan
 
 
 def main():
@@ -256,7 +253,9 @@ def main():
         for problem in PROBLEMS:
             if options.problems and not any(part in problem.name for part in options.problems):
                 continue
-            rows, _, plan = compare(problem, options.rounds, directory)
+            medians, plan = compare(problem, options.rounds, directory)
+            best = min(took for name, took in medians.items() if name != "planner")
+            rows = {name: [f"{took:.3f}", f"{took / best:.2f}"] for name, took in medians.items()}
             print(f"\n{problem.name}; {problem.trips} trips, memory {problem.memory}")
             print(table(["s", "x best by hand"], rows))
             costs = plan.costs

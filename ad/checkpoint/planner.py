@@ -152,6 +152,8 @@ def choices(costs: Costs, trips: int, memory: float) -> list[Choice]:
     if not found[0].written:
         return found  # there is nothing to save
     for block in _lengths(trips - 1):
+        if block > 1 and costs.snapshot_bytes + block * costs.record_bytes > memory:
+            break  # each block would go to disk and come back
         blocks = (trips - 1) // block
         room = (memory - block * costs.record_bytes) / max(costs.snapshot_bytes, 1) - 1
         fitting = int(min(max(room, 1), blocks))
