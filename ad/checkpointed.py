@@ -37,7 +37,8 @@ def checkpointed(
     snapshots: int, at least 1
         How many may be on the tape at a time; with "binomial" and a copy of the last state on top.  By default as many
         that no trip is run more than twice before it is reversed, which is about the root of twice the number of trips;
-        twice as many where that is not known.
+        twice as many where that is not known.  But where neither this nor a schedule is given, and the gradient has a
+        memory limit, it is planned what to record, to spill and to run again (see docs/checkpointing.md).
     schedule:
         "binomial" takes the fewest trips for a known number of them, also where the loop is left early (Griewank and
         Walther 2000); the default of a for loop.  "online" is the same for an unknown number, the default of a while
@@ -127,7 +128,7 @@ def marked(scope: Any, node: ast.For | ast.While) -> tuple[ast.expr, Checkpoints
     numbers = {name: _number(scope, name, given[name]) for name in ("snapshots", "period") if name in given}
     if schedule == "store_all":
         return what.args[0], None
-    return what.args[0], Checkpoints(schedule, numbers.get("snapshots"), numbers.get("period"))
+    return what.args[0], Checkpoints(schedule, numbers.get("snapshots"), numbers.get("period"), open=not given)
 
 
 def _number(scope: Any, name: str, node: ast.expr) -> Expr:

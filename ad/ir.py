@@ -39,6 +39,7 @@ __all__ = [
     "Marker",
     "MultiAssign",
     "Place",
+    "Planned",
     "Pop",
     "Push",
     "Raise",
@@ -321,16 +322,34 @@ class Rebind(Stmt):
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """The part of a marked loop that is run again in blocks, and the names of its numbers (ad.planned).
+
+    `planner` is what generated code consults, as loop `number`.  Of `trips` in all the first ones are run `again`,
+    in blocks of `block` trips, with so many `snapshots`.
+    """
+
+    planner: str
+    number: int
+    trips: str
+    again: str
+    block: str
+    snapshots: str
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoints:
     """How the reverse sweep has the states of a loop that is marked by `ad.checkpointed`.
 
     The numbers are constants or variables.  Without one of `snapshots` there is a default; `period` is that of the
-    schedule of this name.
+    schedule of this name.  A loop is `open` of which nothing was said: it may be `planned`.
     """
 
     schedule: str
     snapshots: Expr | None
     period: Expr | None
+    open: bool = False
+    planned: Planned | None = None
 
     @property
     def numbers(self) -> tuple[Expr, ...]:

@@ -22,6 +22,7 @@ __all__ = [
     "checked",
     "code_options",
     "in_context",
+    "in_force",
     "options",
     "tape_options",
 ]
@@ -144,6 +145,12 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "fastmath": _fastmath,
     "debug": _flag("debug"),
 }
+
+
+def in_force(given: Mapping[str, Any]) -> TapeOptions:
+    """Checked options for the tape of a call, those of the surrounding ``with ad.options(...)`` included."""
+    context = _context.get()
+    return TapeOptions(**given) if context is None else TapeOptions(**{**context, **given})
 
 
 def options(**given: Unpack[Given]) -> AbstractContextManager[None]:

@@ -30,6 +30,7 @@ from ad.looped import looped
 from ad.lower import Lowered, lower
 from ad.names import Namer
 from ad.options import CodeOptions
+from ad.planned import loops_planned
 from ad.primitive import Primitive, primitive
 from ad.records import Facts
 from ad.remake import remade
@@ -145,14 +146,17 @@ class Program:
         reverse = self._unit(name, params, (*back, Return(results)), f, doc, made)
         return Pair(forward, reverse, active, reads)
 
-    def gradient(self, f: Function, wrt: tuple[str, ...]) -> Unit:
+    def gradient(self, f: Function, wrt: tuple[str, ...], planned: bool = False) -> Unit:
         """The function that returns the value and the gradient.
+
+        With loops `planned`, where it has some to plan, the address of the planner comes before the parameters of `f`.
 
         Its parameters are the tape's handle (where it records anything), those of its lanes (where it has loops in
         lanes, and then it has a tape) and those of `f`.  It returns the value, then
         the derivatives with respect to `wrt` in that order; where it uses a tape, first of all the tape's status, 0 if
         all is well.  A pop that fails ends it by PopFailed.
         """
+        f = loops_planned(f) if planned else f
         active = tuple(p in wrt for p in f.params)
         lowered = self._lowered(f, active, self._assuming)
         lowered, again = remade(fitted(lowered), split=False)

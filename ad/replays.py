@@ -51,7 +51,7 @@ from ad.primitive import Primitive
 from ad.records import Record, Site
 from ad.source import Source
 
-__all__ = ["Replay", "changed_arrays", "read_again", "state_of"]
+__all__ = ["Replay", "changed_arrays", "quiet", "read_again", "state_of"]
 
 _DEFAULT, _FOLLOWING, _IN_STAGE, _STAGE_END = (
     Primitive(f, (), "int") for f in (default_snapshots, following, following_in_stage, stage_end)
@@ -226,20 +226,25 @@ class Replay:
             for group, kind in reversed(self.groups)
         ]
 
+    @property
+    def numbers(self) -> list[Group]:
+        """The variables in a snapshot that are numbers."""
+        return [(group, kind) for group, kind in self.groups if not kind.is_array]
+
     def following(self, schedule: Primitive, end: Expr) -> Stmt:
         free = Binary("+", Binary("-", Var(self.places), Var(self.held)), Const(1))
         return _set(self.due, Call(schedule, (Var(self.at), end, free)))
 
     # ------------------------------------------------------------------------------------------------- sweeps
 
-    def forward(self, body: Block) -> list[Stmt]:
-        """The loop, whose body is `body` in generated code, with its snapshots.
+    def forward(self, body: Block, planning: Sequence[Stmt] = ()) -> list[Stmt]:
+        """The loop, whose body is `body` in generated code, with its snapshots; `planning` gives it its numbers.
 
         At the end come the numbers that the reverse sweep begins with.
         """
         s, given, period = self.s, self.checkpoints.snapshots, self.checkpoints.period
         saved = [Push((Var(name),), self.kinds[name], site=site) for name, site in self.kept]
-        start = [_set(name, Const(0)) for name in (self.held, self.due, self.at)]
+        start = [*(_set(name, Const(0)) for name in (self.held, self.due, self.at)), *planning]
         early: list[Stmt] = []
         last: list[Stmt] = []
         if self.checkpoints.schedule == "binomial":
@@ -274,7 +279,7 @@ class Replay:
         advance = (
             _if(Var(self.at), "==", Var(self.due), store),
             *self.variable(self.at),
-            *_quiet(body),
+            *quiet(body),
             _more(self.at),
         )
         trip = (
@@ -283,7 +288,7 @@ class Replay:
             _if(Var(self.at), "<", Var(self.trips), [*self.push(), due], [_less(self.held)]),
             While(Compare(Var(self.at), ("<",), (Var(self.trips),)), advance),
             *self.variable(self.trips),
-            *_quiet(recorded),
+            *quiet(recorded),
             *back,
         )
         numbers = Pop((Var(self.trips), Var(self.held), Var(self.places)), Kind.INT, site=self.site)
@@ -300,7 +305,7 @@ class Replay:
         return [_set(s.var, steps if s.start == Const(0) else Binary("+", s.start, steps))]
 
 
-def _quiet(block: Sequence[Stmt]) -> Block:
+def quiet(block: Sequence[Stmt]) -> Block:
     """A trip that is run again: it prints nothing, and leaves no loop."""
 
     def kept(stmts: Sequence[Stmt], own: bool) -> Iterator[Stmt]:

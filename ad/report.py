@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ad.checkpoint.planner import Costs
+from ad.planning import Outcome
 from ad.reporttext import table
 
-__all__ = ["CheckpointedLoop", "Item", "Lanes", "Line", "Loop", "Report", "Size"]
+__all__ = ["CheckpointedLoop", "Item", "Lanes", "Line", "Loop", "PlannedLoop", "Report", "Size"]
 
 _MOST = 3
 """How many arrays are named in a text."""
@@ -138,6 +140,38 @@ class CheckpointedLoop:
 
 
 @dataclass(frozen=True)
+class PlannedLoop:
+    """What was chosen for a marked loop in the latest call with a memory limit, and what became of it.
+
+    `choice` says it in words: of `trips` the first `again` are run again in blocks of `block` from so many `snapshots`,
+    the rest is recorded at once.  `costs` are what trials took, None where all records had room, and then nothing is
+    predicted.  The seconds are those of both sweeps of the loop, to which the `trial_seconds` come.  The bytes are on
+    the tape when the forward sweep leaves the loop, those to disk all that went there in both sweeps.
+    """
+
+    line: Line
+    trips: int
+    choice: str
+    block: int
+    again: int
+    snapshots: int
+    costs: Costs | None
+    trial_seconds: float
+    predicted_seconds: float | None
+    seconds: float
+    predicted_bytes: int
+    bytes: int
+    predicted_bytes_to_disk: int
+    bytes_to_disk: int
+
+    @classmethod
+    def of(cls, line: Line, outcome: Outcome) -> "PlannedLoop":
+        o, c = outcome, outcome.choice
+        predicted = o.trial_seconds, o.predicted, o.seconds, round(c.bytes), o.bytes, round(c.written), o.spilled
+        return cls(line, o.trips, str(c), c.block, c.again, c.snapshots, o.costs, *predicted)
+
+
+@dataclass(frozen=True)
 class Report:
     """What `Gradient.report` returns.
 
@@ -149,7 +183,8 @@ class Report:
     `rerun` those whose calls the reverse sweep runs again because of `ad.remat`, `unchanged` those that are called
     without a derivative; each with the lines of the calls.  `recomputed` are expressions that the reverse sweep
     computes again, because that is cheap.  `passive` are floats that no derivative passes through, with the reason.
-    `options` are those in force.  `checkpointed` are loops whose trips the reverse sweep runs again.
+    `options` are those in force.  `checkpointed` are loops whose trips the reverse sweep runs again, `planned` those
+    for which the latest call with a memory limit has chosen what is run again.
     """
 
     function: str
@@ -168,6 +203,7 @@ class Report:
     passive: Mapping[str, str]
     options: Mapping[str, Any]
     checkpointed: tuple[CheckpointedLoop, ...] = ()
+    planned: tuple[PlannedLoop, ...] = ()
 
     def __str__(self) -> str:
         return table(self)

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tape.sizes import format_bytes
+
 if TYPE_CHECKING:
     from ad.report import CheckpointedLoop, Item, Line, Report
 
@@ -31,6 +33,7 @@ def table(report: "Report") -> str:
     if report.checkpointed:
         rows = [[_line(report, loop.line), loop.line.text, *_snapshots(loop)] for loop in report.checkpointed]
         out += ["", "Run again from snapshots, because of ad.checkpointed:", *_columns(rows)]
+    out += _planned(report)
     out += _loops(report)
     out += _lanes(report)
     for title, found in (
@@ -83,6 +86,37 @@ def _snapshots(loop: "CheckpointedLoop") -> tuple[str, str]:
     period = f", period {loop.period}" if loop.period is not None else ""
     count = f"{loop.snapshots} snapshots" if loop.snapshots is not None else "snapshots by default"
     return f"{loop.schedule}{period}, {count}", f"of {', '.join(loop.state)}: {loop.size}"
+
+
+def _planned(report: "Report") -> list[str]:
+    out: list[str] = []
+    for loop in report.planned:
+        if not out:
+            out = ["", "Chosen for the memory limit in the latest call that had one:"]
+        out.append(f"{_INDENT}line {_line(report, loop.line)}: {loop.line.text}")
+        found = [f"{loop.trips} trip{'' if loop.trips == 1 else 's'}: {loop.choice}"]
+        costs = loop.costs
+        if costs is not None:
+            speeds = dict.fromkeys((costs.speeds[0], costs.speeds[-1]))
+            times = " or ".join(f"{_time(s.record)} recorded and {_time(s.reverse)} reversed" for s in speeds)
+            found.append(f"a trip takes {_time(costs.advance)}, {times}, tried for {_time(loop.trial_seconds)}")
+            sizes = format_bytes(round(costs.record_bytes)), format_bytes(costs.snapshot_bytes)
+            found.append(f"a trip records {sizes[0]}, a snapshot has {sizes[1]}")
+        for what, seconds, nbytes, spilled in (
+            ("predicted", loop.predicted_seconds, loop.predicted_bytes, loop.predicted_bytes_to_disk),
+            ("actual", loop.seconds, loop.bytes, loop.bytes_to_disk),
+        ):
+            took = f"{_time(seconds)}, " if seconds is not None else ""
+            found.append(f"{what}: {took}{format_bytes(nbytes)} on the tape, {format_bytes(spilled)} to disk")
+        out += [_INDENT * 2 + text for text in found]
+    return out
+
+
+def _time(seconds: float) -> str:
+    for unit, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+        if seconds >= unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds / 1e-9:.3g} ns"
 
 
 def _loops(report: "Report") -> list[str]:

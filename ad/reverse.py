@@ -54,6 +54,7 @@ from ad.ir import (
 )
 from ad.lower import Lowered, active_args, derive_assign
 from ad.parallel import Roles, roles
+from ad.planned import finished, trial
 from ad.ranges import backward
 from ad.records import Facts, Record, Replayed, Site
 from ad.recurrence import shortened
@@ -204,7 +205,10 @@ class _Sweep:
             tuple(s for stmts in (*self.saves.again.values(), *self.saves.arrays.values()) for s in stmts),
             tuple(self.calls),
             tuple(self.loops_in_lanes),
-            {moved.get(s, s): again for s, again in self.replayed.items()},
+            {
+                moved.get(s, s): replace(again, recorded=with_loops(again.recorded, self.in_lanes, {}))
+                for s, again in self.replayed.items()
+            },
         )
         tape = self.tape if self.uses_tape else None
         bits = self.bits if self.uses_bits else None
@@ -784,9 +788,18 @@ class _Sweep:
         saves, wanted = self.saves.around.get(s, {}), self.saves.wanted[s]
         how = self.adjoints.fresh, self.by_kind, self.bindings.shown
         replay = Replay(s, self.lowered, saves, wanted, self.split, self.kinds, *how)
-        forward = replay.forward(self.importer.block(s.body))
+        again = self.unchecked.block(s.body)
+        back = replay.reverse(again, recorded, reverse)
+        planned = s.checkpoints.planned if s.checkpoints is not None else None
+        planning: list[Stmt] = []
+        if planned is not None:
+            assert isinstance(s, For)
+            adjoints = {adjoint: name for name, adjoint in self.adjoints.names.items()}
+            fresh = self.adjoints.fresh
+            planning = trial(planned, s.var, replay, again, recorded, reverse, adjoints, self.kinds, fresh)
+            back.append(finished(planned))
+        forward = replay.forward(self.importer.block(s.body), planning)
         self.replayed[replay.loop] = Replayed(tuple(replay.groups), tuple(recorded))
-        back = replay.reverse(self.unchecked.block(s.body), recorded, reverse)
         return forward, [*before, self.comment(s), *back]
 
     def while_loop(self, s: While, state: State) -> tuple[list[Stmt], list[Stmt]]:

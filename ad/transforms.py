@@ -4,6 +4,7 @@ import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
@@ -16,20 +17,33 @@ from ad.build import Kernel
 from ad.checks import new_notes
 from ad.debug import instrument
 from ad.emit import emit
-from ad.errors import ADError, ADTypeError, ADValueError
+from ad.errors import ADError, ADTypeError, ADValueError, UnsupportedSyntax
 from ad.fastcall import builder, checked_call
 from ad.findings import Findings
 from ad.function import Function
 from ad.guess import likely_kinds
 from ad.ir import Kind
 from ad.library import Library, Structure
-from ad.options import OPTIONS, CodeOptions, Given, TapeOptions, checked, code_options, in_context, tape_options
+from ad.options import (
+    OPTIONS,
+    CodeOptions,
+    Given,
+    TapeOptions,
+    checked,
+    code_options,
+    in_context,
+    in_force,
+    tape_options,
+)
+from ad.planned import can_be_planned
+from ad.planning import ADDRESS, Known, Outcome, Planning
 from ad.program import Program
-from ad.report import Report
+from ad.report import PlannedLoop, Report
 from ad.reportfacts import report_of
 from ad.runtime import NotAsAssumed
 from ad.source import TOO_DEEP, python_function
 from ad.tapes import latest_stats, latest_traffic, on_lanes, on_tape
+from ad.terms import line_of
 from ad.unit import Unit
 from ad.values import UserFunction
 from tape import LayerStats, TapeStats
@@ -263,7 +277,7 @@ class Gradient:
             values[i] = adapt(name, values[i])
             kinds.append(structure_of(name, values[i], name in chosen))
         special = self._special(tuple(kinds), code_options(options))
-        special.compile(values)
+        special.compile(values, tape_options(options))
         call = special.call(tape_options(options))
         same = len(args) == len(values) and all(a is b for a, b in zip(args, values, strict=True))
         if self._all_positional and same and options is self._options:
@@ -286,7 +300,9 @@ class Gradient:
             self._latest = kinds, code
             return special
 
-    def _make_special(self, kinds: tuple[Structure, ...], code: CodeOptions, assuming: bool = True) -> "_Special":
+    def _make_special(
+        self, kinds: tuple[Structure, ...], code: CodeOptions, assuming: bool = True, planned: bool = False
+    ) -> "_Special":
         by_name = dict(zip(self._names, kinds, strict=True))
         wrt = self._wrt or tuple(n for n in self._names if has_float(by_name[n]))
         if not wrt:
@@ -301,7 +317,8 @@ class Gradient:
         params = {n: [next(inner) for _ in leaves(kind)] for n, kind in by_name.items()}
         floats = {n: [p for p, k in zip(params[n], leaves(by_name[n]), strict=True) if k.is_float] for n in wrt}
         program = Program(code, assuming, parallel=not code.debug)
-        unit = program.gradient(function, tuple(p for n in wrt for p in floats[n]))
+        unit = program.gradient(function, tuple(p for n in wrt for p in floats[n]), planned)
+        to_plan = 0 if code.debug else len(can_be_planned(function))
         findings = Findings(instrument(unit)) if code.debug else None
         results = tuple(by_name[n] for n in wrt)
         names = tuple(n for n in self._names for _ in leaves(by_name[n]))
@@ -317,7 +334,9 @@ class Gradient:
             wrt,
             findings,
             code.inplace == "update",
-            (lambda: self._make_special(kinds, code, False)) if program.assumed else None,
+            (lambda: self._make_special(kinds, code, False, planned)) if program.assumed else None,
+            to_plan,
+            (lambda: self._make_special(kinds, code, assuming, True)) if to_plan and not planned else None,
         )
 
 
@@ -327,7 +346,8 @@ class _Special:
     `names` are the arguments that the kernel's parameters belong to, `results` the structures of those that there are
     derivatives with respect to.  With `findings` the kernel takes notes of a debugging run, and these read them.
     `updates` says that the arguments which the function writes to are written to.  `otherwise` makes what serves where
-    arguments are not as this one assumes.
+    arguments are not as this one assumes.  It has `loops` that are planned where there is a memory limit; `planned`
+    makes the gradient that does so, in which it is None.
     """
 
     def __init__(
@@ -344,6 +364,8 @@ class _Special:
         findings: Findings | None,
         updates: bool,
         otherwise: Callable[[], "_Special"] | None,
+        loops: int,
+        planned: Callable[[], "_Special"] | None,
     ) -> None:
         self.function = function
         self.kernel = kernel
@@ -358,6 +380,11 @@ class _Special:
         self.findings = findings
         self.updates = updates
         self._make_otherwise = otherwise
+        self._loops = loops
+        self._make_planned = planned
+        self._planning = loops > 0 and planned is None
+        self._plans: Known = {}
+        self.outcomes: tuple[Outcome, ...] = ()
         self._compiled = False
         self._plain_results = all(isinstance(r, Kind) for r in results)
         self._structured = builder(results)
@@ -378,16 +405,25 @@ class _Special:
         flags = self.function.options
         defaults = {**TapeOptions()._asdict(), "record": "f8", "inplace": "copy"}
         given = {name: value for name, value in options.items() if value is not None}
-        in_force = {"boundscheck": flags.boundscheck, "fastmath": flags.fastmath, "checked division": flags.checked}
-        return report_of(self.unit, self.wrt, {**defaults, **given, **in_force})
+        made_with = {"boundscheck": flags.boundscheck, "fastmath": flags.fastmath, "checked division": flags.checked}
+        found = report_of(self.unit, self.wrt, {**defaults, **given, **made_with})
+        planned = self.__dict__.get("planned")
+        return replace(found, planned=planned.planned_loops()) if planned is not None else found
+
+    def planned_loops(self) -> tuple[PlannedLoop, ...]:
+        """What the latest call has planned."""
+        loops = can_be_planned(self.function)
+        lines = [line_of(s.source or self.function.source, s.line) for s in loops]
+        return tuple(PlannedLoop.of(lines[o.number], o) for o in self.outcomes)
 
     def leaves(self, values: Sequence[Any]) -> Sequence[Any]:
         """The numbers and arrays of arguments."""
         return [leaf for v, kind in zip(values, self.kinds, strict=True) for leaf in flattened(v, kind)]
 
-    def compile(self, values: Sequence[Any]) -> None:
-        """Compile for the first arguments that come."""
-        self._compile(self.leaves(values))
+    def compile(self, values: Sequence[Any], options: dict[str, Any]) -> None:
+        """Compile for the first arguments that come, with options that are to be used."""
+        if not self._is_planned(options):
+            self._compile(self.leaves(values))
 
     def _compile(self, leaves: Sequence[Any]) -> None:
         if not self._compiled:
@@ -396,7 +432,8 @@ class _Special:
             if self.unit.lanes is not None:
                 handle.append(np.zeros(1, np.uint64))
             notes = [new_notes()] if self.findings is not None else []
-            self.kernel.compile([*handle, *notes, *leaves, *self.function.constants])
+            planner = [ADDRESS] if self._planning else []
+            self.kernel.compile([*handle, *notes, *planner, *leaves, *self.function.constants])
             self._compiled = True
 
     def call(self, options: dict[str, Any]) -> Callable[..., Any]:
@@ -410,8 +447,13 @@ class _Special:
             run = on_tape(kernel, options) if self.uses_tape else _pairing(kernel)
         if self.findings is not None:
             run = self.findings.reported(run)
+        if self._planning:
+            run = self._planned_run(run, options)
+        to_plan = self._make_planned is not None
 
         def call(*leaves: Any) -> Any:
+            if to_plan and self._is_planned(options):
+                return self._by_plan(leaves, options)
             if written:
                 self.check_written(leaves)
             try:
@@ -426,6 +468,7 @@ class _Special:
 
     def serially(self, *leaves: Any) -> None:
         """The function itself, without threads: where a trip in a lane has raised, it raises the same."""
+        leaves = leaves[1:] if self._planning else leaves
         Kernel.of(emit(Program().primal(self.function))).function(*leaves, *self.function.constants)
 
     @cached_property
@@ -437,6 +480,35 @@ class _Special:
         """A call where the arguments are not as assumed."""
         self._otherwise._compile(leaves)
         return self._otherwise.call(options)(*leaves)
+
+    @cached_property
+    def planned(self) -> "_Special | None":
+        """The gradient that plans its loops; None where names share arrays in a way that only one loop may have."""
+        assert self._make_planned is not None
+        try:
+            return self._make_planned()
+        except UnsupportedSyntax:
+            return None
+
+    def _is_planned(self, options: dict[str, Any]) -> bool:
+        """Whether a call with these options is for the gradient that plans its loops."""
+        return self._make_planned is not None and in_force(options).memory is not None and self.planned is not None
+
+    def _by_plan(self, leaves: Sequence[Any], options: dict[str, Any]) -> Any:
+        assert self.planned is not None
+        self.planned._compile(leaves)
+        return self.planned.call(options)(*leaves)
+
+    def _planned_run(self, run: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
+        def plan_and_run(*leaves: Any) -> Any:
+            given = in_force(options)
+            assert given.memory is not None
+            with Planning(self._loops, given.memory, given.spill_dir, given.compress, self._plans) as planning:
+                found = run(ADDRESS, *leaves)
+            self.outcomes = tuple(planning.outcomes)
+            return found
+
+        return plan_and_run
 
     def on_leaves(self) -> Callable[..., Any]:
         """The kernel without the parameters for arrays of the module."""

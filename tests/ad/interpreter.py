@@ -15,6 +15,7 @@ from ad.emit import emit
 from ad.findings import Findings
 from ad.ir import Kind
 from ad.library import Library, TupleOf
+from ad.planning import Event
 from ad.program import Program
 from ad.runtime import NotAsAssumed
 from ad.values import UserFunction
@@ -23,8 +24,9 @@ from ad.values import UserFunction
 class ListTape:
     """The tape's functions on a handle, each with a list of blocks that must come off as they went on."""
 
-    def __init__(self):
+    def __init__(self, planner=None):
         self.lists = defaultdict(list)
+        self.consult = planner
 
     @property
     def blocks(self):
@@ -140,10 +142,28 @@ def at_once(lane):
     return run
 
 
-def interpreted_gradient(f, args, wrt, debug=False, assuming=True, lanes=0):
+def by_plan(block, snapshots, tried=(1, 2)):
+    """A planner (`ad.planning.consult`): trials of so many trips, then as many blocks of `block` trips as there are."""
+    trips, left = {}, {}
+
+    def consult(_address, loop, event, value):
+        event = Event(event)
+        if event is Event.REACHED:
+            trips[loop], left[loop] = value, [k for k in tried if k <= value]
+        if event in (Event.SAVED, Event.REVERSED):
+            return left[loop].pop(0) if left[loop] else 0
+        if event is Event.AGAIN:
+            return max(trips.get(loop, 1) - 1, 0) // block * block
+        return {Event.BLOCK: block, Event.SNAPSHOTS: snapshots}.get(event, 0)
+
+    return consult
+
+
+def interpreted_gradient(f, args, wrt, debug=False, assuming=True, lanes=0, planner=None):
     """Value, derivatives with respect to the arguments at the positions `wrt`, and the text of the adjoint.
 
-    With `lanes`, loops over ``prange`` run in as many, one lane after the other.
+    With `lanes`, loops over ``prange`` run in as many, one lane after the other.  A `planner` is what planned loops
+    consult.
     """
     user = UserFunction(f.py_func, f) if isinstance(f, Dispatcher) else UserFunction(f)
     structures = tuple(structure_of(str(i), a, False) for i, a in enumerate(args))
@@ -153,10 +173,10 @@ def interpreted_gradient(f, args, wrt, debug=False, assuming=True, lanes=0):
     names = iter(function.params)
     params = [[next(names) for _ in leaves(s)] for s in structures]
     active = [p for i in wrt for p, k in zip(params[i], leaves(structures[i]), strict=True) if k.is_float]
-    unit = Program(assuming=assuming, parallel=lanes > 0).gradient(function, tuple(active))
+    unit = Program(assuming=assuming, parallel=lanes > 0).gradient(function, tuple(active), planner is not None)
     findings = Findings(instrument(unit)) if debug else None
     emitted = emit(unit)
-    tape = ListTape()
+    tape = ListTape(planner)
     namespace, lines = dict(emitted.injected), []
     for line in emitted.text.replace("except Exception:", "except ():").splitlines():  # a failure is to be seen
         if not line.startswith("from "):
@@ -180,6 +200,7 @@ def interpreted_gradient(f, args, wrt, debug=False, assuming=True, lanes=0):
     copies = [copied(a) for a in flat]
     handles = [0] if unit.tape else []
     handles += [np.arange(1, lanes + 1)] if unit.lanes else []
+    handles += [0] if planner is not None else []
     run = functools.partial(namespace[emitted.main], *handles)
     if findings is not None:
         run = findings.reported(run)
@@ -188,7 +209,7 @@ def interpreted_gradient(f, args, wrt, debug=False, assuming=True, lanes=0):
             result = run(*copies)
     except NotAsAssumed:
         assert assuming and not tape.blocks
-        return interpreted_gradient(f, args, wrt, debug, False, lanes)
+        return interpreted_gradient(f, args, wrt, debug, False, lanes, planner)
     result = result if isinstance(result, tuple) else (result,)
     if unit.tape:
         assert result[0] == 0
