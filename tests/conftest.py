@@ -1,8 +1,10 @@
 """Settings for all tests."""
 
+import gc
 import os
 import signal
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("default", deadline=None)
@@ -16,3 +18,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_addoption(parser):
     parser.addoption("--compile-all", action="store_true", help="compile every program of the matrices, not a sample")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def only_what_is_new_is_collected():
+    """A collection of garbage passes over what was there before the module: of much compiled code it takes a second."""
+    gc.collect()
+    gc.freeze()
