@@ -12,6 +12,9 @@ settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
+# Compiling makes many objects that stay, and looking through them so often takes a thirtieth of the time.
+gc.set_threshold(10_000, 20, 50)
+
 # A shell starts a job in the background with SIGINT ignored; the tests of Ctrl-C need Python's own handler then too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
