@@ -115,8 +115,9 @@ class Kernel:
                 if value._compiler.pipeline_class is not Guarded and not value.targetoptions.get("parallel"):
                     # It allocates nothing.  Without reference counts, Numba's exits with an error leak none.
                     value.targetoptions["_nrt"] = False
+                value.targetoptions["no_cfunc_wrapper"] = True  # nobody asks for a pointer to it
                 if value.py_func.__name__ != emitted.main:  # others are called by generated functions alone
-                    value.targetoptions.update(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+                    value.targetoptions["no_cpython_wrapper"] = True
                 if path is not None:
                     value.enable_caching()
         self.function: Dispatcher = namespace[emitted.main]

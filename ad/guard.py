@@ -227,6 +227,13 @@ class _GuardedFlags(Flags):
 
     guarded = Option(type=bool, default=True, doc="Exits with an error release what the function holds.")
 
+    def values(self) -> dict[str, Any]:
+        # What Numba's own says, without a property for each option: overloads are looked up by these, a thousand times.
+        return {**_DEFAULTS, **self._values}
+
+
+_DEFAULTS = {name: option.default for name, option in _GuardedFlags.options.items()}
+
 
 _internal_functions: dict[Any, Any] = {}
 

@@ -9,8 +9,8 @@ run() {
     LAYERED_TAPE_INSTALLED=1 "$VENV/bin/python" -m pytest -p no:cacheprovider "$@" || [ $? -eq 5 ]
 }
 case "$*" in
-*tests/*) run "$@" ;;
-*)  # Those of the tape by themselves, because some measure; those of ad compile for most of their time.
-    run tests/tape tests/test_downstream.py tests/test_package.py "$@"
-    run -n 2 --dist worksteal tests/ad "$@" ;;
+*tests/* | *-m\ *) run "$@" ;;
+*)  # What measures has the machine to itself; the others wait and compile for most of their time.
+    run -m measures tests/tape "$@"
+    run -m "not measures" -n 2 --dist worksteal "$@" ;;
 esac

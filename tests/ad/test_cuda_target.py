@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ad
+import ad.cuda.gradient
 from tape import DeviceError, TapeMemoryError
 from tape.cuda.select import current_device
 
@@ -25,6 +26,13 @@ from numba import cuda, njit  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")
 COUNT = 40 if SIMULATED else 5000
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """The simulator starts a thread of Python for a thread, of which `COUNT` have work."""
+    if SIMULATED:
+        monkeypatch.setattr(ad.cuda.gradient, "_THREADS", 8)
 
 
 def lorenz(x, y, z, sigma, rho, beta, dt, steps):

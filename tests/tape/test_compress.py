@@ -167,6 +167,7 @@ def fill(store, data, number):
     return [store.write(memoryview(data)) for _ in range(number)]
 
 
+@pytest.mark.measures
 def test_auto_packs_where_the_disk_is_slow():
     with CompressedStore(Slow(0.1), codec="auto") as store:
         assert store.codec == "raw"
@@ -177,6 +178,7 @@ def test_auto_packs_where_the_disk_is_slow():
         assert all(read(store, slot, len(SMOOTH)) == SMOOTH for slot in slots)
 
 
+@pytest.mark.measures
 def test_auto_does_not_pack_where_nothing_is_gained():
     with CompressedStore(Slow(0.01), codec="auto") as noisy:
         fill(noisy, NOISE, 20)

@@ -35,24 +35,28 @@ from tape.cuda import ensemble, lanes  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("default")
 real_only = pytest.mark.skipif(SIMULATED, reason="the simulator cannot show this")
 
-# The simulator takes a millisecond for a thread.
-WIDTH = 8 if SIMULATED else 256
-GRID = (1, 8) if SIMULATED else (2, 128)
+# The simulator starts a thread of Python for a thread: a millisecond, and many of them where the machine is busy.
+WIDTH = 64 if SIMULATED else 256
+GRID = (1, 2) if SIMULATED else (2, 128)
 SLAB = 4096 if SIMULATED else 1 << 16  # the least, and 32 items
 PER_SLAB = SLAB // (8 * WIDTH)
 
 
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    if SIMULATED:
+        monkeypatch.setattr(ensemble, "THREADS", 4)
+
+
 @cuda.jit
 def fill(array, value):
-    i = cuda.grid(1)
-    if i < array.size:
+    for i in range(cuda.grid(1), array.size, cuda.gridsize(1)):
         array[i] = value + i
 
 
 @cuda.jit
 def gather(array, total, k):
-    i = cuda.grid(1)
-    if i < array.size:
+    for i in range(cuda.grid(1), array.size, cuda.gridsize(1)):
         total[k, i] = array[i]
 
 

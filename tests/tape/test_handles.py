@@ -129,14 +129,18 @@ def push1(handle):
     push(handle, 7.0)
 
 
+@njit
+def pop600(handle):
+    return pop(handle, 600)
+
+
 @pytest.mark.parametrize("held", [0, 2, 8, 65, 576])
 def test_a_pop_of_too_much_sticks_and_gives_zeros(held):
     items = np.arange(1.0, held + 1)
-    many = njit(lambda h: pop(h, 600))
     tape = Tape("f8")
     for forget in (tape.raise_failed, tape.clear):
         tape.extend(items)
-        assert many(tape.handle) == (0.0,) * 600
+        assert pop600(tape.handle) == (0.0,) * 600
         assert status(tape.handle) == capi.STATUS["EMPTY"]
         # What is there stays there until the failure is forgotten: no push and no pop does anything.
         push1(tape.handle)
