@@ -200,7 +200,7 @@ def by_hand(problem):
 def functions(problem, directory):
     """One for each choice; `None` is that of the planner."""
     choices = {**by_hand(problem), None: ("ad.checkpointed(range(n))", 0, 1)}
-    path = Path(directory) / f"planner_{PROBLEMS.index(problem)}.py"
+    path = Path(directory) / f"planner_{problem.name.partition(':')[0].replace(' ', '_')}.py"
     marks = list(dict.fromkeys((mark, block) for mark, block, _ in choices.values()))
     texts = [problem.text(f"f{i}", mark, block) for i, (mark, block) in enumerate(marks)]
     path.write_text("\n\n".join(["import numpy as np\n\nimport ad\n", *texts]))

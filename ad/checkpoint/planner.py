@@ -13,8 +13,8 @@ a snapshot is copied; m blocks of k trips are run again, t trips are not::
     reverse   F(m, s) k U + m (k R + k B + 2 c) + t B         but no less than those that come back over its rate
 
 F(m, s) is the fewest blocks that have to be advanced again (Griewank and Walther 2000).  R and B depend on the bytes
-that are recorded at a time: they are measured for blocks that fit in a cache and for blocks that do not.  Memory that no
-tape of the process has used before costs more the first time.
+that are recorded at a time: they are measured for blocks that fit in a cache and for blocks that do not.  Memory that
+no tape of the process has used before costs more the first time.
 
 Snapshots at two levels are those of Aupy, Herrmann, Hovland and Robert (2016), "Optimal multistage algorithm for
 adjoint computation", SIAM Journal on Scientific Computing 38(3), and of Herrmann and Pallez (2020), "H-Revolve", ACM
