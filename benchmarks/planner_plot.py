@@ -23,7 +23,7 @@ LIMITS = [12, 24, 48, 96, 192, 384]
 WAVE = replace(next(p for p in PROBLEMS if p.name.startswith("wave")), trips=256)
 
 
-def measured(rounds=2):
+def measured(rounds=3):
     """Seconds by choice, for each limit."""
     lines = {}
     for limit in LIMITS:

@@ -10,7 +10,7 @@ _SMALL, _LARGE = 1 << 18, 1 << 25
 """Bytes of the records that are tried: what fits in a cache of each core, and what does not."""
 _PAGES = 1 << 20
 """Bytes by which it can be told what memory costs the first time."""
-_SHARE = 0.02
+_SHARE = 0.01
 """The part of the time of the loop that a trial may take, and seconds that it always may:"""
 _FREE = 2e-3
 
