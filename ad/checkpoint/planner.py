@@ -12,9 +12,9 @@ a snapshot is copied; m blocks of k trips are run again, t trips are not::
     forward   m k U + t R + s c             but no less than the bytes that go to disk over its rate of writing
     reverse   F(m, s) k U + m (k R + k B + 2 c) + t B         but no less than those that come back over its rate
 
-F(m, s) is the fewest blocks that have to be advanced (Griewank and Walther 2000).  R and B depend on the bytes that are
-recorded at a time: they are measured for blocks that fit in a cache and for blocks that do not.  Memory that no tape of
-the process has used before costs more the first time.
+F(m, s) is the fewest blocks that have to be advanced again (Griewank and Walther 2000).  R and B depend on the bytes
+that are recorded at a time: they are measured for blocks that fit in a cache and for blocks that do not.  Memory that
+no tape of the process has used before costs more the first time.
 
 Snapshots at two levels are those of Aupy, Herrmann, Hovland and Robert (2016), "Optimal multistage algorithm for
 adjoint computation", SIAM Journal on Scientific Computing 38(3), and of Herrmann and Pallez (2020), "H-Revolve", ACM
@@ -34,6 +34,8 @@ _RATIO = 1.25
 """Of the block lengths that are looked at."""
 _MORE = 2
 """Of the numbers of snapshots, those of which not all find place in memory."""
+_EQUAL = 1.03
+"""How much slower a choice may be that is as good."""
 _REPETITIONS = 50
 """Plans by which a trip would run more often are looked at only if there is no other one."""
 
@@ -132,7 +134,7 @@ def evaluate(costs: Costs, trips: int, block: int, blocks: int, snapshots: int, 
     forward = again * costs.advance + rest * last.record + (snapshots + 1) * costs.copy
     forward += costs.fresh * max(min(held, memory) - costs.used, 0.0)
     reverse = rest * last.reverse + again * (inner.record + inner.reverse) + 2 * blocks * costs.copy
-    reverse += (fewest_steps(blocks, snapshots) if blocks else 0) * block * costs.advance
+    reverse += (fewest_steps(blocks, snapshots) - blocks + 1 if blocks else 0) * block * costs.advance
     written = max(held - memory, kept + block * each - memory if blocks else 0.0, 0.0)
     read = written
     if blocks:
@@ -168,8 +170,12 @@ def choices(costs: Costs, trips: int, memory: float) -> list[Choice]:
 
 
 def fastest(found: list[Choice], disk: Disk | None) -> Choice:
-    """The one of the choices that takes the least time; the first of equals."""
-    return min(found, key=lambda choice: choice.seconds(disk))
+    """The one of the choices that takes the least time; of those that are as good as equal, the one with least on disk,
+    and the shortest blocks: caches are shared, and more of them is left to others.
+    """
+    least = min(choice.seconds(disk) for choice in found)
+    equal = [choice for choice in found if choice.seconds(disk) <= _EQUAL * least]
+    return min(equal, key=lambda choice: (choice.written, choice.block))
 
 
 def _lengths(most: int) -> Iterator[int]:

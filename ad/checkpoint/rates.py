@@ -21,7 +21,7 @@ _known: dict[tuple[str | None, str | None, int], Disk] = {}
 
 def known_rates(directory: str | None, compress: str | None, memory: int) -> Disk | None:
     """What was measured before, or None."""
-    return _known.get((directory, compress, min(memory, _MEMORY)))
+    return _known.get((directory, compress, _like(memory)))
 
 
 def disk_rates(directory: str | None, compress: str | None, memory: int) -> Disk:
@@ -30,11 +30,16 @@ def disk_rates(directory: str | None, compress: str | None, memory: int) -> Disk
     Raises the errors of a tape where nothing can be written.
     """
     with _lock:
-        memory = min(memory, _MEMORY)
+        memory = _like(memory)
         found = _known.get((directory, compress, memory))
         if found is None:
             found = _known[directory, compress, memory] = _measured(directory, compress, memory)
         return found
+
+
+def _like(memory: int) -> int:
+    """The memory that is measured with for a limit: a power of two."""
+    return min(1 << (memory - 1).bit_length(), _MEMORY)
 
 
 def _measured(directory: str | None, compress: str | None, memory: int) -> Disk:

@@ -10,7 +10,7 @@ _SMALL, _LARGE = 1 << 18, 1 << 25
 """Bytes of the records that are tried: what fits in a cache of each core, and what does not."""
 _PAGES = 1 << 20
 """Bytes by which it can be told what memory costs the first time."""
-_SHARE = 0.02
+_SHARE = 0.01
 """The part of the time of the loop that a trial may take, and seconds that it always may:"""
 _FREE = 2e-3
 
@@ -52,7 +52,7 @@ class Trials:
 
     @property
     def costs(self) -> Costs:
-        """What the trials say; that of one trip alone counts only where there is no other."""
+        """What the trials say."""
         speeds = sorted(self._speeds.values(), key=lambda s: s.bytes)
         return Costs(
             self._advance, tuple(speeds), self.record_bytes, self.snapshot_bytes, self._copy, self._fresh, self._touched
@@ -63,16 +63,15 @@ class Trials:
             yield 1
             self.fits = self.record_bytes * self.trips <= self.memory
         if not self.fits:
-            last = 1
+            lengths = set[int]()
             for nbytes in (_SMALL, _LARGE):
                 length = self._allowed(nbytes)
-                if length < last or (length in self._speeds and length > 1):
-                    continue
-                last = length
-                for _ in range(2):
+                if length > max(lengths, default=0):
+                    lengths.add(length)
                     yield length
-            if last > 1:
-                del self._speeds[1]
+                    yield length
+            if 1 not in lengths:
+                del self._speeds[1]  # that was the first run of all
         while True:
             yield 0
 
