@@ -48,6 +48,8 @@ from ad.ir import (
     While,
     assigned,
     map_expressions,
+    names,
+    shape_of,
     substitute,
 )
 from ad.planning import Event, consult
@@ -148,19 +150,32 @@ class _Splitting:
         planned = Planned(self.planner, self.count, trips, again, block, snapshots)
         self.count += 1
 
+        def assign(name: str, value: Expr) -> Stmt:
+            return Assign(name, value, line=s.line, source=s.source)
+
+        changed = assigned((s,))
+        changed |= {shape_of(name) for name in changed}
+        bounds: list[Stmt] = []
+        given = {"start": s.start, "stop": s.stop, "step": s.step}
+        for what, bound in given.items():
+            if names(bound) & changed:  # it counts as it is before the first of the two loops
+                name = self.fresh(f"{s.var}_{what}")
+                bounds.append(assign(name, bound))
+                given[what] = Var(name)
+        marks = s.checkpoints
+        s = replace(s, start=given["start"], stop=given["stop"], step=given["step"])
+
         def where(offset: Expr) -> Expr:
             steps = offset if s.step == Const(1) else Binary("*", offset, s.step)
             return steps if s.start == Const(0) else Binary("+", s.start, steps)
 
-        def assign(name: str, value: Expr) -> Stmt:
-            return Assign(name, value, line=s.line, source=s.source)
-
         end = where(Binary("+", Var(first), Var(block)))
         inner = self.apart(replace(s, start=where(Var(first)), stop=end, checkpoints=None, runs=False))
-        marks = replace(s.checkpoints, snapshots=Var(snapshots), open=False, planned=planned)
+        marks = replace(marks, snapshots=Var(snapshots), open=False, planned=planned)
         outer = For(first, Const(0), Var(again), Var(block), (inner,), checkpoints=marks, line=s.line, source=s.source)
         rest = replace(s, start=where(Var(again)), checkpoints=None)
         return [
+            *bounds,
             assign(trips, Call(_LEN, (Call(_RANGE, (s.start, s.stop, s.step)),))),
             *numbers(planned, assign),
             outer,
@@ -233,7 +248,7 @@ def trial(
         clock(Event.REVERSING),
         *back,
         Assign(trips, _ask(planned, Event.REVERSED, Const(0))),
-        *_used(((tuple(names), kind) for kind, names in sums.items()), fresh),
+        *_used(((tuple(summed), kind) for kind, summed in sums.items()), fresh),
     ]
     return [
         MultiAssign((), _ask(planned, Event.REACHED, Var(planned.trips))),
@@ -254,10 +269,10 @@ def finished(planned: Planned) -> Stmt:
 def _used(groups: Iterable[tuple[tuple[str, ...], Kind]], fresh: Callable[[str, Kind], str]) -> list[Stmt]:
     """Numbers go through the tape, or the compiler would see that nobody reads them, and not compute them."""
     out: list[Stmt] = []
-    for names, kind in groups:
+    for group, kind in groups:
         site = Site((), None, snapshot=True)
-        out.append(Push(tuple(Var(name) for name in names), kind, site=site))
-        out.append(Pop(tuple(Var(fresh("_", kind)) for _ in names), kind, site=site))
+        out.append(Push(tuple(Var(name) for name in group), kind, site=site))
+        out.append(Pop(tuple(Var(fresh("_", kind)) for _ in group), kind, site=site))
     return out
 
 

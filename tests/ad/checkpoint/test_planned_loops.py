@@ -22,13 +22,22 @@ from tape.sizes import parse_bytes
 PLANS = [(1, 1), (1, 3), (2, 1), (2, 4), (3, 2), (100, 1)]
 """Trips of a block, and snapshots; the last one runs none again."""
 SHARED = {"aliases.view_of_an_array_that_others_replace"}
-REORDERED = {"calls.time_loop", "calls.time_loop_with_energy", "indexing.graph_edges"}
+REORDERED = {
+    "calls.time_loop",
+    "calls.time_loop_with_energy",
+    "indexing.graph_edges",
+    "loops.zero_trips_in_zero_trips",
+    "reductions.advection_by_rolling",
+}
+"""Programs whose trips do not depend on one another, or that are written as loops without the mark."""
+ALWAYS = {"loops.array_of_the_bound_is_replaced"}
+"""Programs that have found a fault."""
 
 
 def sample():
     """Programs of the matrix with loops, one in eight."""
     known = [c for c in load() if not {c.program, c.id} & pending() and c.program not in SHARED]
-    return [pytest.param(c, id=c.id) for c in known if zlib.crc32(c.id.encode()) % 8 == 1]
+    return [pytest.param(c, id=c.id) for c in known if zlib.crc32(c.id.encode()) % 8 == 1 or c.program in ALWAYS]
 
 
 def plan_for(name):
@@ -55,7 +64,7 @@ def test_programs_of_the_matrix(case, interpreted_gradient):
     try:
         found = interpreted_gradient(f, fresh(case.args), wrt, planner=by_plan(*plan_for(case.id)))
     except ad.UnsupportedSyntax as error:  # then it is not planned (see below)
-        assert "may stand for the same array" in str(error)
+        assert "the same array" in str(error) or "may share memory" in str(error)
         return
     assert_equal(found, expected, case.program not in REORDERED, f" in\n{found[2]}")
 
