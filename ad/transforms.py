@@ -2,49 +2,37 @@
 
 import inspect
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from functools import cached_property
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-import numpy as np
 from numba.core.dispatcher import Dispatcher
 
-from ad.arguments import adapt, flattened, has_float, leaves, structure_of
+from ad.arguments import adapt, has_float, leaves, structure_of
 from ad.build import Kernel
-from ad.checks import new_notes
 from ad.debug import instrument
 from ad.emit import emit
-from ad.errors import ADError, ADTypeError, ADValueError, UnsupportedSyntax
-from ad.fastcall import builder, checked_call
+from ad.errors import ADError, ADTypeError, ADValueError
+from ad.fastcall import checked_call
 from ad.findings import Findings
-from ad.function import Function
 from ad.guess import likely_kinds
-from ad.ir import Kind
 from ad.library import Library, Structure
 from ad.options import (
     OPTIONS,
     CodeOptions,
     Given,
-    TapeOptions,
     checked,
     code_options,
     in_context,
-    in_force,
     tape_options,
 )
 from ad.planned import can_be_planned
-from ad.planning import ADDRESS, Known, Outcome, Planning
 from ad.program import Program
-from ad.report import PlannedLoop, Report
-from ad.reportfacts import report_of
-from ad.runtime import NotAsAssumed
+from ad.report import Report
 from ad.source import TOO_DEEP, python_function
-from ad.tapes import latest_stats, latest_traffic, on_lanes, on_tape
-from ad.terms import line_of
-from ad.unit import Unit
+from ad.specialisation import Specialisation
+from ad.tapes import latest_stats, latest_traffic
 from ad.values import UserFunction
 from tape import LayerStats, TapeStats
 
@@ -146,7 +134,7 @@ class Gradient:
         self._arity = sum(p.kind is not p.KEYWORD_ONLY for p in self._signature.parameters.values())
         self._all_positional = self._arity == len(self._names)
         self._quick: Callable[..., Any] = self._find_call
-        self._specials: dict[tuple[CodeOptions, tuple[Structure, ...]], _Special] = {}
+        self._specials: dict[tuple[CodeOptions, tuple[Structure, ...]], Specialisation] = {}
         self._latest: tuple[tuple[Structure, ...], CodeOptions] | None = None
         self._lock = threading.RLock()
         self.__name__ = f"{self._plain.__name__}_grad"
@@ -241,7 +229,7 @@ class Gradient:
 
     # ------------------------------------------------------------------------------------------ slow path
 
-    def _likely_special(self) -> "_Special":
+    def _likely_special(self) -> Specialisation:
         """The specialisation of the latest call, or before the first one that for likely kinds."""
         if self._latest is not None:
             return self._special(*self._latest)
@@ -289,7 +277,7 @@ class Gradient:
             self._libraries[code] = Library(code.boundscheck, code.fastmath)
         return self._libraries[code]
 
-    def _special(self, kinds: tuple[Structure, ...], code: CodeOptions) -> "_Special":
+    def _special(self, kinds: tuple[Structure, ...], code: CodeOptions) -> Specialisation:
         with self._lock:
             special = self._specials.get((code, kinds))
             if special is None:
@@ -302,7 +290,7 @@ class Gradient:
 
     def _make_special(
         self, kinds: tuple[Structure, ...], code: CodeOptions, assuming: bool = True, planned: bool = False
-    ) -> "_Special":
+    ) -> Specialisation:
         by_name = dict(zip(self._names, kinds, strict=True))
         wrt = self._wrt or tuple(n for n in self._names if has_float(by_name[n]))
         if not wrt:
@@ -322,7 +310,7 @@ class Gradient:
         findings = Findings(instrument(unit)) if code.debug else None
         results = tuple(by_name[n] for n in wrt)
         names = tuple(n for n in self._names for _ in leaves(by_name[n]))
-        return _Special(
+        return Specialisation(
             function,
             Kernel.of(emit(unit)),
             unit,
@@ -338,214 +326,6 @@ class Gradient:
             to_plan,
             (lambda: self._make_special(kinds, code, assuming, True)) if to_plan and not planned else None,
         )
-
-
-class _Special:
-    """A gradient for one combination of structures of arguments.
-
-    `names` are the arguments that the kernel's parameters belong to, `results` the structures of those that there are
-    derivatives with respect to.  With `findings` the kernel takes notes of a debugging run, and these read them.
-    `updates` says that the arguments which the function writes to are written to.  `otherwise` makes what serves where
-    arguments are not as this one assumes.  It has `loops` that are planned where there is a memory limit; `planned`
-    makes the gradient that does so, in which it is None.
-    """
-
-    def __init__(
-        self,
-        function: Function,
-        kernel: Kernel,
-        unit: Unit,
-        kinds: tuple[Structure, ...],
-        names: tuple[str, ...],
-        results: tuple[Structure, ...],
-        single: bool,
-        with_value: bool,
-        wrt: tuple[str, ...],
-        findings: Findings | None,
-        updates: bool,
-        otherwise: Callable[[], "_Special"] | None,
-        loops: int,
-        planned: Callable[[], "_Special"] | None,
-    ) -> None:
-        self.function = function
-        self.kernel = kernel
-        self.unit = unit
-        self.uses_tape = unit.tape is not None
-        self.kinds = kinds
-        self.names = names
-        self.single = single
-        self.results = results
-        self.with_value = with_value
-        self.wrt = wrt
-        self.findings = findings
-        self.updates = updates
-        self._make_otherwise = otherwise
-        self._loops = loops
-        self._make_planned = planned
-        self._planning = loops > 0 and planned is None
-        self._plans: Known = {}
-        self.outcomes: tuple[Outcome, ...] = ()
-        self._compiled = False
-        self._plain_results = all(isinstance(r, Kind) for r in results)
-        self._structured = builder(results)
-        self._written = tuple(function.params.index(p) for p in function.copied)
-        arrays = [k for k, p in enumerate(function.params) if function.kinds[p].is_array]
-        self._apart = [(i, j) for i in self._written for j in arrays if j > i or j not in self._written]
-
-    @cached_property
-    def primal(self) -> Callable[..., float]:
-        """The function without its derivative, compiled."""
-        compiled = Kernel.of(emit(Program().primal(self.function))).function
-        if all(isinstance(k, Kind) for k in self.kinds) and not self.function.constants:
-            return compiled
-        return lambda *args: compiled(*self.leaves(args), *self.function.constants)
-
-    def report(self, options: Mapping[str, Any]) -> Report:
-        """The report, with the options that were given; those of the code are the ones that it was made with."""
-        flags = self.function.options
-        defaults = {**TapeOptions()._asdict(), "record": "f8", "inplace": "copy"}
-        given = {name: value for name, value in options.items() if value is not None}
-        made_with = {"boundscheck": flags.boundscheck, "fastmath": flags.fastmath, "checked division": flags.checked}
-        found = report_of(self.unit, self.wrt, {**defaults, **given, **made_with})
-        planned = self.__dict__.get("planned")
-        return replace(found, planned=planned.planned_loops()) if planned is not None else found
-
-    def planned_loops(self) -> tuple[PlannedLoop, ...]:
-        """What the latest call has planned."""
-        loops = can_be_planned(self.function)
-        lines = [line_of(s.source or self.function.source, s.line) for s in loops]
-        return tuple(PlannedLoop.of(lines[o.number], o) for o in self.outcomes)
-
-    def leaves(self, values: Sequence[Any]) -> Sequence[Any]:
-        """The numbers and arrays of arguments."""
-        return [leaf for v, kind in zip(values, self.kinds, strict=True) for leaf in flattened(v, kind)]
-
-    def compile(self, values: Sequence[Any], options: dict[str, Any]) -> None:
-        """Compile for the first arguments that come, with options that are to be used."""
-        if not self._is_planned(options):
-            self._compile(self.leaves(values))
-
-    def _compile(self, leaves: Sequence[Any]) -> None:
-        if not self._compiled:
-            self.check_written(leaves)  # Numba's own words would name no argument
-            handle: list[Any] = [0] if self.uses_tape else []
-            if self.unit.lanes is not None:
-                handle.append(np.zeros(1, np.uint64))
-            notes = [new_notes()] if self.findings is not None else []
-            planner = [ADDRESS] if self._planning else []
-            self.kernel.compile([*handle, *notes, *planner, *leaves, *self.function.constants])
-            self._compiled = True
-
-    def call(self, options: dict[str, Any]) -> Callable[..., Any]:
-        """The function of the arguments' leaves to call, with options of its own."""
-        single, with_value = self.single, self.with_value
-        plain_results, structured, written = self._plain_results, self._structured, self._written
-        kernel = self.on_leaves()
-        if self.unit.lanes is not None:
-            run = on_lanes(kernel, options, self.serially)
-        else:
-            run = on_tape(kernel, options) if self.uses_tape else _pairing(kernel)
-        if self.findings is not None:
-            run = self.findings.reported(run)
-        if self._planning:
-            run = self._planned_run(run, options)
-        to_plan = self._make_planned is not None
-
-        def call(*leaves: Any) -> Any:
-            if to_plan and self._is_planned(options):
-                return self._by_plan(leaves, options)
-            if written:
-                self.check_written(leaves)
-            try:
-                value, derivatives = run(*leaves)
-            except NotAsAssumed:
-                return self._without_assuming(leaves, options)
-            found = derivatives if plain_results else structured(derivatives)
-            gradient = found[0] if single else tuple(found)
-            return (value, gradient) if with_value else gradient
-
-        return call
-
-    def serially(self, *leaves: Any) -> None:
-        """The function itself, without threads: where a trip in a lane has raised, it raises the same."""
-        leaves = leaves[1:] if self._planning else leaves
-        Kernel.of(emit(Program().primal(self.function))).function(*leaves, *self.function.constants)
-
-    @cached_property
-    def _otherwise(self) -> "_Special":
-        assert self._make_otherwise is not None
-        return self._make_otherwise()
-
-    def _without_assuming(self, leaves: Sequence[Any], options: dict[str, Any]) -> Any:
-        """A call where the arguments are not as assumed."""
-        self._otherwise._compile(leaves)
-        return self._otherwise.call(options)(*leaves)
-
-    @cached_property
-    def planned(self) -> "_Special | None":
-        """The gradient that plans its loops; None where names share arrays in a way that only one loop may have."""
-        assert self._make_planned is not None
-        try:
-            return self._make_planned()
-        except UnsupportedSyntax:
-            return None
-
-    def _is_planned(self, options: dict[str, Any]) -> bool:
-        """Whether a call with these options is for the gradient that plans its loops."""
-        return self._make_planned is not None and in_force(options).memory is not None and self.planned is not None
-
-    def _by_plan(self, leaves: Sequence[Any], options: dict[str, Any]) -> Any:
-        assert self.planned is not None
-        self.planned._compile(leaves)
-        return self.planned.call(options)(*leaves)
-
-    def _planned_run(self, run: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
-        def plan_and_run(*leaves: Any) -> Any:
-            given = in_force(options)
-            assert given.memory is not None
-            with Planning(self._loops, given.memory, given.spill_dir, given.compress, self._plans) as planning:
-                found = run(ADDRESS, *leaves)
-            self.outcomes = tuple(planning.outcomes)
-            return found
-
-        return plan_and_run
-
-    def on_leaves(self) -> Callable[..., Any]:
-        """The kernel without the parameters for arrays of the module."""
-        kernel, constants = self.kernel.function, self.function.constants
-        return (lambda *leaves: kernel(*leaves, *constants)) if constants else kernel
-
-    def check_written(self, leaves: Sequence[Any]) -> None:
-        """Raise where an array that is written to is read-only, or shares memory with another argument."""
-        for i in self._written if self.updates else ():
-            if not leaves[i].flags.writeable:
-                raise ADValueError(
-                    f"the argument {self.names[i]!r} is read-only, and {self.function.name}() writes to it: pass a "
-                    'copy, or leave inplace="update" out'
-                )
-        for i, j in self._apart:
-            if np.may_share_memory(leaves[i], leaves[j]) and np.shares_memory(leaves[i], leaves[j]):
-                raise ADValueError(
-                    f"the arguments {self.names[i]!r} and {self.names[j]!r} share memory, and "
-                    f"{self.function.name}() writes to {self.names[i]!r}: pass a copy of one of them"
-                )
-
-    def shortcut(self, call: Callable[..., Any]) -> tuple[Callable[..., Any], str]:
-        """What to call instead of `call` where that is the kernel alone; what to return of it, as an expression."""
-        alone = self.findings is None and self._make_otherwise is None
-        if self.uses_tape or self._written or not self._plain_results or not alone:
-            return call, "{}"
-        if self.single:
-            return self.on_leaves(), "{}" if self.with_value else "{}[1]"
-        return self.on_leaves(), "((result := {})[0], result[1:])" if self.with_value else "{}[1:]"
-
-
-def _pairing(kernel: Callable[..., Any]) -> Callable[..., tuple[float, tuple[float, ...]]]:
-    def run(*args: Any) -> tuple[float, tuple[float, ...]]:
-        result = kernel(*args)
-        return (result[0], result[1:]) if isinstance(result, tuple) else (result, ())
-
-    return run
 
 
 def _names_of(wrt: Wrt, names: tuple[str, ...], function: str) -> tuple[str, ...] | None:
