@@ -23,6 +23,13 @@ def pytest_addoption(parser):
     parser.addoption("--compile-all", action="store_true", help="compile every program of the matrices, not a sample")
 
 
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--compile-all"):
+        for item in items:
+            if item.get_closest_marker("thorough"):
+                item.add_marker(pytest.mark.skip(reason="takes long to compile; --compile-all runs it"))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def only_what_is_new_is_collected():
     """A collection of garbage passes over what was there before the module: of much compiled code it takes a second."""

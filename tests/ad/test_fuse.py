@@ -190,7 +190,17 @@ compiled_store = guarded(store)
 
 @SETTINGS
 @given(st.data())
-@pytest.mark.parametrize("types", ["1C 1A 1C", "1A 1C 1C", "2F 2C 2C", "2C 2A 1C", "3A 3F 2C", "3C 3C 3C"])
+@pytest.mark.parametrize(
+    "types",
+    [
+        "1C 1A 1C",
+        "2F 2C 2C",
+        "3A 3F 2C",
+        pytest.param("1A 1C 1C", marks=pytest.mark.thorough),
+        pytest.param("2C 2A 1C", marks=pytest.mark.thorough),
+        pytest.param("3C 3C 3C", marks=pytest.mark.thorough),
+    ],
+)
 def test_writing_to_a_part(types, data):
     (ndim, first), (_, second), (least, _) = kinds(types)
     shape = data.draw(array_shapes(min_dims=ndim, max_dims=ndim, min_side=3, max_side=6))

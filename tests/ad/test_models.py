@@ -8,10 +8,21 @@ import pytest
 import ad
 from benchmarks.models import MODELS
 
+DEAR = {"shallow_water", "mixture"}
+"""Models whose adjoints by hand take long to compile."""
+
+
+def of_model(name, what):
+    return pytest.param(name, what, marks=pytest.mark.thorough if name in DEAR else ())
+
+
 FORMS = [
-    (name, form) for name, model in MODELS.items() for form in ("by_element", "whole_array") if getattr(model, form)
+    of_model(name, form)
+    for name, model in MODELS.items()
+    for form in ("by_element", "whole_array")
+    if getattr(model, form)
 ]
-HANDS = [(name, hand) for name, model in MODELS.items() for hand in list(model.by_hand)[1:]]
+HANDS = [of_model(name, hand) for name, model in MODELS.items() for hand in list(model.by_hand)[1:]]
 PEERS = [(name, peer) for name, model in MODELS.items() for peer in model.peers]
 
 

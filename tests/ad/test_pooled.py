@@ -88,7 +88,9 @@ def use(gradient, args):
 
 
 @pytest.mark.parametrize(("function", "args"), PROGRAMS)
-@pytest.mark.parametrize("options", [{}, {"debug": True}], ids=["", "debug"])
+@pytest.mark.parametrize(
+    "options", [pytest.param({}, id=""), pytest.param({"debug": True}, id="debug", marks=pytest.mark.thorough)]
+)
 def test_a_second_call_allocates_nothing(function, args, options):
     gradient = ad.grad(function).with_options(**options)
     use(gradient, args)

@@ -287,7 +287,14 @@ def test_the_demo_under_every_schedule(name, which, interpreted_gradient):
     assert_equal(found, expected, f" in\n{found[2]}")
 
 
-@pytest.mark.parametrize("name", ["binomial", "online", "periodic"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "binomial",
+        pytest.param("online", marks=pytest.mark.thorough),
+        pytest.param("periodic", marks=pytest.mark.thorough),
+    ],
+)
 def test_the_taylor_rate_of_the_demo_is_two(name):
     record = demo.read_record()
     args = (*map(float, demo.first_guess(record)), record.hares, record.lynxes, 3)

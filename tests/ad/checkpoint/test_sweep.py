@@ -1,5 +1,6 @@
 """`checkpointed_sweep` with real steps: counts, results, layouts, errors."""
 
+import gc
 import math
 from collections import namedtuple
 from functools import partial
@@ -252,6 +253,7 @@ def test_memory_is_kept_to(disk, tmp_path):
     """One place is for the last step, and some of the memory for what is on its way to disk."""
     u = np.zeros(2**16)
     limit = 32 * u.nbytes
+    gc.collect()  # tapes of other tests
     before, most = default_pool().stats().used_bytes, 0
 
     def step(u, i):
