@@ -30,6 +30,7 @@ print(f(np.arange(12.0).reshape(4, 3) / 10, np.array([0, 2, 2])), sum(f.stats.ca
 
 
 @pytest.mark.slow
+@pytest.mark.thorough  # tests/ad/test_cache.py has it of gradients
 def test_the_second_process_does_not_compile(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)

@@ -32,7 +32,7 @@ def line(f, text):
 # ------------------------------------------------------------------------------------------ nothing else changes
 
 
-@pytest.mark.parametrize("case", [pytest.param(c, id=c.id) for c in load() if zlib.crc32(c.id.encode()) % 6 == 0])
+@pytest.mark.parametrize("case", [pytest.param(c, id=c.id) for c in load() if zlib.crc32(c.id.encode()) % 12 == 0])
 def test_the_same_bits_and_every_tag_matches(case, interpreted_gradient):
     if {case.program, case.id} & pending():
         pytest.skip("pending")

@@ -109,7 +109,15 @@ def test_sums_of_expressions(types, data):
 
 
 @pytest.mark.parametrize("last", range(1, 10))
-@pytest.mark.parametrize("shapes", ["5 1 n, 1 7 n", "5 7 1, 5 7 n", "5 7 n, 7 1", "1 1 n, 5 7 1", "5 300 n, n"])
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        "5 1 n, 1 7 n",
+        "5 7 1, 5 7 n",
+        "1 1 n, 5 7 1",
+        *(pytest.param(s, marks=pytest.mark.thorough) for s in ("5 7 n, 7 1", "5 300 n, n")),
+    ],
+)
 def test_sums_over_short_rows_and_along_them(last, shapes):
     first, second = (tuple(last if n == "n" else int(n) for n in s.split()) for s in shapes.split(","))
     a, b = numbers(first), numbers(second, seed=1)

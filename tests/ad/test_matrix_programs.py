@@ -23,6 +23,7 @@ def test_references_agree(case):
     agree(case.function, case.args, wrt, single=case.single)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", [p for p in CASES if not p.values[0].thorough])
 def test_numba_agrees(case, compile_or_skip):
     expected = pytest.approx(called(Clones(), case), rel=SINGLE if case.single else 1e-13, abs=1e-15)

@@ -19,7 +19,7 @@ def test_interpreted(kind, block):
     assert sum(refused(kind, seed) for seed in seeds) <= REFUSED[kind]
 
 
-@pytest.mark.parametrize("seed", range(100_000, 100_004))
+@pytest.mark.parametrize("seed", [100_000, *(pytest.param(100_000 + k, marks=pytest.mark.thorough) for k in (1, 2, 3))])
 @pytest.mark.parametrize("kind", KINDS)
 def test_compiled(kind, seed):
     if refused(kind, seed, compiled_gradient):
