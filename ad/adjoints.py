@@ -168,7 +168,7 @@ class Adjoints:
         adjoint = self.of(name)
         state[name] = Var(adjoint)
         if name not in self.loans.found:
-            return [Assign(adjoint, Call(ZEROS_LIKE, (Var(name),)))]
+            return [Assign(adjoint, self.zero(name))]
         loan = self.loans.found[name]
         out = self.begun(loan.base, state)
         view = self.plain(rebased(loan.view, loan.base, self.of(loan.base)))

@@ -23,7 +23,7 @@ import numpy as np
 from numba.core import ir, types
 from numba.core.compiler_machinery import FunctionPass, register_pass
 
-from ad.arrays.evaluate import SUM, UPDATE, reads
+from ad.arrays.evaluate import SUM, UPDATE, called, is_basic, reads
 from ad.arrays.known import ADDS, FITTING, FRESH, READS, ROLLS, SUMS, VIEWS, WRITES_NOTHING
 from ad.arrays.trees import CONVERT, ROLL, Tree, element_type, leaves, rolls, size
 
@@ -148,7 +148,7 @@ class _Fuser:
 
     def called(self, value: ir.Expr) -> Any:
         """The function that a call calls."""
-        return getattr(self.typemap[value.func.name], "typing_key", None) if value.op == "call" else None
+        return called(value, self.typeof)
 
     def is_array(self, name: str) -> bool:
         return isinstance(self.typemap.get(name), types.Array)
@@ -446,7 +446,7 @@ class _Fuser:
             return []
         array, at = self.typemap[inst.target.name], self.typemap[index.name]
         value = inst.value.name
-        if not all(isinstance(part, _POSITIONS) for part in (at if isinstance(at, types.BaseTuple) else (at,))):
+        if not is_basic(at):
             return [inst]
         if not (value in self.waiting and array.ndim):
             return [inst]
@@ -494,6 +494,3 @@ def _is_slow(tree: Tree) -> bool:
 
 
 _QUICK = {operator.add, operator.sub, operator.mul, operator.neg, operator.pos, CONVERT}
-
-
-_POSITIONS = (types.Integer, types.SliceType, types.EllipsisType, types.NoneType)

@@ -15,14 +15,12 @@ from typing import Any
 
 from numba.core import ir, types
 
-from ad.arrays.evaluate import SUM, UPDATE, reads
+from ad.arrays.evaluate import SUM, UPDATE, called, is_basic, reads
 from ad.arrays.known import ADDS, FRESH, READS, SUMS
 from ad.words import pop_into
 
 __all__ = ["Ownership", "ownership"]
 
-_BASIC = (types.Integer, types.SliceType, types.EllipsisType, types.NoneType)
-"""Parts of an index that gives a view."""
 _KEEP_NOTHING = (READS, ADDS, SUMS, FRESH, {pop_into})
 """Functions that keep nothing of the arrays that they are given, and return nothing that is a part of one."""
 _ATTRIBUTES = {"shape", "size", "ndim", "dtype", "strides"}
@@ -87,9 +85,8 @@ class _Finder:
         match value:
             case ir.Expr(op=op) if op in ("arrayexpr", SUM):
                 return True
-            case ir.Expr(op="call"):
-                function = getattr(self.typeof(value.func.name), "typing_key", None)
-                return function in FRESH
+            case ir.Expr():
+                return called(value, self.typeof) in FRESH
         return False
 
     def whole(self, inst: ir.Stmt) -> str | None:
@@ -100,19 +97,14 @@ class _Finder:
             case ir.Var(name=name) if self.typeof(name) == self.typeof(inst.target.name):
                 return str(name)
             case ir.Expr(op="getitem") as value if self.is_array(value.value.name):
-                return str(value.value.name) if self.is_basic(self.typeof(value.index.name)) else None
+                return str(value.value.name) if is_basic(self.typeof(value.index.name)) else None
             case ir.Expr(op="static_getitem") as value if self.is_array(value.value.name):
-                known = value.index_var is not None and self.is_basic(self.typeof(value.index_var.name))
+                known = value.index_var is not None and is_basic(self.typeof(value.index_var.name))
                 return str(value.value.name) if known else None
         return None
 
     def is_array(self, name: str) -> bool:
         return isinstance(self.typeof(name), types.Array)
-
-    def is_basic(self, index: types.Type) -> bool:
-        """Whether an index gives a view, not a copy."""
-        parts = index.types if isinstance(index, types.BaseTuple) else (index,)
-        return all(isinstance(part, _BASIC) for part in parts)
 
     def ends(self, wholes: Mapping[str, str], places: Mapping[int, int]) -> dict[str, int]:
         """Where, in its block, each view and all that are views of it have been read for the last time."""
@@ -148,7 +140,7 @@ class _Finder:
             case ir.Expr(op="getitem" | "static_getitem") as value:
                 return not self.is_array(inst.target.name) or value.value.name != name
             case ir.Expr(op="call") as value:
-                function = getattr(self.typeof(value.func.name), "typing_key", None)
+                function = called(value, self.typeof)
                 return any(function in known for known in _KEEP_NOTHING)
         return False
 

@@ -17,7 +17,7 @@ from ad.arrays.loops import Nest
 from ad.arrays.strided import FALSE, ONE, ZERO, Array, all_of, apart, broadcast, fits_into, product
 from ad.arrays.trees import Elements, Tree, element_type, key, leaves, plain, rolls, size
 
-__all__ = ["OPERATIONS", "SUM", "UPDATE", "add_array", "reads"]
+__all__ = ["OPERATIONS", "SUM", "UPDATE", "add_array", "called", "is_basic", "reads"]
 
 UPDATE = "ad.update"
 """The operation, in Numba's intermediate representation, that changes an array in place by an expression."""
@@ -244,6 +244,20 @@ def _sum(lowerer: Any, expr: ir.Expr) -> Any:
 
 OPERATIONS: dict[str, Callable[[Any, ir.Expr], Any]] = {"arrayexpr": _new, SUM: _sum, UPDATE: _update}
 """How the lowering of Numba's intermediate representation treats these."""
+
+
+_BASIC = (types.Integer, types.SliceType, types.EllipsisType, types.NoneType)
+
+
+def called(value: ir.Expr, typeof: Callable[[str], types.Type]) -> Any:
+    """The function that a call calls; None for what is no call."""
+    return getattr(typeof(value.func.name), "typing_key", None) if value.op == "call" else None
+
+
+def is_basic(index: types.Type) -> bool:
+    """Whether an index gives a view, or an element, not a copy."""
+    parts = index.types if isinstance(index, types.BaseTuple) else (index,)
+    return all(isinstance(part, _BASIC) for part in parts)
 
 
 def reads(inst: ir.Stmt | None) -> Iterator[str]:
