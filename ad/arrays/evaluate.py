@@ -15,7 +15,7 @@ from numba.np.ufunc.array_exprs import _lower_array_expr
 
 from ad.arrays.loops import Nest
 from ad.arrays.strided import FALSE, ONE, ZERO, Array, all_of, apart, broadcast, fits_into, product
-from ad.arrays.trees import Elements, Tree, element_type, key, leaves, plain, rolls, size
+from ad.arrays.trees import Elements, Tree, element_type, key, leaves, plain, rolls, size, takes_vectors
 
 __all__ = ["OPERATIONS", "SUM", "UPDATE", "add_array", "called", "is_basic", "reads"]
 
@@ -61,6 +61,7 @@ class Evaluation:
                 self.scalars[name] = self.context.cast(self.builder, value, kind, types.unliteral(kind))
         self.elements = Elements(self.context, self.builder, self.kinds.__getitem__)
         self.light = size(self.tree) <= _LIGHT
+        self.of_vectors = takes_vectors(self.tree, self.kinds.__getitem__)
 
     def element(self, known: Mapping[str, Any], kind: types.Type) -> Any:
         """An element of the expression; of a complex one the real part, where a real number is wanted."""
@@ -81,7 +82,17 @@ class Evaluation:
             return self.element(known, kind.dtype)
 
         Nest(
-            context, builder, shape, target, self.arrays, self.scalars, body, False, self.shifts, light=self.light
+            context,
+            builder,
+            shape,
+            target,
+            self.arrays,
+            self.scalars,
+            body,
+            False,
+            self.shifts,
+            light=self.light,
+            of_vectors=self.of_vectors,
         ).emit(vectors)
         return made
 
@@ -128,6 +139,7 @@ class Evaluation:
             self.light,
             term,
             len(reduced) == ndim,
+            self.of_vectors,
         ).emit()
         return made._getvalue() if is_array else builder.load(data)
 
@@ -165,7 +177,18 @@ class Evaluation:
             old = how is not None
             sums = how == "add_to"
             Nest(
-                context, builder, shape, target, self.arrays, self.scalars, body, old, self.shifts, sums, self.light
+                context,
+                builder,
+                shape,
+                target,
+                self.arrays,
+                self.scalars,
+                body,
+                old,
+                self.shifts,
+                sums,
+                self.light,
+                of_vectors=self.of_vectors and number == types.float64,
             ).emit()
 
         if not others:

@@ -17,6 +17,7 @@ from numba.np.arrayobj import load_item, store_item
 
 from ad.arrays.shortrows import ShortRows
 from ad.arrays.strided import FALSE, ONE, ZERO, Array, all_of, number, product, row_start
+from ad.arrays.vectorrows import VectorRows, are_masked
 
 __all__ = ["Nest"]
 
@@ -53,6 +54,8 @@ class Nest:
     """What is added up, where the body only adds."""
     whole: bool = False
     """Whether the target is one element."""
+    of_vectors: bool = False
+    """Whether the body takes vectors of elements, too."""
 
     def emit(self, vectors: bool = True) -> None:
         """Write the loops; without `vectors` those alone that serve for all layouts."""
@@ -85,9 +88,12 @@ class Nest:
         def value(places: Sequence[Any], old: Any) -> Any:
             return self.body(self.loaded(ZERO, everything[1:], places, None, names, known), old)
 
-        rows = ShortRows(
-            self.context, builder, shape, everything, steps, value, self.old, self.sums, self.term is not None
-        )
+        def of_vectors(loaded: Sequence[Any], old: Any) -> Any:
+            return self.body({**known, **dict(zip(names, loaded, strict=True))}, old)
+
+        given = self.context, builder, shape, everything, steps, value, self.old, self.sums, self.term is not None
+        masked = self.of_vectors and self.target.kind.dtype == types.float64 and are_masked(self.context)
+        rows = VectorRows(*given, of_vectors) if masked else ShortRows(*given)
         short = builder.and_(rows.suit(), builder.not_(flat))
         with builder.if_else(short, likely=False) as (then, otherwise):
             with then:

@@ -13,10 +13,25 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from llvmlite import ir as llvm
 from numba.core import ir, types
 from numba.core.errors import NumbaError
 
-__all__ = ["CONVERT", "ROLL", "Elements", "Tree", "element_type", "key", "leaves", "plain", "rolls", "size"]
+from ad.arrays.vectorrows import splat
+
+__all__ = [
+    "CONVERT",
+    "ROLL",
+    "Elements",
+    "Tree",
+    "element_type",
+    "key",
+    "leaves",
+    "plain",
+    "rolls",
+    "size",
+    "takes_vectors",
+]
 
 CONVERT = "convert"
 """``(CONVERT, [operand], type)``: the operand as an array of that type would hold it."""
@@ -133,9 +148,28 @@ _OPERATORS = {
 }
 
 
+_OF_VECTORS = {operator.pos, operator.neg, operator.add, operator.sub, operator.mul}
+"""What Numba computes of floats by one instruction, which takes vectors as well."""
+
+
+def takes_vectors(tree: Tree, typeof: Callable[[str], types.Type]) -> bool:
+    """Whether `Elements` can compute an expression from vectors of elements."""
+    if isinstance(tree, ir.Const):
+        return isinstance(tree.value, float)
+    if isinstance(tree, ir.Var):
+        kind = types.unliteral(typeof(tree.name))
+        return bool((kind.dtype if isinstance(kind, types.Array) else kind) == types.float64)
+    operation, operands = tree[:2]
+    if _small_power(tree) is not None:
+        return takes_vectors(operands[0], typeof)
+    if operation is CONVERT:
+        return bool(tree[2] == types.float64) and takes_vectors(operands[0], typeof)
+    return operation in _OF_VECTORS and all(takes_vectors(operand, typeof) for operand in operands)
+
+
 @dataclass
 class Elements:
-    """Computes an element of an expression from those of its operands."""
+    """Computes an element of an expression from those of its operands, or several from vectors of these."""
 
     context: Any
     builder: Any
@@ -183,4 +217,6 @@ class Elements:
             self.context.cast(self.builder, value, kind, wanted)
             for (value, kind), wanted in zip(operands, signature.args, strict=True)
         ]
+        if any(isinstance(value.type, llvm.VectorType) for value in values):
+            values = [splat(self.builder, value) for value in values]
         return self.context.get_function(operation, signature)(self.builder, values)
