@@ -68,6 +68,12 @@ class Scheduling:
                 raise
         return self.tables[key]
 
+    def reason(self) -> BaseException:
+        """What was raised, which is not kept any more: its frames would be held by what they hold."""
+        failed, self.failed = self.failed, None
+        # Ctrl-C before the first statement of `_answer` is all that leaves no reason.
+        return failed if failed is not None else KeyboardInterrupt()
+
 
 def _table(function: Callable[..., Any], n: int, ram: int, disk: int | None) -> Table:
     try:
@@ -98,8 +104,7 @@ def scheduled(kernel: Callable[..., Any], schedules: Sequence[Computed]) -> Call
                 return kernel(*args)
             except NoOrders:
                 pass
-        # Without a reason there was Ctrl-C before the first statement of `_answer`.
-        raise scheduling.failed or KeyboardInterrupt
+        raise scheduling.reason()
 
     return run
 

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 from markedloops import marked
-from numba import njit
+from numba import njit, prange
 
 import ad
 from ad.checkpoint import (
@@ -251,7 +251,59 @@ def test_a_schedule_may_have_the_name_of_another():
             x = math.sin(x) * 1.1 + 0.01 * i
         return x
 
-    assert ad.grad(loop, "x")(0.3, 20) == ad.grad(loop_recorded, "x")(0.3, 20)
+    g, expected = ad.grad(loop, "x"), ad.grad(loop_recorded, "x")(0.3, 20)
+    assert g(0.3, 20) == g.with_options(debug=True)(0.3, 20) == expected
+
+
+def beside_a_planned_one(x, n):
+    u = np.full(50, x)
+    for _ in ad.checkpointed(range(n)):
+        u = u * 0.9 + 0.01 * x
+    for _ in ad.checkpointed(range(n), snapshots=2, schedule=from_the_start):
+        u = u * 0.9 + 0.01 * x
+    return np.sum(u)
+
+
+def beside_a_loop_in_lanes(x, n):
+    s = 0.0
+    for i in prange(n):
+        s += math.sin(x * i)
+    for i in ad.checkpointed(range(n), snapshots=3, schedule=binomial):
+        s = math.sin(s) * x + 0.01 * i
+    return s
+
+
+def two_recorded(x, n):
+    u = np.full(50, x)
+    for _ in range(n):
+        u = u * 0.9 + 0.01 * x
+    for _ in range(n):
+        u = u * 0.9 + 0.01 * x
+    return np.sum(u)
+
+
+def lanes_recorded(x, n):
+    s = 0.0
+    for i in prange(n):
+        s += math.sin(x * i)
+    for i in range(n):
+        s = math.sin(s) * x + 0.01 * i
+    return s
+
+
+@pytest.mark.parametrize(
+    ("f", "plain", "options"),
+    [
+        (beside_a_planned_one, two_recorded, {"memory": "1 MiB"}),
+        (njit(parallel=True)(beside_a_loop_in_lanes), njit(parallel=True)(lanes_recorded), {}),
+    ],
+)
+def test_beside_other_loops(f, plain, options):
+    g, h = (ad.value_and_grad(each, "x") for each in (f, plain))
+    value, found = h(0.7, 30)
+    again, also = g(0.7, 30, **options)
+    assert value == again
+    np.testing.assert_allclose(also, found, rtol=1e-13)
 
 
 def test_python_and_numba_run_the_loop_as_it_is():

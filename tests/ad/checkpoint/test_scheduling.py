@@ -1,10 +1,12 @@
 """How compiled loops ask Python for a schedule: what is kept, what is raised, threads, other processes."""
 
+import gc
 import math
 import os
 import subprocess
 import sys
 import threading
+import weakref
 
 import pytest
 
@@ -166,6 +168,22 @@ def test_what_a_schedule_raises_comes_out_as_it_is(schedule, error, text, expect
             line = loop.__code__.co_firstlineno + 3
             assert note == f"ad.checkpointed: this came from the schedule of the loop at {__file__}:{line}"
         assert caught.value.__cause__ is None and not caught.value.__suppress_context__
+
+
+def test_what_was_raised_is_gone_when_it_was_caught():
+    g = looping(failing)
+
+    def fail():
+        try:
+            g(0.3, 10, 2)
+        except Mine as error:
+            return weakref.ref(error)
+
+    gc.disable()
+    try:
+        assert fail()() is None
+    finally:
+        gc.enable()
 
 
 def test_without_the_package(monkeypatch):
