@@ -282,7 +282,7 @@ class _Analysis:
         for at, schedule in _computed(self.s.body):
             self.problem(
                 at,
-                f"{schedule} is computed in Python, which the trips of a prange loop cannot ask for it: take "
+                f"{schedule} is computed in Python, for which the trips of a prange loop cannot ask: take "
                 f'schedule="binomial" there, {_USE_RANGE}',
             )
         for name in sorted(self.carried.keys() - self.sums):
