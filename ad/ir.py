@@ -25,6 +25,7 @@ __all__ = [
     "Checkpoints",
     "Comment",
     "Compare",
+    "Computed",
     "Const",
     "Do",
     "Dtype",
@@ -337,12 +338,24 @@ class Planned:
     snapshots: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Computed:
+    """A schedule that is computed in Python: a function ``(n, snapshots, disk_snapshots)`` -> actions of ad.checkpoint.
+
+    `at` is the file and line of the loop.
+    """
+
+    function: Callable[..., Any]
+    at: str
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoints:
     """How the reverse sweep has the states of a loop that is marked by `ad.checkpointed`.
 
     The numbers are constants or variables.  Without one of `snapshots` there is a default; `period` is that of the
-    schedule of this name.  A loop is `open` of which nothing was said: it may be `planned`.
+    schedule of this name, `disk` is for a schedule that is `computed`.  A loop is `open` of which nothing was said: it
+    may be `planned`.
     """
 
     schedule: str
@@ -350,10 +363,12 @@ class Checkpoints:
     period: Expr | None
     open: bool = False
     planned: Planned | None = None
+    disk: Expr | None = None
+    computed: Computed | None = None
 
     @property
     def numbers(self) -> tuple[Expr, ...]:
-        return tuple(e for e in (self.snapshots, self.period) if e is not None)
+        return tuple(e for e in (self.snapshots, self.period, self.disk) if e is not None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

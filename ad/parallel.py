@@ -18,11 +18,13 @@ from functools import reduce
 
 from ad.alias import Aliases, shared_arrays, viewed
 from ad.flow import Liveness, never_empty, raises
+from ad.function import Function
 from ad.ir import (
     Assign,
     Binary,
     Block,
     Break,
+    Call,
     Cast,
     Const,
     Expr,
@@ -277,6 +279,12 @@ class _Analysis:
             self.problem(
                 at, f"break and return cannot end the other trips of a prange loop: leave them out, {_USE_RANGE}"
             )
+        for at, schedule in _computed(self.s.body):
+            self.problem(
+                at,
+                f"{schedule} is computed in Python, for which the trips of a prange loop cannot ask: take "
+                f'schedule="binomial" there, {_USE_RANGE}',
+            )
         for name in sorted(self.carried.keys() - self.sums):
             self.refuse_carried(name)
         self.reach: dict[str, dict[str, _Axes]] = {}
@@ -468,6 +476,21 @@ def _added(name: str, value: Expr) -> Expr | None:
         case Binary("+", left, Var(other)) if other == name and name not in names(left):
             return left
     return None
+
+
+def _computed(block: Block, within: tuple[Function, ...] = ()) -> Iterator[tuple[Stmt, str]]:
+    """Statements of a block that go through loops whose schedule is computed, and its name.
+
+    The block is one of functions that call one another.
+    """
+    for s in walk_stmts(block):
+        if isinstance(s, For) and s.checkpoints is not None and s.checkpoints.computed is not None:
+            yield s, s.checkpoints.schedule
+        for e in expressions(s):
+            for part in walk(e):
+                callee = part.callee if isinstance(part, Call) else None
+                if isinstance(callee, Function) and callee not in within:
+                    yield from ((s, schedule) for _, schedule in _computed(callee.body, (*within, callee)))
 
 
 def _leaving(block: Block) -> Iterator[Stmt]:

@@ -406,6 +406,12 @@ class Scope(Assignments):
             self.while_loop(node, loop)
         elif self.for_loop(node, loop):  # unrolled: nothing breaks out of it
             return self.statements([*node.orelse, *rest]), True
+        if checkpoints is not None and checkpoints.computed is not None and loop.stops:
+            self.refuse(
+                f"ad.checkpointed: {checkpoints.schedule} is for a loop that runs to its end, with no break or return: "
+                'the schedules "binomial" and "online" are for others, too',
+                what,
+            )
         if not returns:
             return self.loop_else(node, loop, rest)
         assert self.returned is not None

@@ -13,6 +13,7 @@ from ad.ir import (
     Call,
     Cast,
     Comment,
+    Computed,
     Const,
     Expr,
     If,
@@ -58,6 +59,8 @@ class Program:
         self._parallel = parallel
         self.assumed: list[Expr] = []
         """What the gradient assumes of lengths: where that is not so, it ends by NotAsAssumed before all else."""
+        self.schedules: list[Computed] = []
+        """Those that marked loops ask for, by their numbers."""
         self._exact = self._code.record != "f4"
         self._primals: dict[Function, Unit] = {}
         self._pairs: dict[tuple[Function, tuple[bool, ...]], Pair] = {}
@@ -115,7 +118,7 @@ class Program:
         lowered = self._lowered(f, active)
         lowered, again = remade(lowered if split else fitted(lowered), split)
         saves = replace(find_saves(lowered, split, self._exact), arrays=again)
-        made = sweep(lowered, saves, None, split, self.pair, self.primal, self._exact)
+        made = sweep(lowered, saves, None, split, self.pair, self.primal, self.schedules, self._exact)
         low = lowered.function
         handle = (made.tape,) if made.tape else ()
         forward = self.primal(f)
@@ -161,7 +164,7 @@ class Program:
         lowered = self._lowered(f, active, self._assuming)
         lowered, again = remade(fitted(lowered), split=False)
         saves = replace(find_saves(lowered, split=False, exact=self._exact), arrays=again)
-        made = sweep(lowered, saves, ONE, False, self.pair, self.primal, self._exact, self._parallel)
+        made = sweep(lowered, saves, ONE, False, self.pair, self.primal, self.schedules, self._exact, self._parallel)
         kinds = dict(zip(f.params, f.param_kinds, strict=True))
         namer = lowered.function.namer
 
@@ -194,7 +197,7 @@ class Program:
         body = [*first, Comment("forward sweep"), *forward, *check, Comment(SWEEP_BACK), *made.reverse, *last, result]
         doc = f"Value and gradient of {f.name}() with respect to {', '.join(wrt)}."
         unit = self._unit(f"{f.name}_grad", (*handle, *f.params), tuple(body), f, doc, made)
-        unit.lanes = made.lanes
+        unit.lanes, unit.schedules = made.lanes, tuple(self.schedules)
         return unit
 
     def _unit(self, name: str, params: tuple[str, ...], body: Block, f: Function, doc: str, made: Sweeps) -> Unit:

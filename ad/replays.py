@@ -6,7 +6,8 @@ places are free, and then the body that records, and that which reverses the tri
 one trip records, so everything lies on the tape of the call: where that has a budget, it takes the oldest snapshots to
 disk, which are needed last.
 
-Which trips are stored is decided by the functions of `ad.checkpoint.compiled`.
+Which trips are stored is decided by the functions of `ad.checkpoint.compiled`, or by a table that was made in Python
+(`ad.scheduling`).
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -49,6 +50,7 @@ from ad.ir import (
 from ad.lower import Lowered
 from ad.primitive import Primitive
 from ad.records import Record, Site
+from ad.scheduling import orders
 from ad.source import Source
 
 __all__ = ["Replay", "changed_arrays", "quiet", "read_again", "state_of"]
@@ -57,6 +59,7 @@ _DEFAULT, _FOLLOWING, _IN_STAGE, _STAGE_END = (
     Primitive(f, (), "int") for f in (default_snapshots, following, following_in_stage, stage_end)
 )
 _LEN, _RANGE = (Primitive(f, (), "int") for f in (len, range))
+_ORDERS = Primitive(orders, (), lambda *_: Kind.INTS)
 
 _SHAPE = shape_of("")
 
@@ -128,7 +131,8 @@ class Replay:
     """One marked loop.
 
     `saves` are arrays to be put back as they were before it, `wanted` what others read as it was then.  `fresh` makes
-    variables, `by_kind` sorts names by how they are pushed, `shown` says what the user calls two arrays.
+    variables, `by_kind` sorts names by how they are pushed, `shown` says what the user calls two arrays.  A schedule
+    that is computed has a `number`.
 
     Raises UnsupportedSyntax where an array that the reverse sweep would have another memory for has two names.
     """
@@ -144,6 +148,7 @@ class Replay:
         fresh: Callable[[str, Kind], str],
         by_kind: Callable[[Iterable[str]], list[Group]],
         shown: Callable[[str, str], tuple[str, str]],
+        number: int | None,
     ) -> None:
         assert s.checkpoints is not None
         self.s = s
@@ -152,15 +157,19 @@ class Replay:
         self.aliases = lowered.aliases
         self.split = split
         self.kinds = kinds
+        self.number = number
         arrays = sorted({v.removesuffix(_SHAPE) for v in saves})
         self.kept = [(name, Site((Record(name, _needs(saves, name), s),), s)) for name in arrays]
         """The arrays whose contents earlier adjoints read as they are before the loop."""
         self.site = Site((), s, snapshot=True)
-        # Trips so far, the next one to store, snapshots on the tape, and places for them; the trips there are in all;
-        # and the end of a stage, where that is not known.
+        # Trips so far, the next one to store, snapshots on the tape (or how far a table was read), and places for them;
+        # the trips there are in all; and the end of a stage, where that is not known.
+        held = "held" if number is None else "order"
         self.at, self.due, self.held, self.places, self.trips, self.end = (
-            fresh(wish, Kind.INT) for wish in ("at", "due", "held", "places", "trips", "end")
+            fresh(wish, Kind.INT) for wish in ("at", "due", held, "places", "trips", "end")
         )
+        if number is not None:
+            self.disk, self.table = fresh("disk", Kind.INT), fresh("table", Kind.INTS)
         self.state = state_of(s, self.aliases)
         groups = by_kind(self.state)
         ints = next((group for group, kind in groups if kind is Kind.INT), ())
@@ -176,7 +185,8 @@ class Replay:
     @property
     def drops(self) -> bool:
         """Whether the forward sweep gives snapshots up."""
-        return self.checkpoints.schedule == "online" and self.checkpoints.snapshots is not None
+        marks = self.checkpoints
+        return marks.schedule == "online" and marks.computed is None and marks.snapshots is not None
 
     # ------------------------------------------------------------------------------------------------- arrays
 
@@ -235,6 +245,15 @@ class Replay:
         free = Binary("+", Binary("-", Var(self.places), Var(self.held)), Const(1))
         return _set(self.due, Call(schedule, (Var(self.at), end, free)))
 
+    @property
+    def read(self) -> Stmt:
+        """The next step to store, by the table."""
+        return _set(self.due, Index(self.table, Var(self.held)))
+
+    def ask(self, trips: Expr) -> Stmt:
+        """The table of the schedule."""
+        return _set(self.table, Call(_ORDERS, (Const(self.number), trips, Var(self.places), Var(self.disk))))
+
     # ------------------------------------------------------------------------------------------------- sweeps
 
     def forward(self, body: Block, planning: Sequence[Stmt] = ()) -> list[Stmt]:
@@ -247,11 +266,15 @@ class Replay:
         start = [*(_set(name, Const(0)) for name in (self.held, self.due, self.at)), *planning]
         early: list[Stmt] = []
         last: list[Stmt] = []
-        if self.checkpoints.schedule == "binomial":
+        if self.number is not None or self.checkpoints.schedule == "binomial":
             assert isinstance(s, For)
             count = Call(_LEN, (Call(_RANGE, (s.start, s.stop, s.step)),))
             start += [_set(self.end, count), _set(self.places, given or Call(_DEFAULT, (Var(self.end),)))]
-            due = self.following(_FOLLOWING, Var(self.end))
+            if self.number is None:
+                due = self.following(_FOLLOWING, Var(self.end))
+            else:
+                due = self.read
+                start += [_set(self.disk, self.checkpoints.disk or Const(-1)), self.ask(Var(self.end)), self.read]
         elif self.checkpoints.schedule == "periodic":
             assert period is not None
             due = _set(self.due, Binary("+", Var(self.at), period))
@@ -269,12 +292,24 @@ class Replay:
             due = self.following(_IN_STAGE, Var(self.end))
         store = [*early, *self.push(), _more(self.held), due]
         self.loop = replace(s, body=(_if(Var(self.at), "==", Var(self.due), store), _more(self.at), *body))
-        numbers = Push((Var(self.at), Var(self.held), Var(self.places)), Kind.INT, site=self.site)
+        numbers = Push((Var(self.at), *self.handed_on), Kind.INT, site=self.site)
         return [*saved, *start, self.loop, *last, numbers]
+
+    @property
+    def handed_on(self) -> tuple[Var, ...]:
+        """What the reverse sweep has from the forward sweep, beside the trips."""
+        return (Var(self.held), Var(self.places), *((Var(self.disk),) if self.number is not None else ()))
 
     def reverse(self, body: Block, recorded: Sequence[Stmt], back: Sequence[Stmt]) -> list[Stmt]:
         """The reverse sweep: `body` runs a trip again, `recorded` does so for the last time, `back` reverses it."""
-        due = self.following(_FOLLOWING, Binary("+", Var(self.trips), Const(1)))
+        if self.number is None:
+            due = self.following(_FOLLOWING, Binary("+", Var(self.trips), Const(1)))
+            kept = [_if(Var(self.at), "<", Var(self.trips), [*self.push(), due], [_less(self.held)])]
+            asked = []
+        else:  # what has to stay is the first to be stored
+            due = self.read
+            kept = [_more(self.held), due]
+            asked = [self.ask(Var(self.trips))]
         store = [*self.push(), _more(self.held), due]
         advance = (
             _if(Var(self.at), "==", Var(self.due), store),
@@ -285,16 +320,16 @@ class Replay:
         trip = (
             _less(self.trips),
             *self.pop(),
-            _if(Var(self.at), "<", Var(self.trips), [*self.push(), due], [_less(self.held)]),
+            *kept,
             While(Compare(Var(self.at), ("<",), (Var(self.trips),)), advance),
             *self.variable(self.trips),
             *quiet(recorded),
             *back,
         )
-        numbers = Pop((Var(self.trips), Var(self.held), Var(self.places)), Kind.INT, site=self.site)
+        numbers = Pop((Var(self.trips), *self.handed_on), Kind.INT, site=self.site)
         loop = While(Compare(Var(self.trips), (">",), (Const(0),)), trip)
         saved = [self.restored((name,), self.kinds[name], site) for name, site in reversed(self.kept)]
-        return [numbers, loop, *saved]
+        return [numbers, *asked, loop, *saved]
 
     def variable(self, trip: str) -> list[Stmt]:
         """The variable of the loop in a trip."""

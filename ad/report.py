@@ -128,7 +128,8 @@ class CheckpointedLoop:
     """A loop whose trips the reverse sweep runs again, because of `ad.checkpointed`.
 
     `state` are the variables of which a snapshot has copies, `size` is that of one.  `snapshots` says how many there
-    are at most, None the default; `period` is that of the schedule "periodic".
+    are at most, None the default; `period` is that of the schedule "periodic", and of schedules that are computed
+    `disk_snapshots` says how many more there may be.
     """
 
     line: Line
@@ -137,6 +138,7 @@ class CheckpointedLoop:
     schedule: str
     snapshots: str | None
     period: str | None
+    disk_snapshots: str | None
 
 
 @dataclass(frozen=True)

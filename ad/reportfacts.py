@@ -266,7 +266,7 @@ class _Walk:
         sizes = [self.size(tuple(Var(n) for n in group), kind, False) for group, kind in replayed.state]
         state = tuple(self.view.text(Var(n)) for n in replayed.names)
         marks, line = s.checkpoints, self.view.line(s)
-        numbers = (self.view.text(e) if e is not None else None for e in (marks.snapshots, marks.period))
+        numbers = (self.view.text(e) if e is not None else None for e in (marks.snapshots, marks.period, marks.disk))
         self.replayed.append(CheckpointedLoop(line, state, sum(sizes, _NOTHING), marks.schedule, *numbers))
         outside, self.again = self.again, True
         self.loop(s, replayed.recorded, loops)

@@ -85,6 +85,7 @@ def _snapshots(loop: "CheckpointedLoop") -> tuple[str, str]:
     """How many snapshots a loop has, and what they are."""
     period = f", period {loop.period}" if loop.period is not None else ""
     count = f"{loop.snapshots} snapshots" if loop.snapshots is not None else "snapshots by default"
+    count += f" and {loop.disk_snapshots} on disk" if loop.disk_snapshots is not None else ""
     return f"{loop.schedule}{period}, {count}", f"of {', '.join(loop.state)}: {loop.size}"
 
 

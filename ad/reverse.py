@@ -34,6 +34,7 @@ from ad.ir import (
     Break,
     Call,
     Comment,
+    Computed,
     Const,
     Expr,
     For,
@@ -113,6 +114,7 @@ def sweep(
     split: bool,
     pairs: Pairs,
     primals: Primals,
+    schedules: list[Computed],
     exact: bool = True,
     parallel: bool = False,
 ) -> Sweeps:
@@ -120,9 +122,9 @@ def sweep(
     and adjoints of arrays to add to.
 
     `split` says that the two sweeps become separate functions, `exact` that floats are recorded as they are, not in
-    single precision, `parallel` that loops over ``prange`` run in lanes.
+    single precision, `parallel` that loops over ``prange`` run in lanes.  `schedules` gets those that loops ask for.
     """
-    generator = _Sweep(lowered, saves, split, pairs, primals, exact, parallel)
+    generator = _Sweep(lowered, saves, split, pairs, primals, schedules, exact, parallel)
     return generator.run(seed)
 
 
@@ -133,6 +135,7 @@ class _Sweep:
     split: bool
     pairs: Pairs
     primals: Primals
+    schedules: list[Computed]
     exact: bool
     parallel: bool = False
     uses_tape: bool = False
@@ -786,7 +789,7 @@ class _Sweep:
         before, recorded, reverse = self.loop_body(s, state)
         reverse = shortened(reverse, self.carried(s), self.kinds, self.adjoints.fresh)
         saves, wanted = self.saves.around.get(s, {}), self.saves.wanted[s]
-        how = self.adjoints.fresh, self.by_kind, self.bindings.shown
+        how = self.adjoints.fresh, self.by_kind, self.bindings.shown, self.number(s)
         replay = Replay(s, self.lowered, saves, wanted, self.split, self.kinds, *how)
         again = self.unchecked.block(s.body)
         back = replay.reverse(again, recorded, reverse)
@@ -801,6 +804,15 @@ class _Sweep:
         forward = replay.forward(self.importer.block(s.body), planning)
         self.replayed[replay.loop] = Replayed(tuple(replay.groups), tuple(recorded))
         return forward, [*before, self.comment(s), *back]
+
+    def number(self, s: For | While) -> int | None:
+        """By which number generated code asks for a schedule that is computed."""
+        computed = s.checkpoints.computed if s.checkpoints is not None else None
+        if computed is None:
+            return None
+        if computed not in self.schedules:
+            self.schedules.append(computed)
+        return self.schedules.index(computed)
 
     def while_loop(self, s: While, state: State) -> tuple[list[Stmt], list[Stmt]]:
         before, forward, reverse = self.loop_body(s, state)

@@ -24,6 +24,7 @@ from ad.program import Program
 from ad.report import PlannedLoop, Report
 from ad.reportfacts import report_of
 from ad.runtime import NotAsAssumed
+from ad.scheduling import scheduled
 from ad.tapes import on_lanes, on_tape
 from ad.terms import line_of
 from ad.unit import Unit
@@ -132,6 +133,8 @@ class Specialisation:
         single, with_value = self.single, self.with_value
         plain_results, structured, written = self._plain_results, self._structured, self._written
         kernel = self.on_leaves()
+        if self.unit.schedules:
+            kernel = scheduled(kernel, self.unit.schedules)
         if self.unit.lanes is not None:
             run = on_lanes(kernel, options, self.serially)
         else:

@@ -14,6 +14,7 @@ from ad.ir import (
     Block,
     Call,
     Cast,
+    Computed,
     Const,
     Expr,
     For,
@@ -73,6 +74,8 @@ class Unit:
     """The array with the handles of the lanes, of a gradient that has loops in lanes."""
     parallel: bool = False
     """Whether its loops over ``prange`` are compiled with threads."""
+    schedules: tuple[Computed, ...] = ()
+    """What a gradient is to be called with (`ad.scheduling.scheduled`)."""
 
     def fill(self, made: "Unit") -> None:
         """Become what another object is: a function that calls itself is met before it is made."""

@@ -21,7 +21,7 @@ from ad.checkpoint.storage import Disk, Memory, Place, Storage, slot_bytes
 from ad.errors import ADTypeError, ADValueError
 from tape.sizes import format_bytes, parse_bytes
 
-__all__ = ["SCHEDULES", "Schedule", "Settings"]
+__all__ = ["NO_DISK", "SCHEDULES", "Schedule", "Settings", "name_of"]
 
 Schedule = Callable[..., Iterable[Action]]
 """Makes the actions for n steps, so many snapshots in memory, and so many on disk (None for any number)."""
@@ -34,7 +34,7 @@ SCHEDULES: dict[str, Schedule] = {
     "disk_revolve": disk_revolve,
     "periodic_disk_revolve": periodic_disk_revolve,
 }
-_NO_DISK = (binomial, dynamic, mixed)
+NO_DISK = (binomial, dynamic, mixed)
 """Those that use the disk only if they are told how many snapshots may be there."""
 _ANY = 2**62
 """More snapshots than there are."""
@@ -67,7 +67,7 @@ class Settings:
         self.parameters, self.arrays = _parameters(gradient)
         self.schedule = _schedule(schedule, self.n)
         self.disk = _count("disk_snapshots", disk_snapshots)
-        if self.disk is None and self.schedule in _NO_DISK:
+        if self.disk is None and self.schedule in NO_DISK:
             self.disk = 0
         if self.schedule is dynamic and self.disk:
             raise ADValueError(
@@ -115,7 +115,7 @@ class Settings:
         """What must be the same when a sweep is resumed."""
         return {
             "n": self.n,
-            "schedule": _name(self.schedule),
+            "schedule": name_of(self.schedule),
             "snapshots": None if self.ram == _ANY else self.ram,
             "disk_snapshots": self.disk,
             "state": str(self.layout),
@@ -186,17 +186,18 @@ def _schedule(schedule: Any, n: int | None) -> Schedule:
             raise ADValueError(f"schedule: there is no {schedule!r}; there are {', '.join(SCHEDULES)}")
         schedule = SCHEDULES[schedule]
         if n is None and schedule is not dynamic:
-            raise ADValueError(f"schedule: {_name(schedule)} needs to know n; without it there is 'dynamic'")
+            raise ADValueError(f"schedule: {name_of(schedule)} needs to know n; without it there is 'dynamic'")
     if not callable(schedule):
         raise ADTypeError(f"schedule: a name or a function, not {type(schedule).__name__}")
     found: Schedule = schedule
     return found
 
 
-def _name(schedule: Any) -> str:
+def name_of(schedule: Any) -> str:
+    """What a schedule is called: a function, with the arguments that a `functools.partial` of it fixes."""
     if isinstance(schedule, partial):
         given = [*map(repr, schedule.args), *(f"{key}={value!r}" for key, value in sorted(schedule.keywords.items()))]
-        return f"{_name(schedule.func)}({', '.join(given)})"
+        return f"{name_of(schedule.func)}({', '.join(given)})"
     return getattr(schedule, "__qualname__", type(schedule).__qualname__)
 
 

@@ -18,6 +18,7 @@ from ad.library import Library, TupleOf
 from ad.planning import Event
 from ad.program import Program
 from ad.runtime import NotAsAssumed
+from ad.scheduling import scheduled
 from ad.values import UserFunction
 
 
@@ -201,7 +202,7 @@ def interpreted_gradient(f, args, wrt, debug=False, assuming=True, lanes=0, plan
     handles = [0] if unit.tape else []
     handles += [np.arange(1, lanes + 1)] if unit.lanes else []
     handles += [0] if planner is not None else []
-    run = functools.partial(namespace[emitted.main], *handles)
+    run = functools.partial(scheduled(namespace[emitted.main], unit.schedules), *handles)
     if findings is not None:
         run = findings.reported(run)
     try:

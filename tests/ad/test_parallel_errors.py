@@ -215,6 +215,31 @@ def swaps(x):
     return np.sum(u)
 
 
+def has_a_schedule_from_python(x):
+    s = 0.0
+    for i in prange(len(x)):
+        y = x[i]
+        for _ in ad.checkpointed(range(3), schedule="h_revolve", disk_snapshots=1):  # here
+            y = math.sin(y)
+        s += y
+    return s
+
+
+def scheduled(x, n):
+    if n > 0:
+        return scheduled(x, n - 1)
+    for _ in ad.checkpointed(range(3), schedule="h_revolve", disk_snapshots=1):
+        x = math.sin(x)
+    return x
+
+
+def calls_what_has_a_schedule_from_python(x):
+    s = 0.0
+    for i in prange(len(x)):
+        s += scheduled(x[i], 2)  # here
+    return s
+
+
 PROGRAMS = [
     (carries, "^s carries a value from one trip .* give it a value at the start of every trip, or take range"),
     (reads_its_sum, "^s carries a value"),
@@ -244,6 +269,8 @@ PROGRAMS = [
         "^the trips of a prange loop give u another array and read what an earlier trip left in it: make the array",
     ),
     (swaps, "^the trips of a prange loop give [uv] another array"),
+    (has_a_schedule_from_python, '^h_revolve is computed in Python.*: take schedule="binomial" there, or take range'),
+    (calls_what_has_a_schedule_from_python, "^h_revolve is computed in Python"),
 ]
 
 

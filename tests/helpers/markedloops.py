@@ -5,6 +5,7 @@ import functools
 import linecache
 
 import ad
+from ad.checkpointed import COMPUTED
 
 _COUNTED = ("range", "enumerate", "zip")
 """What loops are over that are marked; others may be over tuples."""
@@ -33,14 +34,22 @@ class _Marker(ast.NodeTransformer):
     def visit_For(self, node):
         self.below(node)
         if isinstance(node.iter, ast.Call) and getattr(node.iter.func, "id", "") in _COUNTED:
-            node.iter = self.mark(node.iter, self.options)
+            early = any(isinstance(n, ast.Break | ast.Return) for s in node.body for n in ast.walk(s))
+            node.iter = self.mark(node.iter, self.without_computed("binomial") if early else self.options)
         return node
 
     def visit_While(self, node):
         self.below(node)
-        known = self.options.get("schedule") == "binomial"
-        node.test = self.mark(node.test, {**self.options, "schedule": "online"} if known else self.options)
+        options = self.without_computed("online")
+        known = options.get("schedule") == "binomial"
+        node.test = self.mark(node.test, {**options, "schedule": "online"} if known else options)
         return node
+
+    def without_computed(self, other):
+        """The options, with another schedule for one that is for loops which run to their end."""
+        if self.options.get("schedule") not in COMPUTED:
+            return self.options
+        return {"schedule": other, "snapshots": self.options["snapshots"]}
 
     def visit_FunctionDef(self, node):
         outside, self.depth = self.depth, 0

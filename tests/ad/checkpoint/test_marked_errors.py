@@ -1,5 +1,6 @@
 """The mark `ad.checkpointed` itself: what it returns, and what it refuses."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from numba import njit
 
 import ad
+from ad.checkpoint import binomial, h_revolve
 
 N = 4
 
@@ -26,11 +28,17 @@ def test_python_sees_what_is_marked():
         (
             {"schedule": "revolve"},
             ad.ADValueError,
-            "no schedule 'revolve': in a compiled loop there are binomial",
+            "no schedule 'revolve': in a compiled loop there are binomial.*h_revolve.*and functions that make one",
         ),
         ({"period": 3}, ad.ADValueError, 'period goes with schedule="periodic"'),
         ({"schedule": "periodic"}, ad.ADValueError, "needs a period"),
         ({"schedule": "periodic", "period": -1}, ad.ADValueError, "period must be at least 1"),
+        ({"schedule": 3}, ad.ADValueError, "no schedule 3"),
+        ({"schedule": "h_revolve", "snapshots": -1}, ad.ADValueError, "snapshots must be at least 0"),
+        ({"schedule": h_revolve, "disk_snapshots": -1}, ad.ADValueError, "disk_snapshots must be at least 0"),
+        ({"schedule": "mixed", "disk_snapshots": 1.0}, ad.ADTypeError, "disk_snapshots is a whole number, not float"),
+        ({"snapshots": 3, "disk_snapshots": 2}, ad.ADValueError, "disk_snapshots goes with a schedule that tells them"),
+        ({"schedule": h_revolve, "period": 3}, ad.ADValueError, 'period goes with schedule="periodic"'),
     ],
 )
 def test_python_refuses(given, error, text):
@@ -53,7 +61,7 @@ def test_numba_sees_what_is_marked():
 
 
 def unknown_schedule(x):
-    for _ in ad.checkpointed(range(N), schedule="h_revolve"):  # here
+    for _ in ad.checkpointed(range(N), schedule="revolve"):  # here
         x = x * x
     return x
 
@@ -117,20 +125,67 @@ def periods_of_the_default(x):
     return x
 
 
+def computed_for_a_while(x):
+    while ad.checkpointed(x < 5.0, schedule="h_revolve"):  # here
+        x = x * x
+    return x
+
+
+def computed_and_left_by_a_break(x):
+    for _ in ad.checkpointed(range(N), schedule=binomial):  # here
+        if x > 5.0:
+            break
+        x = x * x
+    return x
+
+
+def computed_and_left_by_a_return(x):
+    for _ in ad.checkpointed(range(N), schedule="h_revolve"):  # here
+        for _ in range(3):
+            if x > 5.0:
+                return x
+            x = x * x
+    return x
+
+
+def places_on_disk_of_the_default(x):
+    for _ in ad.checkpointed(range(N), snapshots=2, disk_snapshots=3):  # here
+        x = x * x
+    return x
+
+
+def fewer_places_than_none(x):
+    for _ in ad.checkpointed(range(N), schedule="mixed", disk_snapshots=-1):  # here
+        x = x * x
+    return x
+
+
+def a_schedule_without_a_name(x):
+    for _ in ad.checkpointed(range(N), schedule=functools.partial(h_revolve, write=5.0)):  # here
+        x = x * x
+    return x
+
+
 @pytest.mark.parametrize(
     ("f", "text"),
     [
-        (unknown_schedule, "there is no schedule 'h_revolve': in a compiled loop there are binomial, online, periodic"),
+        (unknown_schedule, "there is no schedule 'revolve': in a compiled loop there are binomial, online, periodic"),
         (no_places, "snapshots must be at least 1"),
         (half_a_place, "snapshots must be an int, not a float"),
         (a_schedule_of_ones_own, "schedule is the name of one, written out"),
-        (a_wrong_name, "takes what the loop is over, and snapshots, schedule, period by name"),
+        (a_wrong_name, "takes what the loop is over, and snapshots, disk_snapshots, schedule, period by name"),
         (nothing_to_go_over, "takes what the loop is over"),
         (over_a_tuple, "a loop over a tuple is written out, and has no state"),
         (over_what_has_no_end, "count"),
         (no_loop, "marks a loop: write it into the for or the while statement"),
         (known_length_of_a_while, '"online" is for others'),
         (periods_of_the_default, 'period goes with schedule="periodic"'),
+        (computed_for_a_while, 'h_revolve needs to know the number of trips: "online" does without'),
+        (computed_and_left_by_a_break, 'binomial is for a loop that runs to its end.*"binomial" and "online"'),
+        (computed_and_left_by_a_return, 'h_revolve is for a loop that runs to its end.*"binomial" and "online"'),
+        (places_on_disk_of_the_default, "disk_snapshots goes with a schedule that tells them from others"),
+        (fewer_places_than_none, "disk_snapshots must be at least 0"),
+        (a_schedule_without_a_name, "is given a name there"),
     ],
 )
 def test_gradients_refuse(f, text):

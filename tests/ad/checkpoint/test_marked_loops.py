@@ -1,5 +1,6 @@
 """Gradients of loops marked by `ad.checkpointed` are those without the mark, bit for bit."""
 
+import importlib.util
 import math
 import os
 import subprocess
@@ -27,6 +28,13 @@ SCHEDULES = {
     "online by default": {"schedule": "online"},
     "periodic": {"schedule": "periodic", "period": 2},
 }
+if importlib.util.find_spec("checkpoint_schedules"):
+    SCHEDULES |= {
+        "h_revolve": {"schedule": "h_revolve", "snapshots": 2, "disk_snapshots": 2},
+        "disk_revolve": {"schedule": "disk_revolve", "snapshots": 1},
+        "periodic_disk_revolve": {"schedule": "periodic_disk_revolve", "snapshots": 2},
+        "mixed": {"schedule": "mixed", "snapshots": 3},
+    }
 SHARED = {"aliases.view_of_an_array_that_others_replace"}
 """Programs where the loop replaces an array whose old contents another name is needed for."""
 REORDERED = {"calls.time_loop", "calls.time_loop_with_energy", "indexing.graph_edges"}
