@@ -3,7 +3,7 @@
 from libc.stdint cimport SIZE_MAX
 from libc.stdlib cimport free, malloc
 
-from tape.bins cimport LT_SMALL, lt_small_give, lt_small_take
+from tape.bins cimport LT_SMALL, lt_small_again, lt_small_counted, lt_small_described, lt_small_give, lt_small_take
 from tape.reader cimport (
     reader_length,
     reader_pop_bytes,
@@ -224,10 +224,23 @@ small_arrays.context = NULL
 
 
 cdef void *lt_new_array(size_t bytes, const void *runtime) noexcept nogil:
+    cdef void *made
     if bytes > SIZE_MAX // 4:    # Numba adds its own without looking
         return NULL
-    # Numba's own, in front of the items, count too.
-    return (<const lt_runtime_t *>runtime).allocate_external(bytes, &small_arrays if bytes < LT_SMALL - 64 else &arrays)
+    if bytes >= LT_SMALL - 64:    # its own, in front of the items, count too
+        return (<const lt_runtime_t *>runtime).allocate_external(bytes, &arrays)
+    made = lt_small_again(bytes)
+    if made == NULL:
+        made = (<const lt_runtime_t *>runtime).allocate_external(bytes, &small_arrays)
+        if made != NULL:
+            lt_small_described(made, bytes)
+    return made
+
+
+def count_arrays(bint all):
+    """Whether all arrays are counted in the statistics of Numba's runtime, which takes longer (see `tape.bins`)."""
+    global lt_small_counted
+    lt_small_counted = all
 
 
 # The layout of the cursor: three pointers (cur, begin, end) at the start of what a handle points to.

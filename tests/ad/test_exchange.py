@@ -4,8 +4,8 @@ import threading
 
 import numpy as np
 import pytest
+from allocations import counted, live, made
 from numba import njit
-from numba.core.runtime import _nrt_python, rtsys
 from reference.compare import assert_near
 
 import ad
@@ -411,12 +411,10 @@ def test_single_precision_copies():
 @pytest.fixture
 def balanced():
     """What compiled code allocates in the test is freed by the end."""
-    _nrt_python.memsys_enable_stats()
-    before = rtsys.get_allocation_stats()
-    yield
-    after = rtsys.get_allocation_stats()
-    _nrt_python.memsys_disable_stats()
-    assert after.mi_alloc - before.mi_alloc == after.mi_free - before.mi_free > 0
+    with counted():
+        before, begun = live(), made()
+        yield
+        assert live() == before and made() > begun
 
 
 def test_an_exception_in_the_loop_leaves_nothing_behind(balanced):

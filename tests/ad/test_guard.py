@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import psutil
 import pytest
+from allocations import counted, live
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
-from numba.core.runtime import _nrt_python, rtsys
 
 from ad.guard import Guarded
 from ad.runtime import PopFailed, div, pop
@@ -25,15 +25,8 @@ LARGE = 2_000_000  # 16 MB
 
 @pytest.fixture(autouse=True, scope="module")
 def count_allocations():
-    _nrt_python.memsys_enable_stats()
-    yield
-    _nrt_python.memsys_disable_stats()
-
-
-def live():
-    """Arrays that compiled code allocated and has not freed."""
-    stats = rtsys.get_allocation_stats()
-    return stats.mi_alloc - stats.mi_free
+    with counted():
+        yield
 
 
 # -------------------------------------------------------------------------------- what fails, and what is raised
@@ -458,7 +451,10 @@ import numpy as np
 import guarded_module
 from numba.core.runtime import _nrt_python, rtsys
 
+from tape import capi
+
 _nrt_python.memsys_enable_stats()
+capi.count_arrays(True)
 for k in (1, -1):
     for _ in range(5):
         try:

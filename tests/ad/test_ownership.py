@@ -1,11 +1,9 @@
 """Views that borrow, and arrays that are dropped without a count: what they hold lives as long as it is read."""
 
-import gc
-
 import numpy as np
 import pytest
+from allocations import counted, live
 from numba import njit
-from numba.core.runtime import _nrt_python, rtsys
 
 import ad.guard
 from ad.arrays.accumulate import add_to, take_and_clear
@@ -142,26 +140,17 @@ PROGRAMS = [
 ]
 
 
-def live():
-    gc.collect()
-    stats = rtsys.get_allocation_stats()
-    return stats.mi_alloc - stats.mi_free
-
-
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.__name__)
 def test_values_and_memory(program):
     a = np.arange(12.0).reshape(3, 4)
     wanted = program(a.copy())
     compiled = guarded(program)
     np.testing.assert_array_equal(compiled(a.copy()), wanted)
-    _nrt_python.memsys_enable_stats()
-    try:
+    with counted():
         before = live()
         for _ in range(3):
             compiled(a.copy())
         assert live() == before
-    finally:
-        _nrt_python.memsys_disable_stats()
 
 
 def found_in(monkeypatch, program):

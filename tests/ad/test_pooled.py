@@ -10,18 +10,21 @@ import threading
 
 import numpy as np
 import pytest
+from allocations import counted, made
+from numba import njit
 from numba.core.dispatcher import Dispatcher
 
 import ad
 import ad.arrays
 from ad.guard import Guarded
-from tape import default_pool
+from tape import capi, default_pool
 
 try:
     import resource
 except ImportError:  # Windows
     resource = None
 
+guarded = njit(pipeline_class=Guarded, nogil=True, error_model="numpy", boundscheck=True)
 N = 250_000  # floats: 2 MB, or 489 pages
 
 
@@ -309,7 +312,7 @@ SCRIPT = """
 import sys, threading, time
 import numpy as np
 import ad, model
-from tape import default_pool
+from tape import capi, default_pool
 
 g = ad.grad(model.loss)
 u = np.linspace(0.0, 1.0, 100_000)
@@ -349,3 +352,81 @@ def test_all_that_helpers_call_is_guarded():
                 assert value._compiler.pipeline_class is Guarded, f"{info.name}.{name}"
                 found += 1
     assert found > 20
+
+
+# ----------------------------------------------------------------------------------- arrays that are handed out again
+
+
+@guarded
+def chain(x, n):
+    for _ in range(n):
+        y = x * 0.5
+        z = y + 1.0
+        x = z - y * x
+    return x
+
+
+@pytest.mark.parametrize("size", [1, 2, 14, 100, 400])
+def test_an_array_that_is_held_is_not_handed_out(size):
+    """Results come from the bins of the thread, and go back there when Python drops them."""
+    wanted = {k: chain.py_func(np.full(size, float(k)), 3) for k in range(40)}
+    kept = {}
+    for k in range(40):
+        kept[k] = chain(np.full(size, float(k)), 3)
+        if k % 3 == 0:
+            kept.pop(k // 2, None)
+    assert len(kept) > 20
+    for k, found in kept.items():
+        np.testing.assert_array_equal(found, wanted[k])
+
+
+def test_an_array_outlives_views_of_it_and_the_other_way_round():
+    first = chain(np.arange(14.0), 1)
+    expected, view = first.copy(), first[3:7]
+    del first
+    others = [chain(np.arange(14.0) + k, 1) for k in range(20)]
+    np.testing.assert_array_equal(view, expected[3:7])
+    del view
+    np.testing.assert_array_equal(chain(np.arange(14.0), 1), expected)
+    assert len(others) == 20
+
+
+def test_arrays_that_other_threads_drop():
+    wanted = chain.py_func(np.arange(14.0), 5)
+    made, failed = [], []
+
+    def make():
+        made.extend(chain(np.arange(14.0), 5) for _ in range(200))
+
+    def drop_and_make():
+        try:
+            while made:
+                np.testing.assert_array_equal(made.pop(), wanted)
+                np.testing.assert_array_equal(chain(np.arange(14.0), 5), wanted)
+        except IndexError:
+            pass
+        except AssertionError as error:
+            failed.append(error)
+
+    for _ in range(5):
+        make()
+        threads = [threading.Thread(target=drop_and_make) for _ in range(3)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+    assert not failed
+
+
+def test_arrays_are_handed_out_again_unless_all_are_counted():
+    x = np.arange(14.0)
+    chain(x, 3)
+    with counted():
+        begun = made()
+        chain(x, 10)
+        assert made() - begun == 11  # one in a trip, and one for the argument
+        capi.count_arrays(False)
+        chain(x, 10)
+        begun = made()
+        chain(x, 10)
+        assert made() - begun == 1  # for the argument

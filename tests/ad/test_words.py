@@ -4,12 +4,12 @@ from functools import cache
 
 import numpy as np
 import pytest
+from allocations import counted, live
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numba import njit
 from numba.core.errors import TypingError
-from numba.core.runtime import _nrt_python, rtsys
 
 from ad.guard import Guarded
 from ad.runtime import PopFailed, pop, pop_complex, pop_complex_f4, pop_f4, pop_int
@@ -335,12 +335,10 @@ def test_larger_than_slabs_and_memory(prefetch, tmp_path):
 @pytest.fixture
 def balanced():
     """What compiled code allocates in the test is freed by the end."""
-    _nrt_python.memsys_enable_stats()
-    before = rtsys.get_allocation_stats()
-    yield
-    after = rtsys.get_allocation_stats()
-    _nrt_python.memsys_disable_stats()
-    assert after.mi_alloc - before.mi_alloc == after.mi_free - before.mi_free
+    with counted():
+        before = live()
+        yield
+        assert live() == before
 
 
 @pytest.mark.parametrize("layout", ["C", "every second"])
