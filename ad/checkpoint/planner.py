@@ -138,9 +138,11 @@ def evaluate(costs: Costs, trips: int, block: int, blocks: int, snapshots: int, 
     written = max(held - memory, kept + block * each - memory if blocks else 0.0, 0.0)
     read = written
     if blocks:
-        # A block finds the memory full of what was read ahead, which is read once more then.
+        # A block finds the memory full of what was read ahead, which is read once more then: as much as has to make
+        # room, or all that is on disk below it.
         above = costs.snapshot_bytes + block * each
-        read += written / costs.snapshot_bytes * min(above, memory)
+        most = min(above, memory, written)
+        read += (written - most / 2) / costs.snapshot_bytes * most
         more = blocks * max(above - memory, 0.0)
         written, read = written + more, read + more
     return Choice(block, again, snapshots if blocks else 0, forward, reverse, held, written, read)

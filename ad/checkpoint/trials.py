@@ -19,7 +19,8 @@ class Trials:
     """The trials of a loop of so many trips, whose snapshots have so many bytes, for so much memory.
 
     The first one is of one trip, and says whether records of all have room: then there are no others.  The next ones
-    are of blocks that fit in a cache, and of blocks that do not, each twice: the first one touches pages, and code.
+    are of blocks that fit in a cache, and of blocks that do not, each length twice: the first one touches pages, and
+    code.
     """
 
     def __init__(self, trips: int, snapshot_bytes: int, memory: float) -> None:
@@ -67,8 +68,9 @@ class Trials:
             for nbytes in (_SMALL, _LARGE):
                 length = self._allowed(nbytes)
                 if length > max(lengths, default=0):
+                    if length > 1:  # one trip was tried before
+                        yield length
                     lengths.add(length)
-                    yield length
                     yield length
             if 1 not in lengths:
                 del self._speeds[1]  # that was the first run of all
