@@ -15,7 +15,7 @@ from ad.threads import region, thread_count
 from tape import LayerStats, Tape, TapeStats
 from tape.stats import together
 
-__all__ = ["latest_stats", "latest_tape", "latest_traffic", "new_tape", "on_lanes", "on_tape"]
+__all__ = ["latest_stats", "latest_tape", "latest_traffic", "new_tape", "on_lanes", "on_tape", "traffic_of"]
 
 _DEFECT = "the sweeps did not match: this is a defect of ad, please report it with the function"
 
@@ -75,8 +75,13 @@ def latest_stats() -> TapeStats | None:
 def latest_traffic() -> LayerStats | None:
     """What that tape and its lanes moved to disk and back; None where it has no memory limit."""
     tape = latest_tape()
-    found = [each.traffic() for each in (tape, *tape.lanes)] if tape is not None else []
-    return together(found) if found and found[0] is not None else None
+    return traffic_of(tape) if tape is not None else None
+
+
+def traffic_of(tape: Tape) -> LayerStats | None:
+    """What a tape and its lanes moved to disk and back; None where it has no memory limit.  Any thread may ask."""
+    found = [each.traffic() for each in (tape, *tape.lanes)]
+    return together(found) if found[0] is not None else None
 
 
 def on_tape(kernel: Callable[..., Any], given: dict[str, Any]) -> Callable[..., tuple[float, tuple[float, ...]]]:

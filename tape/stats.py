@@ -135,12 +135,30 @@ class TapeStats:
 
 _Stats = TypeVar("_Stats", LayerStats, TapeStats)
 _SHARED = {"budget_bytes", "layer", "pool", "layers"}
+_GOES_ON = (
+    "bytes_written",
+    "bytes_read",
+    "write_stalls",
+    "write_stall_seconds",
+    "read_stalls",
+    "read_stall_seconds",
+    "prefetch_hits",
+    "prefetch_misses",
+    "write_seconds",
+    "read_seconds",
+)
+"""Of layers: what is counted from the beginning of the tape on."""
 
 
 def together(parts: Sequence[_Stats]) -> _Stats:
     """The snapshots of a tape and of its lanes as one: what they share as the first one has it, the rest added up."""
     own = [f.name for f in fields(parts[0]) if f.name not in _SHARED]
     return replace(parts[0], **{name: sum(getattr(part, name) for part in parts) for name in own})
+
+
+def since(now: LayerStats, then: LayerStats) -> LayerStats:
+    """What a tape has and where, of now, and what it moved since then."""
+    return replace(now, **{name: getattr(now, name) - getattr(then, name) for name in _GOES_ON})
 
 
 def _stalls(count: int, seconds: float) -> str:

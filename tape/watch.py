@@ -221,22 +221,33 @@ def new_bar(*, total: int | None, bar_format: str, what: str = "watch()") -> Any
     return Bar(total=total, bar_format=bar_format, disable=None, dynamic_ncols=True)
 
 
+class Recent:
+    """What was seen of a tape lately, for rates of now."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, LayerStats]] = deque()
+
+    def text(self, now: float, traffic: LayerStats) -> str:
+        """The line for what is seen now."""
+        self._seen.append((now, traffic))
+        while now - self._seen[0][0] > RATE_SECONDS and len(self._seen) > 2:
+            self._seen.popleft()
+        return progress_text(now, traffic, *self._seen[0])
+
+
 class _Line:
     """One line on the terminal: how full the memory is, and what goes to and fro."""
 
     def __init__(self, first: LayerStats) -> None:
         self._bar = new_bar(total=first.budget_bytes, bar_format="in memory |{bar:20}| {desc}")
-        self._recent: deque[tuple[float, LayerStats]] = deque()
+        self._recent = Recent()
         self._drawn = -LINE_SECONDS
 
     def update(self, now: float, traffic: LayerStats) -> None:
         if now - self._drawn < LINE_SECONDS:
             return
         self._drawn = now
-        self._recent.append((now, traffic))
-        while now - self._recent[0][0] > RATE_SECONDS and len(self._recent) > 2:
-            self._recent.popleft()
-        self._draw(traffic, progress_text(now, traffic, *self._recent[0]))
+        self._draw(traffic, self._recent.text(now, traffic))
 
     def close(self, traffic: LayerStats) -> None:
         self._draw(traffic, summary_text(traffic))

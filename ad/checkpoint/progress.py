@@ -6,7 +6,7 @@ from typing import Any
 
 from tape.watch import LINE_SECONDS, new_bar
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "clock", "counted", "seconds_left"]
 
 
 class Progress:
@@ -64,17 +64,23 @@ class Progress:
 
 def text(calls: list[int], totals: list[int | None], seconds: list[float], elapsed: float) -> str:
     """The line, for calls forward and back so far, all of them, and the seconds in them and altogether."""
-    parts = []
-    for name, done, total in zip(("forward", "reverse"), calls, totals):
-        parts.append(f"{name} {done}" if total is None else f"{name} {done} of {total}")
+    parts = [counted(*each) for each in zip(("forward", "reverse"), calls, totals)]
     left = seconds_left(calls, totals, seconds, elapsed)
     if left is None:
         parts.append("time left unknown")
     elif left > 0:
-        minutes, rest = divmod(round(left), 60)
-        hours, minutes = divmod(minutes, 60)
-        parts.append(f"{hours}:{minutes:02}:{rest:02} left" if hours else f"{minutes}:{rest:02} left")
+        parts.append(f"{clock(left)} left")
     return ", ".join(parts)
+
+
+def counted(name: str, done: int, total: int | None) -> str:
+    return f"{name} {done}" if total is None else f"{name} {done} of {total}"
+
+
+def clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def seconds_left(calls: list[int], totals: list[int | None], seconds: list[float], elapsed: float) -> float | None:
