@@ -22,6 +22,7 @@ from ad.ir import (
     Comment,
     Compare,
     Const,
+    Count,
     Do,
     Dtype,
     Expr,
@@ -368,6 +369,9 @@ class _Printer:
             case Return(values):
                 listed = ", ".join(self.expr(v) for v in values)
                 self.put(depth, f"return {listed}".rstrip())
+            case Count(counts, slot, amount):
+                count = self.module.imported("ad.counting", "count")
+                self.put(depth, f"{count}({self.expr(counts)}, {slot}, {self.expr(amount)})")
 
     def push(self, values: tuple[Expr, ...], kind: Kind, shape_only: bool, depth: int) -> None:
         tape = str(self.unit.tape)

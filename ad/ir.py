@@ -27,6 +27,7 @@ __all__ = [
     "Compare",
     "Computed",
     "Const",
+    "Count",
     "Do",
     "Dtype",
     "Expr",
@@ -376,7 +377,8 @@ class For(Stmt):
     """``for var in range(start, stop, step)``
 
     `trips` names the variable that counts the trips of a loop with a break, where the reverse sweep needs it.  `runs`
-    says that it is known to run at least once, `parallel` that it is one over ``prange``.
+    says that it is known to run at least once, `parallel` that it is one over ``prange``.  One that is `counted` has
+    trips of a marked loop, those that are not run again.
     """
 
     var: str
@@ -388,6 +390,7 @@ class For(Stmt):
     runs: bool = False
     parallel: bool = False
     checkpoints: Checkpoints | None = None
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -489,6 +492,15 @@ class Attempt(Stmt):
 
     body: Block
     failed: Block
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Count(Stmt):
+    """Add to a number that another thread looks at meanwhile; `counts` is the address of all of them (ad.counting)."""
+
+    counts: Expr
+    slot: int
+    amount: Expr
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -637,6 +649,8 @@ def expressions(s: Stmt) -> tuple[Expr, ...]:
             return args
         case Do(call=call):
             return (call,)
+        case Count(counts, _, amount):
+            return (counts, amount)
     return ()
 
 
@@ -655,6 +669,8 @@ def map_expressions(s: Stmt, change: Callable[[Expr], Expr]) -> Stmt:
             return replace(s, values=tuple(change(v) for v in s.values))
         case Raise():
             return replace(s, args=tuple(change(a) for a in s.args))
+        case Count():
+            return replace(s, counts=change(s.counts), amount=change(s.amount))
         case Do():
             call = change(s.call)
             assert isinstance(call, Call)

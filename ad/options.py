@@ -1,4 +1,5 @@
-"""Options of a gradient's call: how much memory its tape may use, where and how the rest goes, and what code is made.
+"""Options of a gradient's call: how much memory its tape may use, where and how the rest goes, what code is made, and
+whether the call shows how far it is.
 
 They come from the call itself, else from `Gradient.with_options`, else from a surrounding ``with ad.options(...)``;
 each option by itself.  Options of the code come from the first two only: other options, another compiled function.
@@ -24,6 +25,7 @@ __all__ = [
     "in_context",
     "in_force",
     "options",
+    "shown",
     "tape_options",
 ]
 
@@ -35,6 +37,7 @@ class Given(TypedDict, total=False):
     spill_dir: str | os.PathLike[str] | None
     compress: str | None
     prefetch: bool | None
+    progress: bool | None
     record: str | None
     inplace: str | None
     boundscheck: bool | None
@@ -65,12 +68,14 @@ class CodeOptions(NamedTuple):
     debug: bool | None = None
 
 
-OPTIONS = (*TapeOptions._fields, *CodeOptions._fields)
+_SHOWN = "progress"
+OPTIONS = (*TapeOptions._fields, *CodeOptions._fields, _SHOWN)
 
 _context: ContextVar[dict[str, Any] | None] = ContextVar("ad.options", default=None)
+_shown_in_context: ContextVar[bool | None] = ContextVar("ad.options.progress", default=None)
 
 in_context = _context.get
-"""The checked options of the surrounding ``with ad.options(...)``, or None."""
+"""The checked options for the tape of the surrounding ``with ad.options(...)``, or None."""
 
 
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,6 +97,14 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
 def tape_options(found: Mapping[str, Any]) -> dict[str, Any]:
     """Those of checked options that are for the tape."""
     return {name: value for name, value in found.items() if name in TapeOptions._fields}
+
+
+def shown(found: Mapping[str, Any]) -> Callable[[], bool | None]:
+    """What says whether a call with these checked options shows how far it is: where it is called, if they do not."""
+    if _SHOWN not in found:
+        return _shown_in_context.get
+    value = bool(found[_SHOWN])
+    return lambda: value
 
 
 def code_options(found: Mapping[str, Any]) -> CodeOptions:
@@ -139,6 +152,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "spill_dir": _directory,
     "compress": check_codec,
     "prefetch": _flag("prefetch"),
+    "progress": _flag("progress"),
     "record": _choice("record", "f8", "f4"),
     "inplace": _choice("inplace", "copy", "update"),
     "boundscheck": _flag("boundscheck"),
@@ -168,6 +182,10 @@ def options(**given: Unpack[Given]) -> AbstractContextManager[None]:
         smaller, ``"auto"`` measures and compresses only where that is faster.
     prefetch : bool or None
         False reads back only what the reverse sweep has come to, and waits for it: to see what reading ahead is worth.
+    progress : bool or None
+        True shows a line on the terminal while a call goes on (needs tqdm; where standard error is none, nothing is
+        shown): of each loop marked by `ad.checkpointed` the trips forward, run again and reversed, of how many, the
+        time that is left, and what is on the tape.  It has code of its own, which counts trips.
 
     A gradient that needs no tape ignores them.  An inner block changes the options that it names.
     Options of the code (`record`, `inplace`, `boundscheck`, `fastmath`, `debug`) belong to a call, or to
@@ -185,8 +203,10 @@ def options(**given: Unpack[Given]) -> AbstractContextManager[None]:
 
 @contextmanager
 def _within(given: dict[str, Any]) -> Iterator[None]:
-    token = _context.set({**(_context.get() or {}), **given})
+    token = _context.set({**(_context.get() or {}), **tape_options(given)})
+    shown_token = _shown_in_context.set(given.get(_SHOWN, _shown_in_context.get()))
     try:
         yield
     finally:
+        _shown_in_context.reset(shown_token)
         _context.reset(token)

@@ -25,7 +25,6 @@ from ad.ir import (
     Attempt,
     Binary,
     Block,
-    Break,
     Call,
     Cast,
     Compare,
@@ -54,14 +53,14 @@ from ad.ir import (
 )
 from ad.planning import Event, consult
 from ad.primitive import Primitive
+from ad.ranges import nth, trips_of
 from ad.records import Site
-from ad.replays import Replay, quiet
+from ad.replays import Replay, leaves_early, quiet
 from ad.unit import effects
 
 __all__ = ["can_be_planned", "finished", "loops_planned", "trial"]
 
 _CONSULT = Primitive(consult, (), "int")
-_LEN, _RANGE = (Primitive(f, (), "int") for f in (len, range))
 
 
 def _ask(planned: Planned, event: Event, value: Expr) -> Expr:
@@ -73,12 +72,7 @@ def _ask(planned: Planned, event: Event, value: Expr) -> Expr:
 
 def _is_open(s: For) -> bool:
     """Whether a loop is marked, nothing said how, and it always runs to its end."""
-    return s.checkpoints is not None and s.checkpoints.open and not _leaves(s.body)
-
-
-def _leaves(block: Block) -> bool:
-    """Whether a loop with this body may be left early."""
-    return any(isinstance(s, Break) or (isinstance(s, If) and _leaves((*s.then, *s.orelse))) for s in block)
+    return s.checkpoints is not None and s.checkpoints.open and not leaves_early(s.body)
 
 
 def _outside_of_loops(block: Block) -> Iterator[Stmt]:
@@ -165,18 +159,14 @@ class _Splitting:
         marks = s.checkpoints
         s = replace(s, start=given["start"], stop=given["stop"], step=given["step"])
 
-        def where(offset: Expr) -> Expr:
-            steps = offset if s.step == Const(1) else Binary("*", offset, s.step)
-            return steps if s.start == Const(0) else Binary("+", s.start, steps)
-
-        end = where(Binary("+", Var(first), Var(block)))
-        inner = self.apart(replace(s, start=where(Var(first)), stop=end, checkpoints=None, runs=False))
+        end = nth(s, Binary("+", Var(first), Var(block)))
+        inner = self.apart(replace(s, start=nth(s, Var(first)), stop=end, checkpoints=None, runs=False))
         marks = replace(marks, snapshots=Var(snapshots), open=False, planned=planned)
         outer = For(first, Const(0), Var(again), Var(block), (inner,), checkpoints=marks, line=s.line, source=s.source)
-        rest = replace(s, start=where(Var(again)), checkpoints=None)
+        rest = replace(s, start=nth(s, Var(again)), checkpoints=None, counted=True)
         return [
             *bounds,
-            assign(trips, Call(_LEN, (Call(_RANGE, (s.start, s.stop, s.step)),))),
+            assign(trips, trips_of(s)),
             *numbers(planned, assign),
             outer,
             rest,

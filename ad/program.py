@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ad.counting import Counting
 from ad.function import Function
 from ad.helpers import ZEROS_LIKE
 from ad.ir import (
@@ -40,7 +41,7 @@ from ad.runtime import assume
 from ad.shapes import fitted
 from ad.source import TOO_DEEP
 from ad.symbolic import ONE, ZERO
-from ad.tbr import find_saves
+from ad.tbr import Saves, find_saves
 from ad.unit import SWEEP_BACK, Effects, Importer, Unit, effects
 from tape.numba import failed
 
@@ -51,16 +52,29 @@ _ASSUME = Primitive(assume, ())
 
 
 class Program:
-    """Makes the units of a gradient, each once.  `parallel` says that its loops over ``prange`` run in lanes."""
+    """Makes the units of a gradient, each once.
 
-    def __init__(self, code: CodeOptions | None = None, assuming: bool = False, parallel: bool = False) -> None:
+    `parallel` says that its loops over ``prange`` run in lanes.  With `counting`, functions that have a tape take the
+    address of counts after its handle, and count the trips of marked loops.
+    """
+
+    def __init__(
+        self,
+        code: CodeOptions | None = None,
+        assuming: bool = False,
+        parallel: bool = False,
+        counting: Counting | None = None,
+    ) -> None:
         self._code = code or CodeOptions()
+        self._counting = counting
         self._assuming = assuming
         self._parallel = parallel
         self.assumed: list[Expr] = []
         """What the gradient assumes of lengths: where that is not so, it ends by NotAsAssumed before all else."""
         self.schedules: list[Computed] = []
         """Those that marked loops ask for, by their numbers."""
+        self.marked = False
+        """Whether there are loops whose trips the reverse sweep runs again, in what was made so far."""
         self._exact = self._code.record != "f4"
         self._primals: dict[Function, Unit] = {}
         self._pairs: dict[tuple[Function, tuple[bool, ...]], Pair] = {}
@@ -118,9 +132,9 @@ class Program:
         lowered = self._lowered(f, active)
         lowered, again = remade(lowered if split else fitted(lowered), split)
         saves = replace(find_saves(lowered, split, self._exact), arrays=again)
-        made = sweep(lowered, saves, None, split, self.pair, self.primal, self.schedules, self._exact)
+        made = self._sweep(lowered, saves, None, split)
         low = lowered.function
-        handle = (made.tape,) if made.tape else ()
+        handle = tuple(name for name in (made.tape, made.counts) if name is not None)
         forward = self.primal(f)
         name, back = f"{f.name}_reverse", made.reverse
         doc = f"Reverse sweep of {f.name}(): from the adjoint of its result to those of its arguments."
@@ -155,16 +169,16 @@ class Program:
         With loops `planned`, where it has some to plan, the address of the planner comes before the parameters of `f`.
 
         Its parameters are the tape's handle (where it records anything), those of its lanes (where it has loops in
-        lanes, and then it has a tape) and those of `f`.  It returns the value, then
-        the derivatives with respect to `wrt` in that order; where it uses a tape, first of all the tape's status, 0 if
-        all is well.  A pop that fails ends it by PopFailed.
+        lanes, and then it has a tape), the address of the counts (where it counts and has a tape) and those of `f`.  It
+        returns the value, then the derivatives with respect to `wrt` in that order; where it uses a tape, first of all
+        the tape's status, 0 if all is well.  A pop that fails ends it by PopFailed.
         """
         f = loops_planned(f) if planned else f
         active = tuple(p in wrt for p in f.params)
         lowered = self._lowered(f, active, self._assuming)
         lowered, again = remade(fitted(lowered), split=False)
         saves = replace(find_saves(lowered, split=False, exact=self._exact), arrays=again)
-        made = sweep(lowered, saves, ONE, False, self.pair, self.primal, self.schedules, self._exact, self._parallel)
+        made = self._sweep(lowered, saves, ONE, False, self._parallel)
         kinds = dict(zip(f.params, f.param_kinds, strict=True))
         namer = lowered.function.namer
 
@@ -180,7 +194,7 @@ class Program:
             gradient.append(self._result(p, kinds[p], made, namer, last))
         handle: tuple[str, ...] = ()
         if made.tape:
-            handle = (made.tape,) if made.lanes is None else (made.tape, made.lanes)
+            handle = tuple(name for name in (made.tape, made.lanes, made.counts) if name is not None)
             status = namer.fresh("status")
             check_tape = Call(Primitive(failed, ()), (Var(made.tape),))
             zeros = tuple(_nothing(p, kinds[p]) for p in wrt)
@@ -199,6 +213,12 @@ class Program:
         unit = self._unit(f"{f.name}_grad", (*handle, *f.params), tuple(body), f, doc, made)
         unit.lanes, unit.schedules = made.lanes, tuple(self.schedules)
         return unit
+
+    def _sweep(self, lowered: Lowered, saves: Saves, seed: Expr | None, split: bool, parallel: bool = False) -> Sweeps:
+        how = self.pair, self.primal, self.schedules, self._exact, parallel, self._counting
+        made = sweep(lowered, saves, seed, split, *how)
+        self.marked = self.marked or bool(made.facts.replayed)
+        return made
 
     def _unit(self, name: str, params: tuple[str, ...], body: Block, f: Function, doc: str, made: Sweeps) -> Unit:
         single = self._code.record == "f4"

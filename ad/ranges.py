@@ -3,7 +3,20 @@
 from ad.ir import Binary, Call, Const, Expr, For, Unary, Var
 from ad.primitive import Primitive
 
-__all__ = ["backward", "shifted", "split"]
+__all__ = ["backward", "nth", "shifted", "split", "trips_of"]
+
+_LEN, _RANGE = (Primitive(f, (), "int") for f in (len, range))
+
+
+def trips_of(s: For) -> Expr:
+    """How many trips a loop has that is not left early."""
+    return Call(_LEN, (Call(_RANGE, (s.start, s.stop, s.step)),))
+
+
+def nth(s: For, trip: Expr) -> Expr:
+    """The variable of a loop in a trip, the first one being 0."""
+    steps = trip if s.step == Const(1) else Binary("*", trip, s.step)
+    return steps if s.start == Const(0) else Binary("+", s.start, steps)
 
 
 def backward(s: For) -> tuple[Expr, Expr, Expr]:

@@ -16,6 +16,7 @@ from typing import Never
 
 from ad.alias import Aliases
 from ad.checkpoint.compiled import default_snapshots, following, following_in_stage, stage_end
+from ad.counting import AGAIN, FORWARD, REVERSED, Counted
 from ad.extents import assigned_names
 from ad.flow import Liveness
 from ad.ir import (
@@ -49,16 +50,16 @@ from ad.ir import (
 )
 from ad.lower import Lowered
 from ad.primitive import Primitive
+from ad.ranges import nth, trips_of
 from ad.records import Record, Site
 from ad.scheduling import orders
 from ad.source import Source
 
-__all__ = ["Replay", "changed_arrays", "quiet", "read_again", "state_of"]
+__all__ = ["Replay", "changed_arrays", "leaves_early", "quiet", "read_again", "state_of"]
 
 _DEFAULT, _FOLLOWING, _IN_STAGE, _STAGE_END = (
     Primitive(f, (), "int") for f in (default_snapshots, following, following_in_stage, stage_end)
 )
-_LEN, _RANGE = (Primitive(f, (), "int") for f in (len, range))
 _ORDERS = Primitive(orders, (), lambda *_: Kind.INTS)
 
 _SHAPE = shape_of("")
@@ -132,7 +133,7 @@ class Replay:
 
     `saves` are arrays to be put back as they were before it, `wanted` what others read as it was then.  `fresh` makes
     variables, `by_kind` sorts names by how they are pushed, `shown` says what the user calls two arrays.  A schedule
-    that is computed has a `number`.
+    that is computed has a `number`; what is `counted` are the trips, where somebody looks on.
 
     Raises UnsupportedSyntax where an array that the reverse sweep would have another memory for has two names.
     """
@@ -149,8 +150,10 @@ class Replay:
         by_kind: Callable[[Iterable[str]], list[Group]],
         shown: Callable[[str, str], tuple[str, str]],
         number: int | None,
+        counted: Counted | None = None,
     ) -> None:
         assert s.checkpoints is not None
+        self.counted = counted
         self.s = s
         self.checkpoints = s.checkpoints
         self.lowered = lowered
@@ -254,6 +257,25 @@ class Replay:
         """The table of the schedule."""
         return _set(self.table, Call(_ORDERS, (Const(self.number), trips, Var(self.places), Var(self.disk))))
 
+    # ------------------------------------------------------------------------------------------------- counts
+
+    def count(self, what: int) -> list[Stmt]:
+        return [] if self.counted is None else [self.counted.add(what)]
+
+    def expected(self) -> tuple[list[Stmt], list[Stmt]]:
+        """What says, before and after the forward sweep, how many trips there are."""
+        if self.counted is None:
+            return [], []
+        s = self.s
+        trips: Expr | None = None
+        if self.number is not None or self.checkpoints.schedule == "binomial":
+            trips = Var(self.end)
+        elif isinstance(s, For) and self.checkpoints.schedule == "periodic":
+            trips = trips_of(s)
+        own = Var(self.end), Var(self.at), Var(self.held), Var(self.places)
+        table = None if self.number is None else Var(self.table)
+        return self.counted.expected(self.checkpoints, table, trips, *own, leaves_early(s.body))
+
     # ------------------------------------------------------------------------------------------------- sweeps
 
     def forward(self, body: Block, planning: Sequence[Stmt] = ()) -> list[Stmt]:
@@ -268,8 +290,7 @@ class Replay:
         last: list[Stmt] = []
         if self.number is not None or self.checkpoints.schedule == "binomial":
             assert isinstance(s, For)
-            count = Call(_LEN, (Call(_RANGE, (s.start, s.stop, s.step)),))
-            start += [_set(self.end, count), _set(self.places, given or Call(_DEFAULT, (Var(self.end),)))]
+            start += [_set(self.end, trips_of(s)), _set(self.places, given or Call(_DEFAULT, (Var(self.end),)))]
             if self.number is None:
                 due = self.following(_FOLLOWING, Var(self.end))
             else:
@@ -291,9 +312,11 @@ class Replay:
             early = [_if(Var(self.at), "==", Var(self.end), [dropping, stage])]
             due = self.following(_IN_STAGE, Var(self.end))
         store = [*early, *self.push(), _more(self.held), due]
-        self.loop = replace(s, body=(_if(Var(self.at), "==", Var(self.due), store), _more(self.at), *body))
+        trip = (_if(Var(self.at), "==", Var(self.due), store), _more(self.at), *self.count(FORWARD), *body)
+        self.loop = replace(s, body=trip)
         numbers = Push((Var(self.at), *self.handed_on), Kind.INT, site=self.site)
-        return [*saved, *start, self.loop, *last, numbers]
+        before, after = self.expected()
+        return [*saved, *start, *before, self.loop, *last, *after, numbers]
 
     @property
     def handed_on(self) -> tuple[Var, ...]:
@@ -316,6 +339,7 @@ class Replay:
             *self.variable(self.at),
             *quiet(body),
             _more(self.at),
+            *self.count(AGAIN),
         )
         trip = (
             _less(self.trips),
@@ -325,6 +349,7 @@ class Replay:
             *self.variable(self.trips),
             *quiet(recorded),
             *back,
+            *self.count(REVERSED),
         )
         numbers = Pop((Var(self.trips), *self.handed_on), Kind.INT, site=self.site)
         loop = While(Compare(Var(self.trips), (">",), (Const(0),)), trip)
@@ -333,11 +358,12 @@ class Replay:
 
     def variable(self, trip: str) -> list[Stmt]:
         """The variable of the loop in a trip."""
-        s = self.s
-        if not isinstance(s, For):
-            return []
-        steps = Var(trip) if s.step == Const(1) else Binary("*", Var(trip), s.step)
-        return [_set(s.var, steps if s.start == Const(0) else Binary("+", s.start, steps))]
+        return [_set(self.s.var, nth(self.s, Var(trip)))] if isinstance(self.s, For) else []
+
+
+def leaves_early(block: Block) -> bool:
+    """Whether a loop with this body may be left before its last trip."""
+    return any(isinstance(s, Break) or (isinstance(s, If) and leaves_early((*s.then, *s.orelse))) for s in block)
 
 
 def quiet(block: Sequence[Stmt]) -> Block:

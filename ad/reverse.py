@@ -15,6 +15,7 @@ from ad.alias import Part, viewed
 from ad.ascending import ascends
 from ad.bindings import Bindings
 from ad.breaks import ends_with_breaks, flag_breaks
+from ad.counting import FORWARD, REVERSED, Counted, Counting, in_parts
 from ad.derive import Contributions, contributions
 from ad.exchange import beside, find_exchanges
 from ad.flow import Liveness
@@ -56,7 +57,7 @@ from ad.ir import (
 from ad.lower import Lowered, active_args, derive_assign
 from ad.parallel import Roles, roles
 from ad.planned import finished, trial
-from ad.ranges import backward
+from ad.ranges import backward, trips_of
 from ad.records import Facts, Record, Replayed, Site
 from ad.recurrence import shortened
 from ad.regions import Region, bound_names, is_only_added_to
@@ -64,6 +65,7 @@ from ad.replays import Replay
 from ad.schedule import Group, Item, Saved, Step, merge, weave
 from ad.symbolic import ZERO, neg
 from ad.tbr import Saves
+from ad.terms import line_of
 from ad.trips import Context
 from ad.unit import Importer, Unit, effects
 from ad.vector import vectorised
@@ -100,6 +102,7 @@ class Sweeps:
     reverse: list[Stmt]
     adjoints: dict[str, Expr]
     tape: str | None
+    counts: str | None
     lanes: str | None
     bits: str | None
     adjoint_names: dict[str, str]
@@ -117,14 +120,16 @@ def sweep(
     schedules: list[Computed],
     exact: bool = True,
     parallel: bool = False,
+    counting: Counting | None = None,
 ) -> Sweeps:
     """Generate both sweeps.  The adjoint of the result starts as `seed`; without it the caller gives it in a variable,
     and adjoints of arrays to add to.
 
     `split` says that the two sweeps become separate functions, `exact` that floats are recorded as they are, not in
     single precision, `parallel` that loops over ``prange`` run in lanes.  `schedules` gets those that loops ask for.
+    With `counting`, trips of marked loops are counted.
     """
-    generator = _Sweep(lowered, saves, split, pairs, primals, schedules, exact, parallel)
+    generator = _Sweep(lowered, saves, split, pairs, primals, schedules, exact, parallel, counting)
     return generator.run(seed)
 
 
@@ -138,6 +143,7 @@ class _Sweep:
     schedules: list[Computed]
     exact: bool
     parallel: bool = False
+    counting: Counting | None = None
     uses_tape: bool = False
 
     def __post_init__(self) -> None:
@@ -150,6 +156,9 @@ class _Sweep:
         self.importer = Importer(self.kinds, self.primals)
         self.unchecked = Importer(self.kinds, self.primals, before=True)
         self.tape = f.namer.fresh("_tape")
+        self.counts = None if self.counting is None else f.namer.fresh("_counts")
+        if self.counts is not None:
+            self.kinds[self.counts] = Kind.INT
         self.bits = f.namer.fresh("_bits")
         self.lanes = f.namer.fresh("_lanes")
         self.in_lanes: dict[Stmt, Block] = {}
@@ -213,10 +222,11 @@ class _Sweep:
                 for s, again in self.replayed.items()
             },
         )
-        tape = self.tape if self.uses_tape else None
+        tape, counts = (self.tape, self.counts) if self.uses_tape else (None, None)
         bits = self.bits if self.uses_bits else None
         lanes = self.lanes if self.in_lanes else None
-        return Sweeps(forward, reverse, dict(state), tape, lanes, bits, self.adjoints.names, self.kinds, facts)
+        found = dict(state), tape, counts, lanes, bits, self.adjoints.names, self.kinds, facts
+        return Sweeps(forward, reverse, *found)
 
     def has_shadow(self, name: str) -> bool:
         return name in self.shadowed
@@ -509,7 +519,7 @@ class _Sweep:
         varied = self.activity.varied_before(s)
         active = active_args(call, self.kinds, varied)
         pair = self.pairs(call.callee, active)
-        handle: tuple[Expr, ...] = (Var(self.tape),)
+        handle = (Var(self.tape),) if self.counts is None else (Var(self.tape), Var(self.counts))
         self.uses_tape = self.uses_tape or pair.reverse.tape is not None
         checked = tuple(self.importer.expr(a) for a in call.args)
         front = handle if pair.forward.tape else ()
@@ -676,6 +686,7 @@ class _Sweep:
         """Both sweeps of a loop from those of its body; `bounds` are those of the forward loop."""
         start, forward = self.with_breaks(s, forward)
         found = vectorised(s, forward, reverse, context) if _works(reverse) else None
+        counted = self.counted(s, Const(1)) if s.counted and _works(reverse) else None
         pushes: list[Stmt] = []
         early: list[Stmt] = []
         late: list[Stmt] = []
@@ -688,11 +699,27 @@ class _Sweep:
                 pushes, forward, early, reverse, late = rows
             reverse = shortened(reverse, context.carried, self.kinds, self.adjoints.fresh)
             bounds_back = (s.start, s.stop, s.step) if ascends(s, reverse, context) else backward(s)
-            back = [*early, For(s.var, *bounds_back, tuple(reverse)), *late]
+            loop_back = For(s.var, *bounds_back, tuple(reverse))
+            parts = [loop_back] if counted is None else self.in_parts(loop_back, counted, REVERSED)
+            back = [*early, *parts, *late]
         loop = For(s.var, bounds[0], bounds[1], bounds[2], tuple(forward), line=s.line, source=s.source)
         if not _works(reverse):
             return [*start, loop], []
-        return [*start, *pushes, loop], back
+        if counted is None:
+            return [*start, *pushes, loop], back
+        if found is not None:  # independent trips, in a form that counting would spoil
+            trips = trips_of(s)
+            return [*start, *pushes, loop, counted.add(FORWARD, trips)], [*back, counted.add(REVERSED, trips)]
+        return [*start, *pushes, *self.in_parts(loop, counted, FORWARD)], back
+
+    def in_parts(self, loop: For, counted: Counted, what: int) -> list[Stmt]:
+        return in_parts(loop, counted, what, self.kinds, self.adjoints.fresh)
+
+    def counted(self, s: For | While, each: Expr) -> Counted | None:
+        """What counts the trips of a marked loop, `each` at a time."""
+        if self.counting is None or self.counts is None:
+            return None
+        return self.counting.counted(self.counts, line_of(s.source or self.f.source, s.line), each)
 
     # ---------------------------------------------------------------------------------------------- lanes
 
@@ -790,10 +817,11 @@ class _Sweep:
         reverse = shortened(reverse, self.carried(s), self.kinds, self.adjoints.fresh)
         saves, wanted = self.saves.around.get(s, {}), self.saves.wanted[s]
         how = self.adjoints.fresh, self.by_kind, self.bindings.shown, self.number(s)
-        replay = Replay(s, self.lowered, saves, wanted, self.split, self.kinds, *how)
+        planned = s.checkpoints.planned if s.checkpoints is not None else None
+        counted = self.counted(s, Const(1) if planned is None else Var(planned.block))
+        replay = Replay(s, self.lowered, saves, wanted, self.split, self.kinds, *how, counted)
         again = self.unchecked.block(s.body)
         back = replay.reverse(again, recorded, reverse)
-        planned = s.checkpoints.planned if s.checkpoints is not None else None
         planning: list[Stmt] = []
         if planned is not None:
             assert isinstance(s, For)

@@ -10,6 +10,7 @@ import numpy as np
 from ad.arguments import flattened
 from ad.build import Kernel
 from ad.checks import new_notes
+from ad.counting import CountedLoop, Counting
 from ad.emit import emit
 from ad.errors import ADValueError, UnsupportedSyntax
 from ad.fastcall import builder
@@ -21,15 +22,19 @@ from ad.options import TapeOptions, in_force
 from ad.planned import can_be_planned
 from ad.planning import ADDRESS, Known, Outcome, Planning
 from ad.program import Program
+from ad.progress import Line
 from ad.report import PlannedLoop, Report
 from ad.reportfacts import report_of
 from ad.runtime import NotAsAssumed
 from ad.scheduling import scheduled
-from ad.tapes import on_lanes, on_tape
+from ad.tapes import latest_tape, on_lanes, on_tape
 from ad.terms import line_of
 from ad.unit import Unit
 
 __all__ = ["Specialisation"]
+
+Shows = Callable[[], bool | None]
+"""What says whether the call that is made now shows how far it is."""
 
 
 class Specialisation:
@@ -39,7 +44,8 @@ class Specialisation:
     derivatives with respect to.  With `findings` the kernel takes notes of a debugging run, and these read them.
     `updates` says that the arguments which the function writes to are written to.  `otherwise` makes what serves where
     arguments are not as this one assumes.  It has `loops` that are planned where there is a memory limit; `planned`
-    makes the gradient that does so, in which it is None.
+    makes the gradient that does so, in which it is None.  With `counting` it counts the trips of marked loops, for the
+    line of a call to show; `counted` makes the gradient that does so.
     """
 
     def __init__(
@@ -58,6 +64,8 @@ class Specialisation:
         otherwise: Callable[[], "Specialisation"] | None,
         loops: int,
         planned: Callable[[], "Specialisation"] | None,
+        counting: Counting | None,
+        counted: Callable[[], "Specialisation"] | None,
     ) -> None:
         self.function = function
         self.kernel = kernel
@@ -76,7 +84,10 @@ class Specialisation:
         self._make_planned = planned
         self._planning = loops > 0 and planned is None
         self._plans: Known = {}
+        self._counting = counting
+        self._make_counted = counted
         self.outcomes: tuple[Outcome, ...] = ()
+        self._latest_planned: Specialisation | None = None
         self._compiled = False
         self._plain_results = all(isinstance(r, Kind) for r in results)
         self._structured = builder(results)
@@ -99,7 +110,7 @@ class Specialisation:
         given = {name: value for name, value in options.items() if value is not None}
         made_with = {"boundscheck": flags.boundscheck, "fastmath": flags.fastmath, "checked division": flags.checked}
         found = report_of(self.unit, self.wrt, {**defaults, **given, **made_with})
-        planned = self.__dict__.get("planned")
+        planned = self._latest_planned
         return replace(found, planned=planned.planned_loops()) if planned is not None else found
 
     def planned_loops(self) -> tuple[PlannedLoop, ...]:
@@ -112,10 +123,14 @@ class Specialisation:
         """The numbers and arrays of arguments."""
         return [leaf for v, kind in zip(values, self.kinds, strict=True) for leaf in flattened(v, kind)]
 
-    def compile(self, values: Sequence[Any], options: dict[str, Any]) -> None:
+    def compile(self, values: Sequence[Any], options: dict[str, Any], shows: Shows) -> None:
         """Compile for the first arguments that come, with options that are to be used."""
+        if not (self.uses_tape and shows()):
+            self._compile_for(options, self.leaves(values))
+
+    def _compile_for(self, options: dict[str, Any], leaves: Sequence[Any]) -> None:
         if not self._is_planned(options):
-            self._compile(self.leaves(values))
+            self._compile(leaves)
 
     def _compile(self, leaves: Sequence[Any]) -> None:
         if not self._compiled:
@@ -124,17 +139,22 @@ class Specialisation:
             if self.unit.lanes is not None:
                 handle.append(np.zeros(1, np.uint64))
             notes = [new_notes()] if self.findings is not None else []
+            counts = [0] if self._counting is not None and self.uses_tape else []
             planner = [ADDRESS] if self._planning else []
-            self.kernel.compile([*handle, *notes, *planner, *leaves, *self.function.constants])
+            self.kernel.compile([*handle, *notes, *counts, *planner, *leaves, *self.function.constants])
             self._compiled = True
 
-    def call(self, options: dict[str, Any]) -> Callable[..., Any]:
-        """The function of the arguments' leaves to call, with options of its own."""
+    def call(self, options: dict[str, Any], shows: Shows | None = None, line: Line | None = None) -> Callable[..., Any]:
+        """The function of the arguments' leaves to call, with options of its own.
+
+        `shows` says at each call whether it has a line; `line` is that of this call.
+        """
         single, with_value = self.single, self.with_value
         plain_results, structured, written = self._plain_results, self._structured, self._written
-        kernel = self.on_leaves()
+        kernel = self.on_leaves() if line is None else self._seen(self.on_leaves(), line)
         if self.unit.schedules:
             kernel = scheduled(kernel, self.unit.schedules)
+        shows = shows if self.uses_tape else None  # without one there is nothing to show
         if self.unit.lanes is not None:
             run = on_lanes(kernel, options, self.serially)
         else:
@@ -146,14 +166,16 @@ class Specialisation:
         to_plan = self._make_planned is not None
 
         def call(*leaves: Any) -> Any:
+            if shows is not None and shows():
+                return self._show(leaves, options)
             if to_plan and self._is_planned(options):
-                return self._by_plan(leaves, options)
+                return self._by_plan(leaves, options, line)
             if written:
                 self.check_written(leaves)
             try:
                 value, derivatives = run(*leaves)
             except NotAsAssumed:
-                return self._without_assuming(leaves, options)
+                return self._without_assuming(leaves, options, line)
             found = derivatives if plain_results else structured(derivatives)
             gradient = found[0] if single else tuple(found)
             return (value, gradient) if with_value else gradient
@@ -170,10 +192,51 @@ class Specialisation:
         assert self._make_otherwise is not None
         return self._make_otherwise()
 
-    def _without_assuming(self, leaves: Sequence[Any], options: dict[str, Any]) -> Any:
+    def _without_assuming(self, leaves: Sequence[Any], options: dict[str, Any], line: Line | None) -> Any:
         """A call where the arguments are not as assumed."""
         self._otherwise._compile(leaves)
-        return self._otherwise.call(options)(*leaves)
+        return self._otherwise.call(options, line=line)(*leaves)
+
+    @cached_property
+    def _counted(self) -> "Specialisation":
+        """The gradient whose calls count the trips of marked loops; itself where there are none."""
+        return self if self._make_counted is None else self._make_counted()
+
+    def _show(self, leaves: Sequence[Any], options: dict[str, Any]) -> Any:
+        """A call with a line on the terminal; without a terminal, one like any other."""
+        line = Line()
+        if not line.is_shown:
+            self._compile_for(options, leaves)
+            return self.call(options)(*leaves)
+        special = self._counted
+        special._compile_for(options, leaves)
+        with line:
+            try:
+                return special.call(options, line=line)(*leaves)
+            finally:
+                if special._is_planned(options):
+                    self._latest_planned = special._latest_planned
+
+    @cached_property
+    def _marked_loops(self) -> tuple[CountedLoop, ...]:
+        return self._counting.loops(self.unit) if self._counting is not None else ()
+
+    def _seen(self, kernel: Callable[..., Any], line: Line) -> Callable[..., Any]:
+        """The kernel, whose tape and counts the line shows."""
+        counting = self._counting
+        before = sum((True, self.unit.lanes is not None, self.findings is not None))  # of the parameter for counts
+
+        def seen(*args: Any) -> Any:
+            tape = latest_tape()
+            assert tape is not None
+            if counting is None:
+                line.see(tape)
+                return kernel(*args)
+            counts = counting.new_counts()
+            line.see(tape, self._marked_loops, counts)
+            return kernel(*args[:before], counts.ctypes.data, *args[before:])
+
+        return seen
 
     @cached_property
     def planned(self) -> "Specialisation | None":
@@ -188,10 +251,11 @@ class Specialisation:
         """Whether a call with these options is for the gradient that plans its loops."""
         return self._make_planned is not None and in_force(options).memory is not None and self.planned is not None
 
-    def _by_plan(self, leaves: Sequence[Any], options: dict[str, Any]) -> Any:
+    def _by_plan(self, leaves: Sequence[Any], options: dict[str, Any], line: Line | None) -> Any:
         assert self.planned is not None
+        self._latest_planned = self.planned
         self.planned._compile(leaves)
-        return self.planned.call(options)(*leaves)
+        return self.planned.call(options, line=line)(*leaves)
 
     def _planned_run(self, run: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
         def plan_and_run(*leaves: Any) -> Any:

@@ -4,6 +4,7 @@ import inspect
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
@@ -11,6 +12,7 @@ from numba.core.dispatcher import Dispatcher
 
 from ad.arguments import adapt, has_float, leaves, structure_of
 from ad.build import Kernel
+from ad.counting import Counting
 from ad.debug import instrument
 from ad.emit import emit
 from ad.errors import ADError, ADTypeError, ADValueError
@@ -25,6 +27,7 @@ from ad.options import (
     checked,
     code_options,
     in_context,
+    shown,
     tape_options,
 )
 from ad.planned import can_be_planned
@@ -214,7 +217,8 @@ class Gradient:
         Like `source`, it is that of the latest kinds of arguments, or of likely ones before the first call; `options`
         are those in force now.  Raises ADError where likely ones do not fit.
         """
-        return self._likely_special().report({**(in_context() or {}), **self._options})
+        progress = shown(self._options)()
+        return self._likely_special().report({**(in_context() or {}), **self._options, "progress": progress})
 
     def stats(self) -> TapeStats | None:
         """Statistics of the tape that this thread's latest gradient used; None where none was needed yet.
@@ -265,8 +269,9 @@ class Gradient:
             values[i] = adapt(name, values[i])
             kinds.append(structure_of(name, values[i], name in chosen))
         special = self._special(tuple(kinds), code_options(options))
-        special.compile(values, tape_options(options))
-        call = special.call(tape_options(options))
+        for_tape, shows = tape_options(options), shown(options)
+        special.compile(values, for_tape, shows)
+        call = special.call(for_tape, shows)
         same = len(args) == len(values) and all(a is b for a, b in zip(args, values, strict=True))
         if self._all_positional and same and options is self._options:
             self._quick = checked_call(args, kinds, *special.shortcut(call), self._find_call)
@@ -289,7 +294,12 @@ class Gradient:
             return special
 
     def _make_special(
-        self, kinds: tuple[Structure, ...], code: CodeOptions, assuming: bool = True, planned: bool = False
+        self,
+        kinds: tuple[Structure, ...],
+        code: CodeOptions,
+        assuming: bool = True,
+        planned: bool = False,
+        counted: bool = False,
     ) -> Specialisation:
         by_name = dict(zip(self._names, kinds, strict=True))
         wrt = self._wrt or tuple(n for n in self._names if has_float(by_name[n]))
@@ -304,11 +314,13 @@ class Gradient:
         inner = iter(function.params)
         params = {n: [next(inner) for _ in leaves(kind)] for n, kind in by_name.items()}
         floats = {n: [p for p, k in zip(params[n], leaves(by_name[n]), strict=True) if k.is_float] for n in wrt}
-        program = Program(code, assuming, parallel=not code.debug)
+        counting = Counting() if counted else None
+        program = Program(code, assuming, parallel=not code.debug, counting=counting)
         unit = program.gradient(function, tuple(p for n in wrt for p in floats[n]), planned)
         to_plan = 0 if code.debug else len(can_be_planned(function))
         findings = Findings(instrument(unit)) if code.debug else None
         results = tuple(by_name[n] for n in wrt)
+        make = partial(self._make_special, kinds, code, assuming=assuming, planned=planned, counted=counted)
         names = tuple(n for n in self._names for _ in leaves(by_name[n]))
         return Specialisation(
             function,
@@ -322,9 +334,11 @@ class Gradient:
             wrt,
             findings,
             code.inplace == "update",
-            (lambda: self._make_special(kinds, code, False, planned)) if program.assumed else None,
+            partial(make, assuming=False) if program.assumed else None,
             to_plan,
-            (lambda: self._make_special(kinds, code, assuming, True)) if to_plan and not planned else None,
+            partial(make, planned=True) if to_plan and not planned else None,
+            counting,
+            partial(make, counted=True) if program.marked and not counted else None,
         )
 
 

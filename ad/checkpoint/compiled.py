@@ -11,9 +11,19 @@ the newest snapshot every time.  So a schedule is a few functions of whole numbe
   the end is, no step is repeated more often than with a known number; but the way to the last step is gone twice.
 """
 
+import numpy as np
 from numba import njit
 
-__all__ = ["default_snapshots", "following", "following_in_stage", "stage_end"]
+__all__ = [
+    "binomial_repeats",
+    "default_snapshots",
+    "following",
+    "following_in_stage",
+    "online_repeats",
+    "periodic_repeats",
+    "stage_end",
+    "table_repeats",
+]
 
 _NEVER = 2**62
 _TOO_LONG = 4e18
@@ -73,3 +83,83 @@ def default_snapshots(n):
     while (s + 1) * (s + 2) // 2 < n:
         s += 1
     return s
+
+
+# ------------------------------------------------------------------------- how many steps the reverse sweep takes again
+
+
+@njit(nogil=True, error_model="numpy")
+def fewest(n, s):
+    """`binomial.fewest_steps`: what it takes to reverse n steps from the snapshot before them, with s places for it and
+    others.
+    """
+    if n < 2:
+        return 0
+    s = min(s, n - 1)
+    r, before, reach = 0, 0, 1
+    while reach < n:
+        r += 1
+        before = reach
+        reach = n if float(reach) * (s + r) > _TOO_LONG else reach * (s + r) // r
+    # r n - comb(s + r, s + 1); the division comes out even.
+    return r * n - (before // (s + 1) * (s + r) + before % (s + 1) * (s + r) // (s + 1))
+
+
+@njit(nogil=True, error_model="numpy")
+def binomial_repeats(trips, n, places):
+    """Steps that are taken again, of a sweep of n steps that ended after `trips` of them; see `following`."""
+    if trips == n:
+        return fewest(n, places) - max(n - 1, 0)
+    total, at, free = 0, 0, places
+    while at < trips:
+        end = min(following(at, n, free), trips)
+        total += fewest(end - at, free)
+        at = end
+        free -= 1
+    return total
+
+
+@njit(nogil=True, error_model="numpy")
+def online_repeats(trips, snapshots):
+    """The same for an unknown number of steps, which were `trips` in the end; see `stage_end`."""
+    total, at, free = 0, 0, snapshots
+    end = stage_end(0, snapshots)
+    while end < trips:
+        at = end
+        end = stage_end(at, snapshots)
+    if at > 0:  # all snapshots before this stage were dropped but that of step 0
+        total += fewest(at, free)
+        free -= 1
+    while at < trips:
+        until = min(following_in_stage(at, end, free), trips)
+        total += fewest(until - at, free)
+        at = until
+        free -= 1
+    return total
+
+
+@njit(nogil=True, error_model="numpy")
+def periodic_repeats(trips, period, between):
+    """The same with a snapshot every `period` steps, and so many places between two of them, the first one included."""
+    total, free = 0, between
+    for at in range((trips - 1) // period * period, -1, -period):
+        total += fewest(min(period, trips - at), free)
+        free += 1
+    return total
+
+
+@njit(nogil=True, error_model="numpy")
+def table_repeats(table, n):
+    """The same for n steps by a table of what to store when; see `orders.stack_orders`."""
+    total, held, at = 0, 0, 0
+    stack = np.empty(len(table), np.int64)
+    for step in range(n, -1, -1):  # the forward sweep, and then the way to each step that is reversed
+        if step < n:
+            held -= 1
+            total += step - stack[held]
+        while table[at] >= 0:
+            stack[held] = table[at]
+            held += 1
+            at += 1
+        at += 1
+    return total
