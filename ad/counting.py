@@ -28,6 +28,7 @@ from ad.ir import (
     For,
     Index,
     Kind,
+    Planned,
     Pop,
     Push,
     Stmt,
@@ -199,12 +200,14 @@ class CountedLoop:
     """A loop that is counted: its row is `number`.
 
     It is `inside` another one, whose trips run it when they are reversed; with `repeated` it may be reached again.
+    What is `planned` has that number there (see ir.Planned).
     """
 
     line: Line
     number: int
     inside: bool
     repeated: bool
+    planned: int | None = None
 
 
 class Counting:
@@ -212,9 +215,14 @@ class Counting:
 
     def __init__(self) -> None:
         self.lines: dict[Line, int] = {}
+        self.planned: dict[int, int] = {}
 
-    def counted(self, counts: str, line: Line, each: Expr) -> Counted:
-        return Counted(counts, self.lines.setdefault(line, len(self.lines)), each)
+    def counted(self, counts: str, line: Line, planned: Planned | None) -> Counted:
+        number = self.lines.setdefault(line, len(self.lines))
+        if planned is None:
+            return Counted(counts, number, Const(1))
+        self.planned[number] = planned.number
+        return Counted(counts, number, Var(planned.block))
 
     def new_counts(self) -> Any:
         """Numbers for one call: a row for each loop, as in `Trips`."""
@@ -225,7 +233,7 @@ class Counting:
         walk = _Walk()
         walk.unit(main, frozenset(), False, False)
         return tuple(
-            CountedLoop(line, number, number in walk.inside, number in walk.repeated)
+            CountedLoop(line, number, number in walk.inside, number in walk.repeated, self.planned.get(number))
             for line, number in sorted(self.lines.items(), key=lambda item: (item[0].filename, item[0].number))
             if number in walk.found and number not in walk.in_lanes
         )

@@ -23,7 +23,7 @@ from ad.checkpoint.trials import Trials
 from ad.tapes import latest_tape
 from tape import Tape, TapeError
 
-__all__ = ["ADDRESS", "Event", "Known", "Outcome", "Planning", "consult"]
+__all__ = ["ADDRESS", "Event", "Known", "Outcome", "Planning", "consult", "under_way"]
 
 
 @intrinsic
@@ -244,6 +244,18 @@ class Planning:
         loop.since = time.perf_counter()
         return found
 
+    def reversing(self, number: int) -> float | None:
+        """By the trials of a loop: how many trips forward take as long as one that is run recording and is reversed.
+
+        None where nothing had to be tried, or has not been yet.  Any thread may ask.
+        """
+        loop = self.left.get(number)
+        costs, choice = (loop.costs, loop.choice) if loop is not None else (None, None)
+        if costs is None or choice is None:
+            return None
+        speed = costs.speed(choice.block * costs.record_bytes)
+        return (speed.record + speed.reverse) / costs.advance
+
     def choose(self, costs: Costs, trips: int, memory: float) -> tuple[Choice, float]:
         """The fastest choice, and its seconds; the disk is looked at where it could make a difference."""
         found = choices(costs, trips, memory)
@@ -269,6 +281,11 @@ class _Here(threading.local):
 
 
 _here = _Here()
+
+
+def under_way() -> Planning | None:
+    """That of the innermost call of this thread that plans."""
+    return _here.planning
 
 
 def _answer(number: int, event: int, value: int) -> int:

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from ad.checkpoint.progress import clock, counted, seconds_left
 from ad.counting import CountedLoop, Trips
+from ad.planning import Planning
 from ad.tapes import traffic_of
 from tape import LayerStats, Tape, default_pool
 from tape.sizes import format_bytes
@@ -53,9 +54,11 @@ class Line:
                 self._draw(self._seen.last(time.perf_counter(), kind is None))
             self._bar.close()
 
-    def see(self, tape: Tape, loops: Sequence[CountedLoop] = (), counts: Any = None) -> None:
-        """From now on show this tape, and the rows of these loops in the counts."""
-        self._seen = _Seen(tape, loops, counts, time.perf_counter())
+    def see(
+        self, tape: Tape, loops: Sequence[CountedLoop] = (), counts: Any = None, planning: Planning | None = None
+    ) -> None:
+        """From now on show this tape, and the rows of these loops in the counts; `planning` is that of the call."""
+        self._seen = _Seen(tape, loops, counts, planning, time.perf_counter())
 
     def _run(self) -> None:
         while not self._stop.wait(LINE_SECONDS):
@@ -70,8 +73,10 @@ class Line:
 class _Seen:
     """What a thread sees of a call, look by look."""
 
-    def __init__(self, tape: Tape, loops: Sequence[CountedLoop], counts: Any, begun: float) -> None:
-        self.tape, self.loops, self.counts = tape, loops, counts
+    def __init__(
+        self, tape: Tape, loops: Sequence[CountedLoop], counts: Any, planning: Planning | None, begun: float
+    ) -> None:
+        self.tape, self.loops, self.counts, self.planning = tape, loops, counts, planning
         self.begun = self.before = begun
         self.first = traffic_of(tape)
         self.recent = Recent()
@@ -115,17 +120,21 @@ class _Seen:
         """The time that is left in all loops that were reached."""
         rows = zip(self.loops, self.trips, self.seconds, strict=True)
         outermost = [(loop, trips, seconds) for loop, trips, seconds in rows if not loop.inside]
-        reached = [(trips, seconds) for _, trips, seconds in outermost if trips.forward]
+        reached = [row for row in outermost if row[1].forward]
         if not reached:
             return []
-        parts = [loop_left(trips, *seconds) for trips, seconds in reached]
+        parts = [loop_left(trips, seconds[0], seconds[1], self.reversing(loop)) for loop, trips, seconds in reached]
         known = [part for part in parts if part is not None]
         if len(known) < len(parts):
             return ["time left unknown"]
         left = sum(known)
-        forward = not any(trips.again or trips.reversed for trips, _ in reached)
+        forward = not any(trips.again or trips.reversed for _, trips, _ in reached)
         more = forward and (len(reached) < len(outermost) or any(loop.repeated for loop, _, _ in outermost))
         return [f"{'at least ' if more else ''}{clock(left)} left"] if left > 0 else []
+
+    def reversing(self, loop: CountedLoop) -> float | None:
+        """How many trips forward a trip back counts as, if that was tried."""
+        return self.planning.reversing(loop.planned) if self.planning is not None and loop.planned is not None else None
 
     def last(self, now: float, done: bool) -> str:
         """The line that stays."""
@@ -148,12 +157,12 @@ def loop_text(loop: CountedLoop, trips: Trips) -> str:
     return f"line {loop.line.number}: {', '.join(parts)}"
 
 
-def loop_left(trips: Trips, forward: float, back: float) -> float | None:
+def loop_left(trips: Trips, forward: float, back: float, reversing: float | None = None) -> float | None:
     """The seconds that a loop has left, after so many in its forward and its reverse sweep; None where that is not
     known.
 
     In the reverse sweep trips that are run again count as those of the forward sweep do, but for as much as a trip that
-    is reversed at the most.
+    is reversed at the most.  Before the first one was, it counts for `reversing` trips forward, if that is known.
     """
     if not trips.known or not trips.forward:
         return None
@@ -161,7 +170,10 @@ def loop_left(trips: Trips, forward: float, back: float) -> float | None:
     again = min(again, back * trips.again / max(trips.again + trips.reversed, 1))
     calls = [trips.forward + trips.again, trips.reversed]
     totals: list[int | None] = [trips.total + trips.repeats, trips.total]
-    return seconds_left(calls, totals, [forward + again, back - again], 0.0)
+    seconds = [forward + again, back - again]
+    if reversing is not None and not trips.reversed:  # as if one had been
+        calls[1], totals[1], seconds[1] = 1, trips.total + 1, reversing * forward / trips.forward
+    return seconds_left(calls, totals, seconds, 0.0)
 
 
 def _held() -> list[str]:

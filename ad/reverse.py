@@ -43,6 +43,7 @@ from ad.ir import (
     Index,
     Kind,
     MultiAssign,
+    Planned,
     Pop,
     Push,
     Rebind,
@@ -686,7 +687,7 @@ class _Sweep:
         """Both sweeps of a loop from those of its body; `bounds` are those of the forward loop."""
         start, forward = self.with_breaks(s, forward)
         found = vectorised(s, forward, reverse, context) if _works(reverse) else None
-        counted = self.counted(s, Const(1)) if s.counted and _works(reverse) else None
+        counted = self.counted(s, None) if s.counted and _works(reverse) else None
         pushes: list[Stmt] = []
         early: list[Stmt] = []
         late: list[Stmt] = []
@@ -715,11 +716,11 @@ class _Sweep:
     def in_parts(self, loop: For, counted: Counted, what: int) -> list[Stmt]:
         return in_parts(loop, counted, what, self.kinds, self.adjoints.fresh)
 
-    def counted(self, s: For | While, each: Expr) -> Counted | None:
-        """What counts the trips of a marked loop, `each` at a time."""
+    def counted(self, s: For | While, planned: Planned | None) -> Counted | None:
+        """What counts the trips of a marked loop."""
         if self.counting is None or self.counts is None:
             return None
-        return self.counting.counted(self.counts, line_of(s.source or self.f.source, s.line), each)
+        return self.counting.counted(self.counts, line_of(s.source or self.f.source, s.line), planned)
 
     # ---------------------------------------------------------------------------------------------- lanes
 
@@ -818,8 +819,7 @@ class _Sweep:
         saves, wanted = self.saves.around.get(s, {}), self.saves.wanted[s]
         how = self.adjoints.fresh, self.by_kind, self.bindings.shown, self.number(s)
         planned = s.checkpoints.planned if s.checkpoints is not None else None
-        counted = self.counted(s, Const(1) if planned is None else Var(planned.block))
-        replay = Replay(s, self.lowered, saves, wanted, self.split, self.kinds, *how, counted)
+        replay = Replay(s, self.lowered, saves, wanted, self.split, self.kinds, *how, self.counted(s, planned))
         again = self.unchecked.block(s.body)
         back = replay.reverse(again, recorded, reverse)
         planning: list[Stmt] = []

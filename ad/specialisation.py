@@ -20,7 +20,7 @@ from ad.ir import Kind
 from ad.library import Structure
 from ad.options import TapeOptions, in_force
 from ad.planned import can_be_planned
-from ad.planning import ADDRESS, Known, Outcome, Planning
+from ad.planning import ADDRESS, Known, Outcome, Planning, under_way
 from ad.program import Program
 from ad.progress import Line
 from ad.report import PlannedLoop, Report
@@ -233,7 +233,7 @@ class Specialisation:
                 line.see(tape)
                 return kernel(*args)
             counts = counting.new_counts()
-            line.see(tape, self._marked_loops, counts)
+            line.see(tape, self._marked_loops, counts, under_way() if self._planning else None)
             return kernel(*args[:before], counts.ctypes.data, *args[before:])
 
         return seen

@@ -1,5 +1,6 @@
 """The line that a gradient shows with ``progress=True``: what it says, who asks for it, and that it always ends."""
 
+import _thread
 import os
 import pickle
 import re
@@ -38,8 +39,8 @@ def repeats(n, s):
     return fewest_steps(n, s) - (n - 1)
 
 
-def loop(number=12, inside=False, repeated=False, row=0):
-    return CountedLoop(SourceLine(number, "for ...", "f", "f.py"), row, inside, repeated)
+def loop(number=12, inside=False, repeated=False, row=0, planned=None):
+    return CountedLoop(SourceLine(number, "for ...", "f", "f.py"), row, inside, repeated, planned)
 
 
 def test_the_text_of_a_loop():
@@ -69,11 +70,16 @@ class FakeTape:
         return self.stats
 
 
+class FakePlanning:
+    def reversing(self, number):
+        return {0: 5.0}.get(number)
+
+
 def seen(loops, *looks, monkeypatch):
     """The lines at looks of one second each."""
     monkeypatch.setattr(ad.progress, "_held", lambda: ["5 MiB held by tapes"])
     counts = np.zeros((len(loops), 5), np.int64)
-    watcher = ad.progress._Seen(FakeTape(), loops, counts, 100.0)
+    watcher = ad.progress._Seen(FakeTape(), loops, counts, FakePlanning(), 100.0)
     lines = []
     for k, rows in enumerate(looks, start=1):
         counts[:] = np.reshape(rows, (-1, 5))
@@ -91,6 +97,14 @@ def test_lines(monkeypatch):
         "line 12: forward 20 of 20, again 10 of 10, reverse 20 of 20, 5 MiB held by tapes",
         "line 12: forward 20 of 20, again 10 of 10, reverse 20 of 20, took 0:05, 5 MiB held by tapes",
     ]
+
+
+def test_a_plan_knows_how_long_a_trip_back_takes(monkeypatch):
+    looks = [[0] * 5], [[10, 0, 0, 20, 0]], [[20, 0, 10, 20, 0]]
+    for number, left in ((0, "0:11"), (1, "0:05")):
+        lines = seen([loop(planned=number)], *looks, monkeypatch=monkeypatch)
+        assert lines[1] == f"line 12: forward 10 of 20, reverse 0 of 20, {left} left, 5 MiB held by tapes"
+        assert "0:00 left" in lines[2] or "0:01 left" in lines[2], "what was seen goes before"
 
 
 def test_lines_of_several_loops(monkeypatch):
@@ -292,6 +306,25 @@ def test_an_interruption(where, terminal, monkeypatch):
             g(0.3, 20, 3, progress=True)
     assert not drawing()
     assert g(0.3, 20, 3, progress=True) == expected
+
+
+def test_ctrl_c_while_compiled_code_runs(terminal, monkeypatch):
+    monkeypatch.setattr(ad.progress, "LINE_SECONDS", 0.001)
+    g = ad.grad(by_snapshots, "x")
+    g(0.3, 20, 3, progress=True)
+    look, pressed = ad.progress._Seen.look, []
+
+    def press_and_look(self, now):
+        if not pressed:
+            pressed.append(True)
+            _thread.interrupt_main()
+        return look(self, now)
+
+    monkeypatch.setattr(ad.progress._Seen, "look", press_and_look)
+    with pytest.raises(KeyboardInterrupt):
+        for n in 2 ** np.arange(10, 25):
+            g(0.3, int(n), 50, progress=True)
+    assert "took" in terminal.lines[-1] or "ended after" in terminal.lines[-1]
 
 
 def test_threads_at_once(terminal):

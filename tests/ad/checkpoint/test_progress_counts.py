@@ -8,7 +8,18 @@ from numba import njit, prange
 from terminal import counts_of, shown
 
 import ad
-from ad.checkpoint import fewest_steps
+from ad.checkpoint import (
+    Advance,
+    End,
+    Level,
+    Restore,
+    Reverse,
+    Store,
+    binomial,
+    fewest_steps,
+    h_revolve,
+    validate,
+)
 from ad.checkpoint.compiled import (
     binomial_repeats,
     default_snapshots,
@@ -17,7 +28,9 @@ from ad.checkpoint.compiled import (
     online_repeats,
     periodic_repeats,
     stage_end,
+    table_repeats,
 )
+from ad.checkpoint.orders import stack_orders
 
 
 def by_snapshots(x, n, s):
@@ -111,6 +124,31 @@ def test_left_early(terminal):
         assert shown(g, terminal, 0.3, 30, m, 5, 2) == [(m + 1, periodic_repeats(m + 1, 5, 2), m + 1)]
 
 
+def by_a_library(x, n):
+    for _ in ad.checkpointed(range(n), snapshots=2, disk_snapshots=3, schedule="h_revolve"):
+        x = 0.75 * x * (1.5 - x)
+    return x
+
+
+def binomial_by_table(n, snapshots, _disk_snapshots):
+    return binomial(n, snapshots, 0)
+
+
+def computed(x, n, s):
+    for _ in ad.checkpointed(range(n), snapshots=s, schedule=binomial_by_table):
+        x = 0.75 * x * (1.5 - x)
+    return x
+
+
+def test_schedules_that_are_computed(terminal):
+    pytest.importorskip("checkpoint_schedules")
+    g = ad.grad(by_a_library, "x")
+    for n in (1, 2, 9, 25):
+        counts = validate(h_revolve(n, 2, 3), n, snapshots=2, disk_snapshots=3)
+        assert shown(g, terminal, 0.3, n) == [(n, counts.forward - n, n)]
+    assert shown(ad.grad(computed, "x"), terminal, 0.3, 20, 3) == [(20, repeats(20, 3), 20)]
+
+
 def nested(x, m, n):
     for _ in ad.checkpointed(range(m), snapshots=2):
         for _ in ad.checkpointed(range(n), snapshots=3):
@@ -124,7 +162,7 @@ def marked(x, n):
     return x
 
 
-def called_twice(x, n):
+def called_binomial_by_table(x, n):
     return marked(x, n) * marked(0.5 * x, n + 3)
 
 
@@ -164,7 +202,7 @@ def test_loops_in_one_another(terminal):
 
 def test_calls_and_loops_that_are_reached_again(terminal):
     both = (23, repeats(10, 2) + repeats(13, 2), 23)
-    assert shown(ad.grad(called_twice), terminal, 0.3, 10) == [both]
+    assert shown(ad.grad(called_binomial_by_table), terminal, 0.3, 10) == [both]
     runs = 10 + 11 + 12
     assert shown(ad.grad(visited_often, "x"), terminal, 0.3, 3, 10) == [
         (runs, repeats(10, 2) + repeats(11, 2) + repeats(12, 2), runs)
@@ -288,6 +326,16 @@ def test_online_repeats():
                 due = following_in_stage(at, end, s - len(stored) + 1)
             assert online_repeats(at + 1, s) == counted_by_hand(at + 1, stored, s)
     assert online_repeats(0, 3) == 0
+
+
+def test_table_repeats():
+    for s in (1, 2, 4):
+        for n in (1, 2, 3, 10, 30):
+            table = stack_orders(binomial(n, s, 0), n, s, 0)
+            assert table_repeats(table, n) == fewest_steps(n, s) - (n - 1)
+    stored = [action for k in range(3) for action in (Restore(0, Level.RAM, True), Advance(0, 3 - k), Reverse(3 - k))]
+    again = [Store(0, Level.RAM), Advance(0, 4), End(4), *stored, Restore(0, Level.RAM, False), Reverse(0)]
+    assert table_repeats(stack_orders(again, 4, 1, 0), 4) == 3 + 2 + 1
 
 
 def test_periodic_repeats():
