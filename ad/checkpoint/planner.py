@@ -34,7 +34,7 @@ _RATIO = 1.25
 """Of the block lengths that are looked at."""
 _MORE = 2
 """Of the numbers of snapshots, those of which not all find place in memory."""
-_EQUAL = 1.03
+_EQUAL = 1.02
 """How much slower a choice may be that is as good."""
 _REPETITIONS = 50
 """Plans by which a trip would run more often are looked at only if there is no other one."""

@@ -12,7 +12,7 @@ _PAGES = 1 << 20
 """Bytes by which it can be told what memory costs the first time."""
 _SHARE = 0.01
 """The part of the time of the loop that a trial may take, and seconds that it always may:"""
-_FREE = 2e-3
+_FREE = 1e-3
 
 
 class Trials:
