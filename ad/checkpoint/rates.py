@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from ad.checkpoint.planner import Disk
-from tape import LayerStats, Tape
+from tape import LayerStats, SlabPool, Tape
 
 __all__ = ["disk_rates", "known_rates"]
 
@@ -44,7 +44,8 @@ def _like(memory: int) -> int:
 
 def _measured(directory: str | None, compress: str | None, memory: int) -> Disk:
     block = np.random.default_rng(0).standard_normal(1 << 17)  # numbers that no codec finds anything in
-    with Tape("f8", memory=memory, spill_dir=directory, compress=compress) as tape:
+    # With a pool of its own: its slabs are not kept, in addition to what the tape of the gradient may have.
+    with Tape("f8", memory=memory, spill_dir=directory, compress=compress, pool=SlabPool()) as tape:
 
         def moved() -> LayerStats:
             found = tape.traffic()

@@ -10,6 +10,7 @@ from ad.checkpoint import fewest_steps, planner, rates
 from ad.checkpoint.planner import Costs, Disk, Speed, choices, evaluate, fastest
 from ad.checkpoint.trials import Trials
 from ad.planning import Planning
+from tape import default_pool
 
 FAST, SLOW = Disk(1e12, 1e12), Disk(1e6, 1e6)
 
@@ -147,7 +148,9 @@ def test_the_rates_of_a_directory_are_measured_once(tmp_path, monkeypatch):
     monkeypatch.setattr(rates, "_known", {})
     place = str(tmp_path), None, 1 << 20
     assert rates.known_rates(*place) is None
+    before = default_pool().stats()
     found = rates.disk_rates(*place)
+    assert default_pool().stats() == before, "what it takes is nobody's afterwards"
     assert found.write > 0.0 and found.read > 0.0
     assert rates.disk_rates(*place) is found and rates.known_rates(*place) is found
     assert rates.known_rates(str(tmp_path), None, 1 << 19) is None, "slabs are smaller there"
