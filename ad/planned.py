@@ -205,7 +205,7 @@ def trial(
         return MultiAssign((), _ask(planned, event, Const(0)))
 
     found = effects(back)
-    own = {a: fresh(a, kinds[a]) for a in adjoints if a in found.reads | found.writes}
+    own = {a: fresh(a, kinds[a]) for a in sorted(adjoints) if a in found.reads | found.writes}
     zeros: list[Stmt] = []
     for a, name in own.items():
         if kinds[a].is_array:
