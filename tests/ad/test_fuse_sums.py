@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from arraytypes import broadcastable, kinds
+from arraytypes import broadcastable, kinds, numbers
 from hypothesis import HealthCheck, settings
 from hypothesis import given as drawn
 from hypothesis import strategies as st
@@ -28,12 +28,6 @@ def laid_out(values, layout):
     if layout == "A" and values.ndim:
         return np.ascontiguousarray(values[::-1])[::-1]
     return np.asfortranarray(values) if layout == "F" else np.ascontiguousarray(values)
-
-
-def numbers(shape, dtype="f8", seed=0):
-    """Quarters of small whole numbers: their sums and products are exact in any order."""
-    values = np.random.default_rng([seed, *shape]).integers(-9, 10, shape) / 4
-    return (values + (1j * values[..., ::-1] if np.dtype(dtype).kind == "c" else 0)).astype(dtype)
 
 
 @pytest.fixture

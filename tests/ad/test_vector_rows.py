@@ -5,6 +5,7 @@ import mmap
 
 import numpy as np
 import pytest
+from arraytypes import numbers
 from numba import njit
 
 from ad.arrays import loops
@@ -26,14 +27,9 @@ def every_processor():
         yield
 
 
-def numbers(shape, seed=0):
-    """Quarters of small whole numbers: their sums and products are exact in any order."""
-    return np.random.default_rng([seed, *shape]).integers(-9, 10, shape) / 4
-
-
 def operands(shapes, n):
     found = [tuple(n if part == "n" else int(part) for part in s.split()) for s in shapes.split(",")]
-    return [numbers(shape, seed) for seed, shape in enumerate(found)]
+    return [numbers(shape, seed=seed) for seed, shape in enumerate(found)]
 
 
 @guarded
@@ -61,7 +57,7 @@ def sums(a, b):
 def check(a, b, c):
     whole = new.py_func(a, b, c)
     np.testing.assert_array_equal(new(a, b, c), whole, strict=True)
-    x = numbers(whole.shape, 5)
+    x = numbers(whole.shape, seed=5)
     expected = a - b * (x + 0.5 * a * b - c)
     change(x, a, b, c)
     np.testing.assert_array_equal(x, expected)
@@ -70,7 +66,7 @@ def check(a, b, c):
         np.testing.assert_array_equal(found, expected)
     n = whole.shape[-1]
     for shape in [(n,), (1, 1, n), (9, 1, n), (9, 7, 1), (1, 1, 1), whole.shape]:
-        x = numbers(shape, 6)
+        x = numbers(shape, seed=6)
         ahead = product.ndim - len(shape)
         back = (product - 0.5).sum(tuple(range(ahead)))
         expected = x + back.sum(tuple(k for k, length in enumerate(shape) if length == 1), keepdims=True)
@@ -139,7 +135,7 @@ def at_the_end_of_memory():
 def test_nothing_is_touched_beyond_an_array(shapes, n, at_the_end_of_memory):
     a, b = map(at_the_end_of_memory, operands(shapes, n))
     check(a, b, 1.5)
-    x = at_the_end_of_memory(numbers((9, 7, n), 5))
+    x = at_the_end_of_memory(numbers((9, 7, n), seed=5))
     expected = a - b * (x + 0.5 * a * b - 1.5)
     change(x, a, b, 1.5)
     np.testing.assert_array_equal(x, expected)

@@ -1,5 +1,6 @@
 """Arguments for compiled functions of arrays: each type is one more compilation, so few of them, in many shapes."""
 
+import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
@@ -22,3 +23,9 @@ def broadcastable(draw, types, min_side=0, max_side=5):
         tuple(1 if layout == "C" and draw(st.booleans()) else side for side in whole[n - ndim :])
         for ndim, layout in types
     ]
+
+
+def numbers(shape, dtype="f8", seed=0):
+    """Quarters of small whole numbers: their sums and products are exact in any order."""
+    values = np.random.default_rng([seed, *shape]).integers(-9, 10, shape) / 4
+    return (values + (1j * values[..., ::-1] if np.dtype(dtype).kind == "c" else 0)).astype(dtype)

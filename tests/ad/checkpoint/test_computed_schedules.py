@@ -1,6 +1,5 @@
 """Marked loops whose schedule is computed in Python: their gradients, and the trips that they run."""
 
-import ctypes
 import importlib.util
 import math
 from functools import partial
@@ -9,6 +8,8 @@ import numpy as np
 import pytest
 from markedloops import marked
 from numba import njit, prange
+from ticks import taken, tick
+from waves import PULSE, SPEED, wave
 
 import ad
 from ad.checkpoint import (
@@ -33,23 +34,6 @@ needs_package = pytest.mark.skipif(
 )
 
 # ------------------------------------------------------------------------------------------------- trips that are run
-
-count = 0
-
-
-@ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)
-def counted(x):
-    global count
-    count += 1
-    return x
-
-
-@njit
-def tick(x):
-    return counted(x)
-
-
-ad.defvjp(tick, lambda g, ans, x: g)
 
 
 def from_the_start(n, snapshots, disk_snapshots):
@@ -108,45 +92,28 @@ dear_disk = partial(h_revolve, write=5.0, read=3.0)
     ],
 )
 def test_compiled_loops_run_the_trips_of_the_schedule(schedule, places):
-    global count
     limited = places[0][1] is not None
     g = ad.value_and_grad((ticking if limited else ticking_without_limit_on_disk)(schedule), "x")
     plain = ad.value_and_grad(recorded, "x")
     for n in (0, 1, 2, 3, 10, 55):
         for s, d in places:
-            count = 0
+            taken()
             assert g(0.3, n, *((s, d) if limited else (s,))) == plain(0.3, n)
             # What a trip records it records when it is run once more.
-            assert count == validate(schedule(n, s, d), n, s, d).forward + n, f"n = {n}, {s} and {d} snapshots"
+            assert taken() == validate(schedule(n, s, d), n, s, d).forward + n, f"n = {n}, {s} and {d} snapshots"
 
 
 # ------------------------------------------------------------------------------------------------- arrays, spilled
 
 
-@njit
-def wave(start, c2, n):
-    before, now, following = start.copy(), start.copy(), start.copy()
-    misfit = 0.0
-    for _ in range(n):
-        for i in range(1, start.shape[0] - 1):
-            for j in range(1, start.shape[1] - 1):
-                around = now[i - 1, j] + now[i + 1, j] + now[i, j - 1] + now[i, j + 1] - 4.0 * now[i, j]
-                following[i, j] = 2.0 * now[i, j] - before[i, j] + c2[i, j] * around
-        before, now, following = now, following, before
-        misfit += 0.5 * now[2, 3] ** 2
-    return misfit
-
-
 @needs_package
 def test_waves_in_memory_and_spilled(tmp_path, memory_limit):
-    rng = np.random.default_rng(3)
-    pulse, speed = rng.normal(size=(40, 50)), rng.uniform(0.1, 0.2, (40, 50))
     g = ad.value_and_grad(wave, ("start", "c2"))
     h = ad.value_and_grad(marked(wave, schedule="h_revolve", snapshots=2, disk_snapshots=5), ("start", "c2"))
     for n in (0, 1, 2, 17, 60):
-        value, (by_start, by_c2) = g(pulse, speed, n)
+        value, (by_start, by_c2) = g(PULSE, SPEED, n)
         for options in ({}, {"memory": "160 KiB", "spill_dir": tmp_path}):
-            again, (start, c2) = h(pulse, speed, n, **options)
+            again, (start, c2) = h(PULSE, SPEED, n, **options)
             assert again == value
             np.testing.assert_array_equal(start, by_start)
             np.testing.assert_array_equal(c2, by_c2)

@@ -1,6 +1,5 @@
 """Which trips of marked loops are stored and run again: counted and checked as the loops do it."""
 
-import ctypes
 from math import comb
 
 import interpreter
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from interpreter import ListTape, interpreted_gradient
-from numba import njit
+from ticks import taken, tick
 
 import ad
 from ad.checkpoint import Advance, Discard, End, Level, Restore, Reverse, Store, binomial, fewest_steps, validate
@@ -204,23 +203,6 @@ def test_gradients_and_counts(data):
 
 # ------------------------------------------------------------------------------------------------- in compiled code
 
-count = 0
-
-
-@ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)
-def counted(x):
-    global count
-    count += 1
-    return x
-
-
-@njit
-def tick(x):
-    return counted(x)
-
-
-ad.defvjp(tick, lambda g, ans, x: g)
-
 
 def ticking(x, n, s):
     for _ in ad.checkpointed(range(n), snapshots=s):
@@ -230,15 +212,14 @@ def ticking(x, n, s):
 
 def test_steps_of_compiled_loops_are_the_fewest():
     """Griewank and Walther (2000): what the forward sweep takes, what is run again, and each trip once recording."""
-    global count
     g = ad.grad(ticking)
     for n in (1, 2, 10, 55, 100, 1000):
         for s in (1, 2, 3, 10, 30):
             if n * n > 10_000 * s:
                 continue
-            count = 0
+            taken()
             g(0.3, n, s)
-            assert count == fewest_steps(n, s) + 1 + n, f"n = {n}, {s} snapshots"
+            assert taken() == fewest_steps(n, s) + 1 + n, f"n = {n}, {s} snapshots"
 
 
 def test_strides_are_those_of_the_driver():
