@@ -7,6 +7,7 @@ tape ten times a second.  A tape without a memory limit tells other threads noth
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -52,7 +53,8 @@ class Line:
         finally:
             if self._seen is not None:
                 self._draw(self._seen.last(time.perf_counter(), kind is None))
-            self._bar.close()
+            with suppress(Exception):
+                self._bar.close()
 
     def see(
         self, tape: Tape, loops: Sequence[CountedLoop] = (), counts: Any = None, planning: Planning | None = None
@@ -66,8 +68,9 @@ class Line:
                 self._draw(self._seen.look(time.perf_counter()))
 
     def _draw(self, text: str) -> None:
-        self._bar.set_description_str(text, refresh=False)
-        self._bar.display()
+        with suppress(Exception):  # standard error may be gone, and the gradient is there all the same
+            self._bar.set_description_str(text, refresh=False)
+            self._bar.display()
 
 
 class _Seen:

@@ -81,20 +81,13 @@ class Evaluation:
         def body(known: Mapping[str, Any], _: Any) -> Any:
             return self.element(known, kind.dtype)
 
-        Nest(
-            context,
-            builder,
-            shape,
-            target,
-            self.arrays,
-            self.scalars,
-            body,
-            False,
-            self.shifts,
-            light=self.light,
-            of_vectors=self.of_vectors,
-        ).emit(vectors)
+        self.nest(shape, target, body, False).emit(vectors)
         return made
+
+    def nest(self, shape: list[Any], target: Array, body: Any, old: bool, **more: Any) -> Nest:
+        """Loops that go through the arrays of the expression."""
+        what = self.context, self.builder, shape, target, self.arrays, self.scalars, body, old, self.shifts
+        return Nest(*what, light=self.light, **{"of_vectors": self.of_vectors, **more})
 
     def sum(self, kind: types.Type, ndim: int, reduced: frozenset[int], keepdims: bool) -> Any:
         """The sum over the `reduced` axes of an expression of `ndim` dimensions."""
@@ -125,22 +118,7 @@ class Evaluation:
         def body(known: Mapping[str, Any], old: Any) -> Any:
             return self.elements.call(operator.add, [(old, number), (term(known), number)])
 
-        Nest(
-            context,
-            builder,
-            shape,
-            target,
-            self.arrays,
-            self.scalars,
-            body,
-            True,
-            self.shifts,
-            True,
-            self.light,
-            term,
-            len(reduced) == ndim,
-            self.of_vectors,
-        ).emit()
+        self.nest(shape, target, body, True, sums=True, term=term, whole=len(reduced) == ndim).emit()
         return made._getvalue() if is_array else builder.load(data)
 
     def update(self, target: Array, number: types.Type, how: str | None, own: str = "") -> None:
@@ -174,22 +152,8 @@ class Evaluation:
             return changed(self.element(known, number), old)
 
         def at_once() -> None:
-            old = how is not None
-            sums = how == "add_to"
-            Nest(
-                context,
-                builder,
-                shape,
-                target,
-                self.arrays,
-                self.scalars,
-                body,
-                old,
-                self.shifts,
-                sums,
-                self.light,
-                of_vectors=self.of_vectors and number == types.float64,
-            ).emit()
+            of_vectors = self.of_vectors and number == types.float64
+            self.nest(shape, target, body, how is not None, sums=how == "add_to", of_vectors=of_vectors).emit()
 
         if not others:
             at_once()

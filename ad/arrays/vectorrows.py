@@ -42,14 +42,19 @@ def _spread(builder: Any, vector: Any) -> Any:
     return builder.shuffle_vector(vector, llvm.Constant(vector.type, llvm.Undefined), places)
 
 
-class _Row:
-    """How the rows of an array are read and written: `length` numbers, or one in the place of all."""
+def _first(builder: Any, length: Any) -> Any:
+    """The mask of so many numbers."""
+    mask = llvm.Constant(_BITS, llvm.Undefined)
+    for k in range(LONGEST):
+        mask = builder.insert_element(mask, builder.icmp_signed(">", length, number(k)), llvm.Constant(_I32, k))
+    return mask
 
-    def __init__(self, builder: Any, length: Any, step: Any) -> None:
+
+class _Row:
+    """How the rows of an array are read and written: by a mask, or one number in the place of all."""
+
+    def __init__(self, builder: Any, mask: Any, step: Any) -> None:
         self.builder = builder
-        mask = llvm.Constant(_BITS, llvm.Undefined)
-        for k in range(LONGEST):
-            mask = builder.insert_element(mask, builder.icmp_signed(">", length, number(k)), llvm.Constant(_I32, k))
         self.repeated = builder.icmp_signed("==", step, ZERO)
         self.mask = builder.select(self.repeated, llvm.Constant(_BITS, [1] + [0] * (LONGEST - 1)), mask)
 
@@ -91,7 +96,8 @@ class VectorRows(ShortRows):
             yield builder.or_(near, builder.icmp_signed("==", step[-1], ZERO)) if k or self.sums else near
 
     def emit(self) -> None:
-        self.each_row = [_Row(self.builder, self.shape[-1], step[-1]) for step in self.steps]
+        mask = _first(self.builder, self.shape[-1])
+        self.each_row = [_Row(self.builder, mask, step[-1]) for step in self.steps]
         super().emit()
 
     def rows(self, starts: Sequence[Any]) -> None:

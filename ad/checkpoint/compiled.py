@@ -30,16 +30,23 @@ _TOO_LONG = 4e18
 
 
 @njit(nogil=True, error_model="numpy")
+def _repetitions(n, s):
+    """The fewest r with which s snapshots reach n steps, comb(s + r, s) >= n; and how far they do with one less."""
+    r, before, reach = 0, 0, 1
+    while reach < n:
+        r += 1
+        before = reach
+        reach = n if float(reach) * (s + r) > _TOO_LONG else reach * (s + r) // r
+    return r, before
+
+
+@njit(nogil=True, error_model="numpy")
 def stride(n, s):
     """How far to go before the next snapshot, for n >= 2 steps and s >= 1 snapshots; see `binomial.stride`."""
     s = min(s, n - 1)
     if s == 1:
         return n - 1
-    r, before, reach = 0, 0, 1  # reach is comb(s + r, s), before is that of one repetition less
-    while reach < n:
-        r += 1
-        before = reach
-        reach = n if float(reach) * (s + r) > _TOO_LONG else reach * (s + r) // r
+    r, before = _repetitions(n, s)
     last = before * (r - 1) // (s + r - 1)
     after = before - last
     after += after * (s - 1) // (s + r - 2)
@@ -96,11 +103,7 @@ def fewest(n, s):
     if n < 2:
         return 0
     s = min(s, n - 1)
-    r, before, reach = 0, 0, 1
-    while reach < n:
-        r += 1
-        before = reach
-        reach = n if float(reach) * (s + r) > _TOO_LONG else reach * (s + r) // r
+    r, before = _repetitions(n, s)
     # r n - comb(s + r, s + 1); the division comes out even.
     return r * n - (before // (s + 1) * (s + r) + before % (s + 1) * (s + r) // (s + 1))
 
